@@ -1,0 +1,232 @@
+r"""Tabular Q-iteration and Q-learning: the Bellman optimality equation, solved with the model, then from experience.
+
+Papers: Bellman (1957), *Dynamic Programming*; Howard (1960), *Dynamic Programming and Markov Processes*; Watkins and
+Dayan (1992), *Q-learning* [WD]; Sutton and Barto (2018), *Reinforcement Learning: An Introduction* [SB].
+
+| function | equation |
+|---|---|
+| `backup` | [SB] 3.14 and 4.6, the step from V to Q |
+| `evaluate_policy`, `evaluation_sweeps` | [SB] 4.4, solved at once, and 4.5, swept |
+| `value_iteration`, `q_iteration` | [SB] 4.10 and 4.2 |
+| `policy_iteration` | [SB] section 4.3 |
+| `boltzmann`, `epsilon_greedy` | [SB] 13.2 with preferences Q/T, and section 2.2 |
+| `bellman_target`, `QLearning.update` | [SB] 6.8, [WD] eq. 1 |
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy import sparse
+
+from rlcourse.buffers import Transition
+from rlcourse.config import Discount, NonNegative, Probability, Range, check, require
+
+Table = Float[np.ndarray, "S A"]  # Q, an advantage, or the probabilities π(a|s) of a policy
+Values = Float[np.ndarray, " S"]
+
+
+@dataclass(frozen=True)
+class Config:
+    gamma: Discount = 0.9  # per step; 0.9 as in the tutorial's small grid
+    lr: Annotated[float, Range(0, 1, open_low=True)] = 0.1  # step size of the first visit
+    lr_power: Probability = 0.0  # step size lr / visits^lr_power; 0 is constant, above ½ converges [WD]
+    epsilon: Probability = 0.1  # probability of a uniformly random action
+    temperature: NonNegative = 0.0  # of Boltzmann exploration, in units of return; 0 is greedy
+    initial_value: float = 0.0  # of every Q(s, a); above the largest return it is optimistic
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+class Model(Protocol):
+    """What planning must know of the world; `envs.TabularMDP` has it."""
+
+    @property
+    def expected_reward(self) -> Table: ...
+
+    @property
+    def transition(self) -> sparse.csr_array: ...
+
+
+def backup(model: Model, values: Values, gamma: float) -> Table:
+    r"""One look ahead: what each action is worth if `values` are what the next states are worth.
+
+    $$Q(s, a) = r(s, a) + \gamma \sum_{s'} P(s' \mid s, a)\, V(s')$$
+
+    where $P$ counts only those outcomes after which the episode goes on.
+    """
+    num_states, num_actions = model.expected_reward.shape
+    return model.expected_reward + gamma * (model.transition @ values).reshape(num_actions, num_states).T
+
+
+def value_iteration(model: Model, gamma: float) -> Iterator[Values]:
+    r"""Yield $V_0 = 0, V_1, V_2, \ldots$ without end, each a full synchronous sweep.
+
+    $$V_{k+1}(s) = \max_a \Big[ r(s, a) + \gamma \sum_{s'} P(s' \mid s, a)\, V_k(s') \Big]$$
+    """
+    values = np.zeros(model.expected_reward.shape[0])
+    while True:
+        yield values
+        values = backup(model, values, gamma).max(-1)
+
+
+def q_iteration(model: Model, gamma: float) -> Iterator[Table]:
+    r"""Yield $Q_0 = 0, Q_1, Q_2, \ldots$ without end, each a full synchronous sweep.
+
+    $$Q_{k+1}(s, a) = r(s, a) + \gamma \sum_{s'} P(s' \mid s, a) \max_{a'} Q_k(s', a')$$
+    """
+    q = np.zeros(model.expected_reward.shape)
+    while True:
+        yield q
+        q = backup(model, q.max(-1), gamma)
+
+
+def bellman_residual(model: Model, q: Table, gamma: float) -> float:
+    r"""How far Q is from solving its equation, $\max_{s,a} |(\mathcal{T}Q)(s,a) - Q(s,a)|$; 0 only for $Q^*$."""
+    return float(np.abs(backup(model, q.max(-1), gamma) - q).max())
+
+
+def optimal_q(model: Model, gamma: float, tolerance: float = 1e-8) -> Table:
+    r"""Sweep until Q is surely within `tolerance` of $Q^*$ everywhere.
+
+    The sweep contracts errors by γ, so $\|Q_{k+1} - Q^*\|_\infty \le \frac{\gamma}{1-\gamma} \|Q_{k+1} - Q_k\|_\infty$.
+
+    Raises:
+        ValueError: gamma outside [0, 1), where the bound fails; tolerance not positive.
+    """
+    require("gamma", gamma, Range(0, 1, open_high=True))
+    require("tolerance", tolerance, Range(0, open_low=True))
+    sweeps = q_iteration(model, gamma)
+    q = next(sweeps)
+    for following in sweeps:
+        change, q = np.abs(following - q).max(), following
+        if gamma * change <= tolerance * (1 - gamma):
+            break
+    return q
+
+
+def greedy(q: Table) -> Table:
+    r"""The policy that takes $\arg\max_a Q(s, a)$ with probability 1; of equals the first."""
+    return np.eye(q.shape[1])[q.argmax(-1)]
+
+
+def evaluation_sweeps(model: Model, policy: Table, gamma: float) -> Iterator[Values]:
+    r"""Yield $V_0 = 0, V_1, \ldots \to V^\pi$ without end, each a full synchronous sweep.
+
+    $$V_{k+1}(s) = \sum_a \pi(a \mid s) \Big[ r(s, a) + \gamma \sum_{s'} P(s' \mid s, a)\, V_k(s') \Big]$$
+    """
+    values = np.zeros(policy.shape[0])
+    while True:
+        yield values
+        values = (policy * backup(model, values, gamma)).sum(-1)
+
+
+def evaluate_policy(model: Model, policy: Table, gamma: float) -> Values:
+    r"""$V^\pi$ exactly: for a fixed policy the Bellman equation is linear, $(I - \gamma P^\pi)\, V^\pi = r^\pi$.
+
+    Raises:
+        ValueError: gamma outside [0, 1); a policy whose rows are no distributions, named by state.
+    """
+    require("gamma", gamma, Range(0, 1, open_high=True))
+    wrong = (policy < 0).any(-1) | ~np.isclose(policy.sum(-1), 1)
+    if wrong.any():
+        raise ValueError(f"policy[{wrong.argmax()}] = {policy[wrong.argmax()]}: probabilities must be ≥ 0 and sum to 1")
+    num_states, num_actions = policy.shape
+    # Row s of the average takes rows (a, s) of the transition matrix, weighted by π(a|s).
+    average = sparse.hstack([sparse.diags_array(policy[:, a]) for a in range(num_actions)], format="csr")
+    system = sparse.eye_array(num_states, format="csc") - gamma * (average @ model.transition)
+    return np.asarray(sparse.linalg.spsolve(sparse.csc_array(system), (policy * model.expected_reward).sum(-1)))
+
+
+def advantage(q: Table, policy: Table) -> Table:
+    r"""$A^\pi(s, a) = Q^\pi(s, a) - \sum_{a'} \pi(a' \mid s)\, Q^\pi(s, a')$: how much better than following π."""
+    return q - (policy * q).sum(-1, keepdims=True)
+
+
+def policy_iteration(model: Model, policy: Table, gamma: float) -> Iterator[tuple[Table, Table]]:
+    r"""Yield $(\pi_0, Q^{\pi_0}), (\pi_1, Q^{\pi_1}), \ldots$ until no state can be improved any more.
+
+    $$\pi_{k+1}(s) = \arg\max_a Q^{\pi_k}(s, a)$$
+    """
+    while True:
+        q = backup(model, evaluate_policy(model, policy, gamma), gamma)
+        yield policy, q
+        # Change only what gets better by more than rounding: otherwise equal actions could swap for ever.
+        better = advantage(q, policy).max(-1, keepdims=True) > 1e-10
+        if not better.any():
+            return
+        policy = np.where(better, greedy(q), policy)
+
+
+def boltzmann(q: Float[np.ndarray, "*batch A"], temperature: float | np.ndarray) -> Float[np.ndarray, "*batch A"]:
+    r"""$\pi(a \mid s) \propto \exp(Q(s, a) / T)$; its limit T = 0 is greedy and shares ties equally.
+
+    A temperature per row broadcasts: shape `(*batch, 1)`.
+    """
+    gap = q - q.max(-1, keepdims=True)  # ≤ 0, so that exp cannot overflow
+    with np.errstate(divide="ignore", invalid="ignore"):  # 0/0 belongs to T = 0 and is replaced
+        weight = np.where(np.equal(gap, 0), 1.0, np.exp(gap / temperature))
+    return weight / weight.sum(-1, keepdims=True)
+
+
+def epsilon_greedy(policy: Float[np.ndarray, "*batch A"], epsilon: float | np.ndarray) -> Float[np.ndarray, "*batch A"]:
+    r"""$(1 - \varepsilon)\,\pi(a \mid s) + \varepsilon / |A|$: the random action is uniform over *all* actions."""
+    return (1 - epsilon) * policy + epsilon / policy.shape[-1]
+
+
+def sample(policy: Float[np.ndarray, "*batch A"], uniform: float | np.ndarray) -> Int[np.ndarray, "*batch"]:
+    """The action whose share of [0, 1) holds `uniform`, a number drawn evenly from there; shape `(*batch,)`."""
+    return (np.asarray(uniform)[..., None] >= policy.cumsum(-1)[..., :-1]).sum(-1)
+
+
+def bellman_target(batch: Transition, q: Callable[[Any], np.ndarray], gamma: float) -> Any:
+    r"""$y = r + \gamma\,(1 - \text{terminated}) \max_{a'} Q(s', a')$: the backup with one sample for its expectation.
+
+    Shapes: reward `(B,)`, `q(next_obs)` `(B, A)` → y `(B,)`; one transition needs no batch axis.
+    """
+    return batch.reward + gamma * (1 - batch.terminated) * q(batch.next_obs).max(-1)
+
+
+class QLearning:
+    """Watkins' Q-learning: after every step, move Q(s, a) a little towards the target.
+
+    Attributes:
+        q: the table, `(S, A)`.
+        visits: how often each entry was updated, `(S, A)`.
+    """
+
+    def __init__(self, num_states: int, num_actions: int, config: Config, seed: int) -> None:
+        self.config = config
+        self.q = np.full((num_states, num_actions), config.initial_value)
+        self.visits = np.zeros((num_states, num_actions), int)
+        self._exploration = np.random.default_rng(seed)
+
+    def act(self, obs: int, explore: bool = True) -> int:
+        if not explore:
+            return int(self.q[obs].argmax())
+        policy = epsilon_greedy(boltzmann(self.q[obs], self.config.temperature), self.config.epsilon)
+        return int(sample(policy, self._exploration.random()))
+
+    def observe(self, transition: Transition) -> None:
+        self._latest = transition
+
+    def learn(self) -> Iterator[dict[str, float]]:
+        yield self.update(self._latest)
+
+    def update(self, batch: Transition) -> dict[str, float]:
+        entry = batch.obs, batch.action
+        self.visits[entry] += 1
+        step_size = self.config.lr / self.visits[entry] ** self.config.lr_power
+        td_error = bellman_target(batch, self.q.__getitem__, self.config.gamma) - self.q[entry]
+        self.q[entry] += step_size * td_error
+        return {"td_error": float(td_error)}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"q": self.q.copy(), "visits": self.visits.copy(), "exploration": self._exploration.bit_generator.state}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.q, self.visits = state["q"].copy(), state["visits"].copy()
+        self._exploration.bit_generator.state = state["exploration"]

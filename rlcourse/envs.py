@@ -1,0 +1,301 @@
+"""Tabular worlds: a Markov decision process as four arrays, grid worlds written as text, a gymnasium face.
+
+The arrays list, for every state s and action a, the K things that can happen next. K is 1 in a deterministic
+world and 3 on a slippery grid, so the arrays grow with S·A·K, never with S².
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.spaces import Discrete
+from jaxtyping import Bool, Float, Int
+from scipy import sparse
+
+
+@dataclass(frozen=True)
+class TabularMDP:
+    """A finite MDP. Outcome k of action a in state s has probability `probability[s, a, k]`.
+
+    Attributes:
+        next_state: where outcome k leads, `(S, A, K)`.
+        probability: its probability, `(S, A, K)`; sums to 1 over k.
+        reward: the reward on the way, `(S, A, K)`.
+        terminated: whether the episode ends there, `(S, A, K)`; nothing after it counts.
+        start: distribution of the first state, `(S,)`.
+
+    Raises:
+        ValueError: shapes that differ, a successor that does not exist, probabilities that are negative or do not
+            sum to 1, rewards that are not finite; names state, action and value.
+    """
+
+    next_state: Int[np.ndarray, "S A K"]
+    probability: Float[np.ndarray, "S A K"]
+    reward: Float[np.ndarray, "S A K"]
+    terminated: Bool[np.ndarray, "S A K"]
+    start: Float[np.ndarray, " S"]
+
+    def __post_init__(self) -> None:
+        shape = self.next_state.shape
+        if len(shape) != 3:
+            raise ValueError(f"next_state has shape {shape}; it must be (states, actions, outcomes)")
+        for name in ("probability", "reward", "terminated"):
+            if getattr(self, name).shape != shape:
+                raise ValueError(
+                    f"{name} has shape {getattr(self, name).shape}, next_state has {shape}: make them equal"
+                )
+        if self.start.shape != shape[:1]:
+            raise ValueError(f"start has shape {self.start.shape}; it must be ({shape[0]},), one entry per state")
+        _refuse(
+            self.next_state,
+            (self.next_state < 0) | (self.next_state >= shape[0]),
+            "next_state",
+            f"must be a state, 0 to {shape[0] - 1}",
+        )
+        _refuse(self.probability, ~(self.probability >= 0), "probability", "must be at least 0")
+        total = self.probability.sum(-1)
+        _refuse(total, ~np.isclose(total, 1, rtol=0, atol=1e-8), "the sum of probability over outcomes", "must be 1")
+        _refuse(self.reward, ~np.isfinite(self.reward), "reward", "must be finite")
+        if not (np.all(self.start >= 0) and np.isclose(self.start.sum(), 1, rtol=0, atol=1e-8)):
+            raise ValueError(f"start sums to {self.start.sum():g}; it must be a distribution over the states")
+
+    @cached_property
+    def expected_reward(self) -> Float[np.ndarray, "S A"]:
+        """r(s, a), the mean over outcomes; in memory actions run first, as in `transition`."""
+        return np.asfortranarray((self.probability * self.reward).sum(-1))
+
+    @cached_property
+    def transition(self) -> sparse.csr_array:
+        """P(s'|s, a) of the outcomes after which the episode goes on, `(A·S, S)`: row a·S + s.
+
+        Actions run first so that a maximum over actions reads contiguous memory: a sweep is five times faster.
+        """
+        num_states, num_actions, num_outcomes = self.probability.shape
+        weight = (self.probability * ~self.terminated).transpose(1, 0, 2).ravel()
+        target = self.next_state.transpose(1, 0, 2).ravel().astype(np.int32)
+        rows = np.arange(0, weight.size + 1, num_outcomes, dtype=np.int32)
+        return sparse.csr_array((weight, target, rows), shape=(num_actions * num_states, num_states))
+
+    @property
+    def num_states(self) -> int:
+        return self.next_state.shape[0]
+
+    @property
+    def num_actions(self) -> int:
+        return self.next_state.shape[1]
+
+
+def _refuse(values: np.ndarray, bad: np.ndarray, name: str, rule: str) -> None:
+    if bad.any():
+        where = tuple(np.argwhere(bad)[0])
+        place = ", ".join(f"{axis} {index}" for axis, index in zip(("state", "action", "outcome"), where, strict=False))
+        raise ValueError(f"{name} is {values[where]:g} at {place}: it {rule}")
+
+
+def from_gymnasium(env: gym.Env) -> TabularMDP:
+    """The same arrays from a gymnasium toy-text environment's own table (FrozenLake, CliffWalking, Taxi).
+
+    Raises:
+        ValueError: the environment has no transition table `P`.
+    """
+    table = getattr(env.unwrapped, "P", None)
+    if table is None:
+        raise ValueError(
+            f"{env} has no transition table P: use a toy-text environment such as FrozenLake-v1 or Taxi-v4"
+        )
+    num_states, num_actions = len(table), len(table[0])
+    shape = (num_states, num_actions, max(len(outcomes) for row in table.values() for outcomes in row.values()))
+    # Missing outcomes keep probability 0 and lead back to where they start.
+    next_state = np.broadcast_to(np.arange(num_states)[:, None, None], shape).copy()
+    probability, reward, terminated = np.zeros(shape), np.zeros(shape), np.zeros(shape, bool)
+    for s, row in table.items():
+        for a, outcomes in row.items():
+            for k, outcome in enumerate(outcomes):
+                probability[s, a, k], next_state[s, a, k], reward[s, a, k], terminated[s, a, k] = outcome
+    start = np.asarray(env.unwrapped.initial_state_distrib, float)  # type: ignore[attr-defined]
+    return TabularMDP(next_state, probability, reward, terminated, start)
+
+
+ACTIONS = ("up", "right", "down", "left")
+_STEPS = np.array([(-1, 0), (0, 1), (1, 0), (0, -1)])  # (row, column) per action, clockwise
+_FREE, _WALL, _START = ".", "#", "S"
+
+
+@dataclass(frozen=True)
+class GridWorld:
+    """A grid world written as text: one line per row, one character per cell.
+
+    `.` is free, `#` a wall, `S` a start (several: one is drawn; none: any free cell), `G` a goal, `g` a smaller
+    goal, `P` a pit. Entering a goal or a pit pays its reward and ends the episode; walking into a wall or off the
+    grid means staying. State s is the cell in row s // width, column s % width; walls count as states that nothing
+    reaches, so that values reshape to the picture.
+
+    Attributes:
+        text: the map.
+        slip: probability of moving at a right angle to the chosen direction, half of it to either side.
+        step_cost: subtracted from the reward of every step.
+        rewards: the reward for entering a cell, by its character; every character listed here but `.` and `S` ends
+            the episode.
+        cell_rewards: rewards for entering single cells, `{(row, column): reward}`, instead of `rewards`.
+
+    Raises:
+        ValueError: an unknown character, rows of unequal length, no goal, a slip outside [0, 1], a cell reward
+            outside the grid or on a wall; names the place and the remedy.
+    """
+
+    text: str
+    slip: float = 0.0
+    step_cost: float = 0.0
+    rewards: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({"G": 1.0, "g": 0.3, "P": -1.0}))
+    cell_rewards: Mapping[tuple[int, int], float] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        rows = self.text.split()
+        known = {_FREE, _WALL, _START, *self.rewards}
+        for r, row in enumerate(rows):
+            if len(row) != len(rows[0]):
+                raise ValueError(
+                    f"row {r} has {len(row)} cells, row 0 has {len(rows[0])}: give every row the same length"
+                )
+            for c, cell in enumerate(row):
+                if cell not in known:
+                    raise ValueError(
+                        f"unknown character {cell!r} in row {r}, column {c}: use one of {' '.join(sorted(known))}"
+                    )
+        if not any(cell in self.rewards for cell in self.text):
+            raise ValueError(f"no goal: put at least one of {' '.join(sorted(self.rewards))} on the grid")
+        if not 0 <= self.slip <= 1:
+            raise ValueError(f"slip = {self.slip} is out of range: it must be in [0, 1]")
+        for (r, c), reward in self.cell_rewards.items():
+            if not (0 <= r < len(rows) and 0 <= c < len(rows[0])) or rows[r][c] == _WALL:
+                raise ValueError(f"cell_rewards has row {r}, column {c}: it must be on the grid and no wall")
+            if not np.isfinite(reward):
+                raise ValueError(f"cell_rewards is {reward} in row {r}, column {c}: it must be finite")
+
+    @property
+    def cells(self) -> np.ndarray:
+        """The characters, `(rows, columns)`."""
+        return np.array([list(row) for row in self.text.split()])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        rows = self.text.split()
+        return len(rows), len(rows[0])
+
+    @property
+    def walls(self) -> Bool[np.ndarray, "rows columns"]:
+        return self.cells == _WALL
+
+    @property
+    def ends(self) -> Bool[np.ndarray, "rows columns"]:
+        """Cells that end the episode."""
+        return np.isin(self.cells, list(self.rewards))
+
+    @property
+    def entry_reward(self) -> Float[np.ndarray, "rows columns"]:
+        """The reward for entering each cell, before the step's cost."""
+        reward = np.vectorize(lambda cell: self.rewards.get(cell, 0.0), otypes=[float])(self.cells)
+        for cell, value in self.cell_rewards.items():
+            reward[cell] = value
+        return reward
+
+    def with_cell(self, row: int, column: int, character: str) -> "GridWorld":
+        """The same world with one cell redrawn; a reward of its own is forgotten."""
+        cells = self.cells
+        cells[row, column] = character
+        rewards = {cell: reward for cell, reward in self.cell_rewards.items() if cell != (row, column)}
+        return replace(self, text="\n".join("".join(line) for line in cells), cell_rewards=rewards)
+
+    def with_reward(self, row: int, column: int, reward: float) -> "GridWorld":
+        """The same world with another reward for entering one cell."""
+        return replace(self, cell_rewards={**self.cell_rewards, (row, column): reward})
+
+    def mdp(self) -> TabularMDP:
+        """The world as arrays: K = 1 without slip, else 3 (straight on, left turn, right turn)."""
+        walls, ends, entry_reward = self.walls, self.ends, self.entry_reward
+        height, width = walls.shape
+        turns = np.array([0]) if self.slip == 0 else np.array([0, -1, 1])
+        chances = np.array([1.0]) if self.slip == 0 else np.array([1 - self.slip, self.slip / 2, self.slip / 2])
+
+        here = np.stack(np.divmod(np.arange(height * width), width), -1)  # (S, 2)
+        moves = _STEPS[(np.arange(4)[:, None] + turns) % 4]  # (A, K, 2)
+        there = here[:, None, None] + moves  # (S, A, K, 2)
+        inside = ((there >= 0) & (there < (height, width))).all(-1)
+        there = np.where(inside[..., None], there, here[:, None, None])
+        there = np.where(walls[there[..., 0], there[..., 1]][..., None], here[:, None, None], there)
+
+        # Goals, pits and walls keep whoever is put there, for nothing: their Q is 0 by the equations, not by exception.
+        absorbing = (walls | ends).ravel()[:, None, None]
+        next_state = np.where(absorbing, np.arange(height * width)[:, None, None], there @ (width, 1))
+        reward = np.where(absorbing, 0.0, entry_reward.ravel()[next_state] - self.step_cost)
+        terminated = absorbing | ends.ravel()[next_state]
+        starts = (self.cells == _START).ravel()
+        if not starts.any():
+            starts = ~(walls | ends).ravel()
+        if not starts.any():
+            raise ValueError("no cell to start from: leave at least one cell free (.) or mark a start (S)")
+        probability = np.broadcast_to(chances, next_state.shape).copy()
+        return TabularMDP(next_state, probability, reward, terminated, starts / starts.sum())
+
+
+class TabularEnv(gym.Env[int, int]):
+    """The gymnasium face of a `TabularMDP`: `Discrete` observations and actions. Wrap in `TimeLimit` to truncate."""
+
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  (gymnasium's own convention)
+
+    def __init__(self, mdp: TabularMDP) -> None:
+        self.mdp = mdp
+        self.observation_space = Discrete(mdp.num_states)  # type: ignore[assignment]
+        self.action_space = Discrete(mdp.num_actions)  # type: ignore[assignment]
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._state = int(self.np_random.choice(self.mdp.num_states, p=self.mdp.start))
+        return self._state, {}
+
+    def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
+        index = self._state, action
+        k = int(self.np_random.choice(self.mdp.probability.shape[-1], p=self.mdp.probability[index]))
+        self._state = int(self.mdp.next_state[index][k])
+        return self._state, float(self.mdp.reward[index][k]), bool(self.mdp.terminated[index][k]), False, {}
+
+
+GRIDS: Mapping[str, GridWorld] = MappingProxyType(
+    {
+        # Russell & Norvig, Artificial Intelligence, figure 17.1: the usual small grid of tutorials.
+        "small": GridWorld("""
+            ...G
+            .#.P
+            S...
+        """),
+        "four-goal": GridWorld("""
+            ...G...
+            .......
+            .......
+            G..S..G
+            .......
+            .......
+            ...G...
+        """),
+        # After Sutton & Barto (2018), example 6.6; here the cliff ends the episode.
+        "cliff": GridWorld("""
+            ........
+            ........
+            ........
+            SPPPPPPG
+        """),
+        # A small goal near the start, a large one far away: who explores too little settles for the small one.
+        "two goals": GridWorld("""
+            S.g..
+            .....
+            .##..
+            .....
+            ....G
+        """),
+    }
+)

@@ -1,0 +1,132 @@
+"""ε-greedy, Boltzmann and optimistic exploration side by side: where they go, and what that costs."""
+
+from dataclasses import dataclass
+
+import ipywidgets
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from rlcourse.algorithms.q_iteration import (
+    advantage,
+    bellman_target,
+    boltzmann,
+    epsilon_greedy,
+    greedy,
+    optimal_q,
+    sample,
+)
+from rlcourse.buffers import Transition
+from rlcourse.envs import GRIDS, GridWorld
+from rlcourse.widgets import grid
+from rlcourse.widgets.panel import COLORS, Panel
+
+RUNS, STEPS, GAMMA, LR, SEED = 200, 300, 0.95, 0.5, 0
+WORLDS = ("two goals", "small", "cliff")
+STRATEGIES = ("ε-greedy", "Boltzmann", "optimistic")
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """What `RUNS` Q-learners of each strategy did in their first `STEPS` steps.
+
+    Attributes:
+        settings: the strategies with their parameters, for titles.
+        visits: share of the steps spent in each state, `(3, S)`.
+        regret: Σ_t V*(s_t) − Q*(s_t, a_t) so far, mean over the runs, `(3, STEPS)`.
+        regret_error: its standard error at the end, `(3,)`.
+        found: share of the runs that earned the world's largest reward at least once, `(3,)`.
+    """
+
+    world: GridWorld
+    settings: tuple[str, str, str]
+    visits: Float[np.ndarray, "3 S"]
+    regret: Float[np.ndarray, "3 steps"]
+    regret_error: Float[np.ndarray, "3"]
+    found: Float[np.ndarray, "3"]
+
+
+def compute(world: str, epsilon: float, temperature: float, initial_value: float) -> Exploration:
+    """All learners at once: each row of the arrays is one learner with a table of its own."""
+    mdp, rng = GRIDS[world].mdp(), np.random.default_rng(SEED)
+    best_q = optimal_q(mdp, GAMMA)
+    cost = -advantage(best_q, greedy(best_q))
+    strategy = np.repeat(np.eye(3), RUNS, axis=0)  # (learners, 3): each has one of the three settings, the others 0
+    epsilons, temperatures, start_values = (strategy * (epsilon, temperature, initial_value)).T[..., None]
+    learners = np.arange(3 * RUNS)
+    q = np.broadcast_to(start_values[..., None], (learners.size, mdp.num_states, mdp.num_actions)).copy()
+    uniform = rng.random((STEPS, learners.size))
+
+    start = int(mdp.start.argmax())
+    obs = np.full(learners.size, start)
+    states, actions = np.empty((2, STEPS, learners.size), int)
+    for t in range(STEPS):
+        action = sample(epsilon_greedy(boltzmann(q[learners, obs], temperatures), epsilons), uniform[t])
+        outcome = obs, action, 0  # these worlds do not slip: there is one outcome
+        batch = Transition(obs, action, mdp.reward[outcome], mdp.next_state[outcome], mdp.terminated[outcome], False)
+        target = bellman_target(batch, lambda next_obs: q[learners, next_obs], GAMMA)
+        q[learners, obs, action] += LR * (target - q[learners, obs, action])
+        states[t], actions[t] = obs, action
+        obs = np.where(batch.terminated, start, batch.next_obs)
+
+    regret = cost[states, actions].cumsum(0).reshape(STEPS, 3, RUNS)
+    visits = [np.bincount(states.reshape(STEPS, 3, RUNS)[:, i].ravel(), minlength=mdp.num_states) for i in range(3)]
+    reward = mdp.reward[states, actions, 0].reshape(STEPS, 3, RUNS)
+    return Exploration(
+        GRIDS[world],
+        (f"ε-greedy, ε = {epsilon:g}", f"Boltzmann, T = {temperature:g}", f"optimistic, Q₀ = {initial_value:g}"),
+        np.stack(visits) / (STEPS * RUNS),
+        regret.mean(-1).T,
+        regret[-1].std(-1, ddof=1) / np.sqrt(RUNS),
+        (reward == mdp.reward.max()).any(0).mean(-1),
+    )
+
+
+def draw(figure: Figure, data: Exploration) -> None:
+    for i, (title, shares) in enumerate(zip(data.settings, data.visits, strict=True)):
+        ax = figure.add_axes((0.03 + 0.21 * i, 0.1, 0.19, 0.76))
+        grid.draw_shares(ax, data.world, shares)
+        ax.set_title(title, color=COLORS[i], weight="bold")
+    ax = figure.add_axes((0.71, 0.17, 0.27, 0.69))
+    for i, name in enumerate(STRATEGIES):
+        ax.plot(data.regret[i], color=COLORS[i], linestyle=("-", "--", "-.")[i], label=name)
+    ax.set(xlabel="step", title="mean regret so far", ylim=(0, None))
+    ax.legend(frameon=False, loc="upper left")
+    figure.text(
+        0.03,
+        0.03,
+        f"% of the steps spent in each cell; {RUNS} runs of {STEPS} steps each, γ = {GAMMA:g}, step size {LR:g}",
+        fontsize=10,
+    )
+
+
+def describe(data: Exploration) -> str:
+    parts = [
+        f"{setting}: regret {regret[-1]:.1f} ± {error:.1f}, best reward found by {100 * found:.0f} % of the runs"
+        for setting, regret, error, found in zip(data.settings, data.regret, data.regret_error, data.found, strict=True)
+    ]
+    return f"Visits and regret of {RUNS} Q-learners after {STEPS} steps (mean ± standard error). {'; '.join(parts)}."
+
+
+def widget(
+    world: str = "two goals", epsilon: float = 0.1, temperature: float = 0.05, initial_value: float = 1.0
+) -> Panel:
+    """Choose how much each of the three strategies explores, and compare visits and regret.
+
+    Raises:
+        ValueError: `world` is not one of `WORLDS`.
+    """
+    if world not in WORLDS:
+        raise ValueError(f"world = {world!r} is not offered here: choose one of {', '.join(WORLDS)}")
+    wide = {"style": {"description_width": "120px"}, "layout": {"width": "330px"}}
+    controls = {
+        "world": ipywidgets.Dropdown(options=WORLDS, value=world, description="world", **wide),
+        "epsilon": ipywidgets.FloatSlider(value=epsilon, min=0, max=1, step=0.05, description="ε", **wide),
+        "temperature": ipywidgets.FloatSlider(
+            value=temperature, min=0, max=0.5, step=0.01, description="temperature T", **wide
+        ),
+        "initial_value": ipywidgets.FloatSlider(
+            value=initial_value, min=0, max=3, step=0.1, description="optimistic Q₀", **wide
+        ),
+    }
+    return Panel(compute, draw, describe, controls, size=(13, 3.9))

@@ -1,0 +1,135 @@
+"""Grid worlds on a matplotlib axes: values, Q as four triangles per cell, arrows, shares of time."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection, PolyCollection
+from matplotlib.patches import Rectangle
+
+from rlcourse.envs import GridWorld
+
+INK, PAPER, WALL = "#1A1A1A", "#FFFFFF", "#5A5A5A"
+VALUES = colormaps["RdBu"]  # red below 0, white at 0, blue above: the colour-blind tell these apart too
+SHARES = colormaps["Blues"]
+# Per action (up, right, down, left), as (x, y) in a cell of side 1 around its centre, y running downwards.
+CORNERS = 0.5 * np.array([[(-1, -1), (1, -1)], [(1, -1), (1, 1)], [(1, 1), (-1, 1)], [(-1, 1), (-1, -1)]])
+DIRECTIONS = np.array([(0, -1), (1, 0), (0, 1), (-1, 0)])
+
+
+def draw_q(ax: Axes, world: GridWorld, q: Float[np.ndarray, "S A"], scale: float) -> None:
+    """Q as four triangles per cell, coloured from −scale to scale, with an arrow for every greedy action."""
+    frame(ax, world)
+    inner, centres = inside(world)
+    colors = diverging(q[inner], scale).reshape(-1, 4)
+    apex = np.broadcast_to(centres[:, None, None], (len(centres), 4, 1, 2))
+    triangles = np.concatenate([centres[:, None, None] + CORNERS, apex], axis=2).reshape(-1, 3, 2)
+    ax.add_collection(PolyCollection(triangles, facecolors=colors, edgecolors="#999999", linewidths=0.5))
+    places = (centres[:, None] + 0.33 * DIRECTIONS).reshape(-1, 2)
+    texts = [f"{value:.2f}" for value in q[inner].ravel()]
+    if max(world.shape) > 5:  # four numbers must fit into a small cell: no leading zeros
+        texts = [text.replace("0.", ".") for text in texts]
+    write(ax, places, texts, colors, 9.5 if max(world.shape) <= 5 else 7.5)
+    draw_policy(ax, world, greedy_actions(q))
+
+
+def draw_values(ax: Axes, world: GridWorld, values: Float[np.ndarray, " S"], scale: float) -> None:
+    """One number per cell, coloured from −scale to scale."""
+    inner, _ = inside(world)
+    paint(ax, world, diverging(values[inner], scale), [f"{value:.2f}" for value in values[inner]])
+
+
+def draw_shares(ax: Axes, world: GridWorld, shares: Float[np.ndarray, " S"]) -> None:
+    """Shares of time in per cent; the colour's depth is their square root, so that rare visits show."""
+    inner, _ = inside(world)
+    depth = np.sqrt(shares[inner] / shares[inner].max())
+    paint(ax, world, SHARES(0.9 * depth), [f"{100 * share:.0f}" for share in shares[inner]])
+
+
+def draw_policy(ax: Axes, world: GridWorld, policy: Float[np.ndarray, "S A"] | Bool[np.ndarray, "S A"]) -> None:
+    """An arrow from a cell's centre for every action that the policy takes there."""
+    inner, centres = inside(world)
+    cells, actions = np.nonzero(policy[inner])
+    ax.quiver(
+        *centres[cells].T,
+        *(0.2 * DIRECTIONS[actions]).T,
+        angles="xy",
+        scale_units="xy",
+        scale=1,
+        width=0.007,
+        color=INK,
+        zorder=4,
+    )
+
+
+def frame(ax: Axes, world: GridWorld) -> None:
+    """Walls, and the rewards for entering cells; x is the column, y the row, downwards."""
+    height, width = world.shape
+    ax.set(
+        xlim=(-0.52, width - 0.48),
+        ylim=(height - 0.48, -0.52),
+        aspect="equal",
+        xticks=range(width),
+        yticks=range(height),
+    )
+    ax.tick_params(length=0, labelsize=9)
+    ax.spines[:].set_visible(False)
+    walls = [Rectangle((column - 0.5, row - 0.5), 1, 1) for row, column in np.argwhere(world.walls)]
+    ax.add_collection(PatchCollection(walls, facecolor=WALL, edgecolor=WALL))
+    for row, column in np.argwhere(world.ends):
+        reward = world.entry_reward[row, column]
+        face = VALUES(0.9 if reward > 0 else 0.1)
+        ax.add_patch(Rectangle((column - 0.44, row - 0.44), 0.88, 0.88, facecolor=face, edgecolor=INK, linewidth=2.5))
+        ax.text(column, row, f"{reward:+g}", ha="center", va="center", color=PAPER, weight="bold", fontsize=12)
+    for row, column in np.argwhere((world.entry_reward != 0) & ~world.ends):
+        label = f"{world.entry_reward[row, column]:+g}"
+        box = {"facecolor": PAPER, "edgecolor": INK, "boxstyle": "round,pad=0.15", "linewidth": 0.8}
+        ax.text(
+            column - 0.4,
+            row - 0.38,
+            label,
+            ha="left",
+            va="center",
+            color=INK,
+            fontsize=8,
+            weight="bold",
+            bbox=box,
+            zorder=5,
+        )
+
+
+def inside(world: GridWorld) -> tuple[Bool[np.ndarray, " S"], Float[np.ndarray, "cells 2"]]:
+    """Which states are cells one can be in, and their centres as (x, y)."""
+    open_cells = ~(world.walls | world.ends)
+    return open_cells.ravel(), np.argwhere(open_cells)[:, ::-1].astype(float)
+
+
+def paint(ax: Axes, world: GridWorld, colors: Float[np.ndarray, "cells 4"], texts: Sequence[str]) -> None:
+    """Every cell in its colour with its text."""
+    frame(ax, world)
+    _, centres = inside(world)
+    cells = [Rectangle((x - 0.5, y - 0.5), 1, 1) for x, y in centres]
+    ax.add_collection(PatchCollection(cells, facecolors=colors, edgecolors="#999999", linewidths=0.5))
+    write(ax, centres, texts, colors, 11)
+
+
+def write(
+    ax: Axes, places: Float[np.ndarray, "n 2"], texts: Sequence[str], faces: Float[np.ndarray, "n 4"], size: float
+) -> None:
+    """Each text at its place, dark on light faces and light on dark ones."""
+    luminance = faces[:, :3] @ (0.299, 0.587, 0.114)
+    for (x, y), text, light in zip(places, texts, luminance > 0.5, strict=True):
+        ax.text(x, y, text, ha="center", va="center", fontsize=size, color=INK if light else PAPER)
+
+
+def diverging(values: np.ndarray, scale: float) -> np.ndarray:
+    """Colours of values, white at 0; the palest and the darkest tenth of the map are left out."""
+    return VALUES((0.5 + 0.4 * values / scale).clip(0, 1))
+
+
+def greedy_actions(q: Float[np.ndarray, "S A"]) -> Bool[np.ndarray, "S A"]:
+    """Every action within rounding of the best, but none where all are alike: nothing is known there yet."""
+    best = q >= q.max(-1, keepdims=True) - 1e-9
+    return best & ~best.all(-1, keepdims=True)

@@ -1,0 +1,124 @@
+"""The frame of every widget: controls on top, one picture below, redrawn whenever a control moves.
+
+A widget is three functions, `compute(**values) -> data`, `draw(figure, data)` and `describe(data) -> str`, and a
+`Panel` that joins them. The description becomes the picture's alternative text: it states the numbers that the
+picture shows, for people who cannot see it and for the tests that compare it with `compute`.
+"""
+
+import io
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import ipywidgets
+import traitlets
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+# Okabe & Ito (2008): told apart with every common colour blindness, and on a washed-out projector.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+STYLE = {
+    "axes.prop_cycle": f"cycler('color', {list(COLORS)})",
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 13,
+    "figure.constrained_layout.use": False,  # solving the layout would take half of each redraw
+    "font.size": 12,
+    "lines.linewidth": 2,
+}
+DPI, CSS_PIXELS = 144, 96  # per inch: drawn half again as fine as shown, to stay sharp when a lecturer zooms in
+
+
+def render(figure: Figure) -> bytes:
+    """The figure as PNG; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None}, pil_kwargs={"compress_level": 1})
+    return buffer.getvalue()
+
+
+class Picture(anywidget.AnyWidget):
+    """A PNG with an alternative text. Clicks and arrow keys arrive as messages `{x, y}` and `{key}` (`on_msg`)."""
+
+    _esm = Path(__file__).with_name("picture.js")
+    png = traitlets.Bytes().tag(sync=True)
+    alt = traitlets.Unicode().tag(sync=True)
+    width = traitlets.Int().tag(sync=True)
+
+
+class Panel(ipywidgets.VBox):
+    """Controls and the picture that follows them.
+
+    Args:
+        compute: from the controls' values, by name, to the data; pure and seeded.
+        draw: puts the data on an empty figure.
+        describe: says in one sentence or two what the picture shows, with its numbers.
+        controls: the controls by the name of `compute`'s parameter.
+        size: of the picture in inches, `(width, height)`.
+        layout: how to arrange the controls, as rows of widgets; by default all in one row that wraps.
+    """
+
+    def __init__(
+        self,
+        compute: Callable[..., Any],
+        draw: Callable[[Figure, Any], None],
+        describe: Callable[[Any], str],
+        controls: Mapping[str, ipywidgets.Widget],
+        size: tuple[float, float],
+        rows: list[list[ipywidgets.Widget]] | None = None,
+    ) -> None:
+        self.controls, self._compute, self._draw, self._describe = controls, compute, draw, describe
+        self._figure = Figure(figsize=size)
+        self.picture = Picture(width=round(size[0] * CSS_PIXELS))
+        self._message = ipywidgets.HTML()
+        self._held = False
+        wrap = ipywidgets.Layout(flex_flow="row wrap")
+        boxes = [ipywidgets.HBox(row, layout=wrap) for row in rows or [list(controls.values())]]
+        super().__init__([*boxes, self._message, self.picture])
+        self.redraw()
+        for control in controls.values():
+            control.observe(self.redraw, "value")
+
+    def redraw(self, _: Any = None) -> None:
+        """Compute and draw afresh; what `compute` refuses is said above the picture, which stays."""
+        if self._held:
+            return
+        try:
+            data = self._compute(**{name: control.value for name, control in self.controls.items()})
+        except ValueError as error:
+            self.say(str(error))
+            return
+        self.say("")
+        with rc_context(STYLE):
+            self._figure.clear()
+            self._draw(self._figure, data)
+            png = render(self._figure)
+        with self.picture.hold_sync():
+            self.picture.alt, self.picture.png = self._describe(data), png
+
+    @contextmanager
+    def one_redraw(self) -> Iterator[None]:
+        """Inside, controls may change together and pass through combinations that make no sense."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+        self.redraw()
+
+    def say(self, message: str) -> None:
+        """Show a line above the picture; an empty one takes it away."""
+        self._message.value = f"<b style='color: {COLORS[1]}'>{escape(message)}</b>" if message else ""
+
+    def data_coordinates(self, x: float, y: float) -> tuple[float, float]:
+        """From a click, in fractions of the picture from its upper left corner, to the first axes' own units."""
+        across, up = self._figure.bbox.width * x, self._figure.bbox.height * (1 - y)
+        column, row = self._figure.axes[0].transData.inverted().transform((across, up))
+        return float(column), float(row)
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        # The live view where a kernel answers, and a picture for GitHub, a printed page, a notebook not yet run.
+        data = super()._repr_mimebundle_() | {"image/png": self.picture.png, "text/plain": self.picture.alt}
+        return data, {"image/png": {"alt": self.picture.alt, "width": self.picture.width}}

@@ -1,0 +1,204 @@
+"""Q-iteration, sweep by sweep, on a grid world that can be edited while one watches."""
+
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+import ipywidgets
+import numpy as np
+import traitlets
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from rlcourse.algorithms.q_iteration import q_iteration
+from rlcourse.envs import ACTIONS, GRIDS, GridWorld
+from rlcourse.widgets import grid
+from rlcourse.widgets.panel import COLORS, Panel
+
+SWEEPS = 50
+WIDE = {"style": {"description_width": "55px"}, "layout": {"width": "290px"}}
+Cell = tuple[int, int]  # row, column
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Q after `sweep` sweeps, Q before the last of them, and the Bellman residual of every sweep up to `SWEEPS`."""
+
+    world: GridWorld
+    gamma: float
+    sweep: int
+    cell: Cell
+    q: Float[np.ndarray, "S A"]
+    previous: Float[np.ndarray, "S A"]
+    residuals: Float[np.ndarray, " sweeps"]
+
+    @property
+    def state(self) -> int:
+        return self.cell[0] * self.world.shape[1] + self.cell[1]
+
+    @property
+    def best(self) -> int:
+        """The chosen cell's greedy action."""
+        return int(self.q[self.state].argmax())
+
+
+def compute(world: GridWorld, gamma: float, slip: float, sweep: int, cell: Cell) -> Sweep:
+    world = replace(world, slip=slip)
+    history = np.stack(list(islice(q_iteration(world.mdp(), gamma), SWEEPS + 2)))
+    residuals = np.abs(np.diff(history, axis=0)).max((1, 2))
+    return Sweep(world, gamma, sweep, cell, history[sweep], history[max(sweep - 1, 0)], residuals)
+
+
+def draw(figure: Figure, data: Sweep) -> None:
+    left = figure.add_axes((0.03, 0.14, 0.56, 0.78))
+    scale = max(1.0, float(np.abs(data.q).max()))
+    grid.draw_q(left, data.world, data.q, scale)
+    row, column = data.cell
+    left.plot(
+        column + 0.47 * np.array([-1, 1, 1, -1, -1]),
+        row + 0.47 * np.array([-1, -1, 1, 1, -1]),
+        color=COLORS[4],
+        lw=4,
+        zorder=6,
+    )
+    left.set_title(f"$Q_{{{data.sweep}}}$ after {data.sweep} sweeps, arrows: greedy actions")
+
+    right = figure.add_axes((0.68, 0.24, 0.3, 0.62))
+    # Below rounding a residual is noise; a floor keeps exact zeros on the logarithmic axis.
+    shown = np.maximum(data.residuals, 1e-12)
+    right.semilogy(shown, color=COLORS[0])
+    right.plot(data.sweep, shown[data.sweep], "o", color=COLORS[1], markersize=10)
+    right.semilogy(shown[0] * data.gamma ** np.arange(len(shown)), "--", color="#777777", lw=1.2)
+    right.set(xlabel="sweep k", title=r"Bellman residual  $\max|\mathcal{T}Q_k - Q_k|$", ylim=(1e-12, 10))
+    right.text(
+        0.98,
+        0.96,
+        f"dashed: shrinking by γ = {data.gamma:g}",
+        ha="right",
+        va="top",
+        transform=right.transAxes,
+        fontsize=10,
+    )
+    figure.text(0.03, 0.03, last_backup(data), fontsize=11)
+
+
+def last_backup(data: Sweep) -> str:
+    """The chosen cell's last backup, with its numbers."""
+    if not grid.inside(data.world)[0][data.state]:
+        return f"cell {data.cell}: the episode ends here, or it is a wall; nothing to look ahead to"
+    if data.sweep == 0:
+        return f"cell {data.cell}: before the first sweep every Q is 0"
+    mdp, action = data.world.mdp(), data.best
+    entry = data.state, action
+    parts = []
+    for p, r, end, following in zip(
+        *(a[entry] for a in (mdp.probability, mdp.reward, mdp.terminated, mdp.next_state)), strict=True
+    ):
+        ahead = "" if end else f" + {data.gamma:g}·{data.previous[following].max():.2f}"
+        parts.append(f"{p:g}·({r:.2f}{ahead})")
+    return f"cell {data.cell}, {ACTIONS[action]}:  {' + '.join(parts)} = {data.q[entry]:.3f}"
+
+
+def describe(data: Sweep) -> str:
+    values = ", ".join(f"{name} {value:.2f}" for name, value in zip(ACTIONS, data.q[data.state], strict=True))
+    return (
+        f"Q-iteration on a grid of {data.world.shape[0]} by {data.world.shape[1]} cells after {data.sweep} sweeps, "
+        f"discount {data.gamma:g}, slip {data.world.slip:g}. Largest Q {data.q.max():.3f}, Bellman residual "
+        f"{data.residuals[data.sweep]:.1e}. In cell {data.cell}: {values}."
+    )
+
+
+class _World(traitlets.HasTraits):
+    """A control without a face: what the preset and the editors change."""
+
+    value = traitlets.Instance(GridWorld)
+
+
+def cells(world: GridWorld) -> list[tuple[str, Cell]]:
+    return [(f"row {row}, column {column}", (row, column)) for row, column in np.ndindex(world.shape)]
+
+
+def first_free(world: GridWorld) -> Cell:
+    """The start, or else the first cell one can be in: something to look at."""
+    row, column = (
+        np.argwhere(world.cells == "S")[0] if "S" in world.text else np.argwhere(~(world.walls | world.ends))[0]
+    )
+    return int(row), int(column)
+
+
+def widget(world: str = "small", gamma: float = 0.9, slip: float = 0.0, sweep: int = 0) -> Panel:
+    """Choose a world, γ and slip; drag or play the sweeps; click a cell to look at it and to edit it.
+
+    Everything is reachable by keyboard; on the picture the arrow keys move the chosen cell.
+
+    Raises:
+        ValueError: `world` is not one of `envs.GRIDS`.
+    """
+    if world not in GRIDS:
+        raise ValueError(f"world = {world!r} is unknown: choose one of {', '.join(GRIDS)}")
+    current = _World(value=GRIDS[world])
+    preset = ipywidgets.Dropdown(options=list(GRIDS), value=world, description="world", **WIDE)
+    discount = ipywidgets.FloatSlider(value=gamma, min=0, max=0.99, step=0.01, description="γ", **WIDE)
+    slips = ipywidgets.FloatSlider(value=slip, min=0, max=0.8, step=0.05, description="slip", **WIDE)
+    sweeps = ipywidgets.IntSlider(value=sweep, min=0, max=SWEEPS, description="sweep", **WIDE)
+    play = ipywidgets.Play(value=sweep, min=0, max=SWEEPS, interval=500)
+    ipywidgets.link((play, "value"), (sweeps, "value"))
+    cell = ipywidgets.Dropdown(options=cells(GRIDS[world]), value=first_free(GRIDS[world]), description="cell", **WIDE)
+    reward = ipywidgets.FloatSlider(min=-2, max=2, step=0.1, description="reward", **WIDE)
+    wall = ipywidgets.Checkbox(description="wall", indent=False, layout={"width": "70px"})
+    reset = ipywidgets.Button(description="Reset world", layout={"width": "110px"})
+    panel = Panel(
+        compute,
+        draw,
+        describe,
+        {"world": current, "gamma": discount, "slip": slips, "sweep": sweeps, "cell": cell},
+        size=(11, 5.2),
+        rows=[[preset, discount, slips], [sweeps, play], [cell, reward, wall, reset]],
+    )
+
+    def load(_: Any) -> None:
+        fresh = GRIDS[preset.value]
+        with panel.one_redraw():
+            cell.options, cell.value = cells(fresh), first_free(fresh)
+            current.value = fresh
+            show()
+
+    def show(_: Any = None) -> None:
+        """Let the editors say what the chosen cell is."""
+        reward.value, wall.value = float(current.value.entry_reward[cell.value]), bool(current.value.walls[cell.value])
+        reward.disabled = wall.value
+
+    # What `show` writes into the editors already is so in the world: only a person's change gets past the ifs.
+    def build(_: Any) -> None:
+        if wall.value != current.value.walls[cell.value]:
+            try:
+                current.value = current.value.with_cell(*cell.value, "#" if wall.value else ".")
+            except ValueError as error:
+                panel.say(str(error))
+            show()
+
+    def pay(_: Any) -> None:
+        if reward.value != current.value.entry_reward[cell.value]:
+            current.value = current.value.with_reward(*cell.value, reward.value)
+
+    def point(_: Any, message: dict[str, Any], __: Any) -> None:
+        height, width = current.value.shape
+        if "key" in message:
+            down, right = {"ArrowUp": (-1, 0), "ArrowDown": (1, 0), "ArrowLeft": (0, -1), "ArrowRight": (0, 1)}[
+                message["key"]
+            ]
+            row, column = cell.value[0] + down, cell.value[1] + right
+        else:
+            x, y = panel.data_coordinates(message["x"], message["y"])
+            row, column = round(y), round(x)
+        if 0 <= row < height and 0 <= column < width:
+            cell.value = row, column
+
+    preset.observe(load, "value")
+    cell.observe(show, "value")
+    wall.observe(build, "value")
+    reward.observe(pay, "value")
+    reset.on_click(load)
+    panel.picture.on_msg(point)
+    show()
+    return panel
