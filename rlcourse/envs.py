@@ -116,7 +116,7 @@ def from_gymnasium(env: gym.Env) -> TabularMDP:
         for a, outcomes in row.items():
             for k, outcome in enumerate(outcomes):
                 probability[s, a, k], next_state[s, a, k], reward[s, a, k], terminated[s, a, k] = outcome
-    start = np.asarray(env.unwrapped.initial_state_distrib, float)  # type: ignore[attr-defined]
+    start = np.array(env.unwrapped.initial_state_distrib)  # type: ignore[attr-defined]
     return TabularMDP(next_state, probability, reward, terminated, start)
 
 

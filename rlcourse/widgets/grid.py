@@ -1,15 +1,17 @@
 """Grid worlds on a matplotlib axes: values, Q as four triangles per cell, arrows, shares of time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection, PolyCollection
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from rlcourse.envs import GridWorld
+from rlcourse.widgets.panel import Still
 
 INK, PAPER, WALL = "#1A1A1A", "#FFFFFF", "#5A5A5A"
 VALUES = colormaps["RdBu"]  # red below 0, white at 0, blue above: the colour-blind tell these apart too
@@ -19,6 +21,31 @@ CORNERS = 0.5 * np.array([[(-1, -1), (1, -1)], [(1, -1), (1, 1)], [(1, 1), (-1, 
 DIRECTIONS = np.array([(0, -1), (1, 0), (0, 1), (-1, 0)])
 
 
+def panels(world: GridWorld, tables: Mapping[str, np.ndarray]) -> Still:
+    """Tables side by side under their names: V `(S,)` as numbers, Q or A `(S, A)` as triangles, π (bool) as arrows."""
+
+    def draw(figure: Figure) -> None:
+        axes = np.atleast_1d(figure.subplots(1, len(tables)))
+        figure.subplots_adjust(0.03, 0.06, 0.99, 0.9, wspace=0.08)
+        for ax, (title, table) in zip(axes, tables.items(), strict=True):
+            scale = max(1.0, float(np.abs(table).max()))
+            if table.dtype == bool:
+                frame(ax, world)
+                draw_policy(ax, world, table)
+            elif table.ndim == 1:
+                draw_values(ax, world, table, scale)
+            else:
+                draw_q(ax, world, table, scale)
+            ax.set_title(title)
+
+    inner, _ = inside(world)
+    width = 12 / max(2, len(tables))
+    alt = "; ".join(f"{title}: {table[inner].min():.2f} to {table[inner].max():.2f}" for title, table in tables.items())
+    return Still(
+        draw, f"Grid world, smallest to largest entry. {alt}.", (12, 0.3 + width * world.shape[0] / world.shape[1])
+    )
+
+
 def draw_q(ax: Axes, world: GridWorld, q: Float[np.ndarray, "S A"], scale: float) -> None:
     """Q as four triangles per cell, coloured from −scale to scale, with an arrow for every greedy action."""
     frame(ax, world)
@@ -26,12 +53,13 @@ def draw_q(ax: Axes, world: GridWorld, q: Float[np.ndarray, "S A"], scale: float
     colors = diverging(q[inner], scale).reshape(-1, 4)
     apex = np.broadcast_to(centres[:, None, None], (len(centres), 4, 1, 2))
     triangles = np.concatenate([centres[:, None, None] + CORNERS, apex], axis=2).reshape(-1, 3, 2)
-    ax.add_collection(PolyCollection(triangles, facecolors=colors, edgecolors="#999999", linewidths=0.5))
+    ax.add_collection(PolyCollection(list(triangles), facecolors=colors, edgecolors="#999999", linewidths=0.5))
     places = (centres[:, None] + 0.33 * DIRECTIONS).reshape(-1, 2)
+    inches = min(ax.bbox.width / world.shape[1], ax.bbox.height / world.shape[0]) / ax.figure.dpi  # of a cell
     texts = [f"{value:.2f}" for value in q[inner].ravel()]
-    if max(world.shape) > 5:  # four numbers must fit into a small cell: no leading zeros
+    if inches < 1.1:  # four numbers must fit: no leading zeros
         texts = [text.replace("0.", ".") for text in texts]
-    write(ax, places, texts, colors, 9.5 if max(world.shape) <= 5 else 7.5)
+    write(ax, places, texts, colors, float(np.clip(9 * inches, 7, 10)))
     draw_policy(ax, world, greedy_actions(q))
 
 
@@ -55,10 +83,12 @@ def draw_policy(ax: Axes, world: GridWorld, policy: Float[np.ndarray, "S A"] | B
     ax.quiver(
         *centres[cells].T,
         *(0.2 * DIRECTIONS[actions]).T,
+        units="xy",
         angles="xy",
         scale_units="xy",
         scale=1,
-        width=0.007,
+        width=0.05,
+        headwidth=4,
         color=INK,
         zorder=4,
     )
@@ -76,6 +106,8 @@ def frame(ax: Axes, world: GridWorld) -> None:
     )
     ax.tick_params(length=0, labelsize=9)
     ax.spines[:].set_visible(False)
+    for edges, line in ((np.arange(height + 1), ax.hlines), (np.arange(width + 1), ax.vlines)):
+        line(edges - 0.5, -0.5, (width if line == ax.hlines else height) - 0.5, color="#999999", linewidth=0.5)
     walls = [Rectangle((column - 0.5, row - 0.5), 1, 1) for row, column in np.argwhere(world.walls)]
     ax.add_collection(PatchCollection(walls, facecolor=WALL, edgecolor=WALL))
     for row, column in np.argwhere(world.ends):

@@ -32,11 +32,28 @@ STYLE = {
 DPI, CSS_PIXELS = 144, 96  # per inch: drawn half again as fine as shown, to stay sharp when a lecturer zooms in
 
 
-def render(figure: Figure) -> bytes:
-    """The figure as PNG; the same figure gives the same bytes."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None}, pil_kwargs={"compress_level": 1})
-    return buffer.getvalue()
+class Still:
+    """A picture with an alternative text, for a notebook's output.
+
+    Args:
+        draw: puts the picture on an empty figure.
+        alt: what it shows, in words and numbers.
+        size: in inches, `(width, height)`.
+    """
+
+    def __init__(self, draw: Callable[[Figure], None], alt: str, size: tuple[float, float]) -> None:
+        self.alt, self.width, self.figure = alt, round(size[0] * CSS_PIXELS), Figure(figsize=size)
+        with rc_context(STYLE):
+            draw(self.figure)
+            buffer = io.BytesIO()
+            # Without the version in the file, the same figure gives the same bytes.
+            self.figure.savefig(
+                buffer, format="png", dpi=DPI, metadata={"Software": None}, pil_kwargs={"compress_level": 4}
+            )
+        self.png = buffer.getvalue()
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        return {"image/png": self.png, "text/plain": self.alt}, {"image/png": {"alt": self.alt, "width": self.width}}
 
 
 class Picture(anywidget.AnyWidget):
@@ -70,7 +87,7 @@ class Panel(ipywidgets.VBox):
         rows: list[list[ipywidgets.Widget]] | None = None,
     ) -> None:
         self.controls, self._compute, self._draw, self._describe = controls, compute, draw, describe
-        self._figure = Figure(figsize=size)
+        self._size = size
         self.picture = Picture(width=round(size[0] * CSS_PIXELS))
         self._message = ipywidgets.HTML()
         self._held = False
@@ -91,12 +108,9 @@ class Panel(ipywidgets.VBox):
             self.say(str(error))
             return
         self.say("")
-        with rc_context(STYLE):
-            self._figure.clear()
-            self._draw(self._figure, data)
-            png = render(self._figure)
+        self._still = Still(lambda figure: self._draw(figure, data), self._describe(data), self._size)
         with self.picture.hold_sync():
-            self.picture.alt, self.picture.png = self._describe(data), png
+            self.picture.alt, self.picture.png = self._still.alt, self._still.png
 
     @contextmanager
     def one_redraw(self) -> Iterator[None]:
@@ -114,11 +128,12 @@ class Panel(ipywidgets.VBox):
 
     def data_coordinates(self, x: float, y: float) -> tuple[float, float]:
         """From a click, in fractions of the picture from its upper left corner, to the first axes' own units."""
-        across, up = self._figure.bbox.width * x, self._figure.bbox.height * (1 - y)
-        column, row = self._figure.axes[0].transData.inverted().transform((across, up))
+        figure = self._still.figure
+        across, up = figure.bbox.width * x, figure.bbox.height * (1 - y)
+        column, row = figure.axes[0].transData.inverted().transform((across, up))
         return float(column), float(row)
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        # The live view where a kernel answers, and a picture for GitHub, a printed page, a notebook not yet run.
-        data = super()._repr_mimebundle_() | {"image/png": self.picture.png, "text/plain": self.picture.alt}
-        return data, {"image/png": {"alt": self.picture.alt, "width": self.picture.width}}
+        # The live view where a kernel answers; a picture on GitHub, on paper, in a notebook not yet run.
+        data, metadata = self._still._repr_mimebundle_()
+        return super()._repr_mimebundle_() | data, metadata

@@ -1,0 +1,280 @@
+"""What the notebooks call to teach: show tested code, compare two pieces of it, predict, watch an agent learn."""
+
+import ast
+import difflib
+import inspect
+import json
+import os
+import textwrap
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from html import escape
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import imageio.v3 as imageio
+import ipywidgets
+import numpy as np
+from IPython.display import Image, Markdown, display
+from jaxtyping import Float, UInt8
+from matplotlib.figure import Figure
+from tqdm.auto import tqdm
+
+from rlcourse.loop import Agent
+from rlcourse.widgets.panel import COLORS, Still
+
+PREDICTIONS = Path("predictions.json")  # in the notebook's own folder: that is where its kernel runs
+PACKAGE = Path(__file__).parent
+
+
+def show(*code: Callable[..., Any]) -> Markdown:
+    """The source of functions or classes, as the tests test it, each under its docstring with the maths rendered."""
+    return Markdown("\n\n---\n\n".join(_page(one) for one in code))
+
+
+def _page(code: Callable[..., Any]) -> str:
+    docstring, source = _docstring_and_source(code)
+    file, line = Path(inspect.getfile(code)).relative_to(PACKAGE.parent), inspect.getsourcelines(code)[1]
+    return f"{docstring}\n\n```python\n{source}\n```\n<sub>{file.as_posix()}, line {line}</sub>"
+
+
+def show_diff(before: Callable[..., Any], after: Callable[..., Any]) -> "Diff":
+    """What changes from one function or class to another, side by side, docstrings left out."""
+    return Diff(before, after)
+
+
+class Diff:
+    """Two sources side by side: only the lines that changed and two lines around them."""
+
+    CONTEXT = 2
+
+    def __init__(self, before: Callable[..., Any], after: Callable[..., Any]) -> None:
+        self.names = before.__qualname__, after.__qualname__
+        self.before, self.after = (_docstring_and_source(code)[1].splitlines() for code in (before, after))
+
+    def __repr__(self) -> str:
+        return "\n".join(difflib.unified_diff(self.before, self.after, *self.names, n=self.CONTEXT, lineterm=""))
+
+    def _repr_html_(self) -> str:
+        matcher = difflib.SequenceMatcher(None, self.before, self.after, autojunk=False)
+        rows = [_diff_row(*self.names, "th", changed=False)]
+        for number, group in enumerate(matcher.get_grouped_opcodes(self.CONTEXT)):
+            if number:
+                rows.append(_diff_row("⋮", "⋮", "td", changed=False))
+            for tag, i1, i2, j1, j2 in group:
+                # Where one side has fewer lines, empty ones stand opposite.
+                for left, right in zip_longest(self.before[i1:i2], self.after[j1:j2], fillvalue=""):
+                    rows.append(_diff_row(left, right, "td", changed=tag != "equal"))
+        return f"<table style='width:100%;table-layout:fixed'>{''.join(rows)}</table>"
+
+
+def _diff_row(left: str, right: str, tag: str, changed: bool) -> str:
+    cells = []
+    # Orange against blue and a sign in front: red against green would be lost on one reader in twelve.
+    for text, tint, sign in ((left, "rgba(213,94,0,.22)", "−"), (right, "rgba(0,114,178,.22)", "+")):
+        mark, background = (sign, f"background:{tint};") if changed and text else (" ", "")
+        style = f"{background}text-align:left;white-space:pre-wrap;vertical-align:top;font-family:monospace"
+        cells.append(f"<{tag} style='{style}'>{mark} {escape(text)}</{tag}>")
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _docstring_and_source(code: Callable[..., Any]) -> tuple[str, str]:
+    source = textwrap.dedent(inspect.getsource(code))
+    lines, definition = source.splitlines(), ast.parse(source).body[0]
+    assert isinstance(definition, ast.FunctionDef | ast.ClassDef)
+    if ast.get_docstring(definition) is not None:
+        del lines[definition.body[0].lineno - 1 : definition.body[0].end_lineno]
+    return inspect.cleandoc(ast.get_docstring(definition) or ""), "\n".join(lines)
+
+
+class Prediction(ipywidgets.VBox):
+    """A question, its choices, and a button that commits to one of them; made by `predict`."""
+
+    def __init__(self, key: str, question: str, choices: Sequence[str]) -> None:
+        self.key, self.question, self.choices = key, question, list(choices)
+        committed = _read_predictions().get(key)
+        self.committed = committed if committed in self.choices else None
+        self._radio = ipywidgets.RadioButtons(options=self.choices, value=self.committed, layout={"width": "auto"})
+        self._button = ipywidgets.Button(description="This is my prediction", layout={"width": "200px"})
+        self._button.on_click(self._commit)
+        super().__init__([ipywidgets.HTMLMath(f"<b>Predict:</b> {escape(question)}"), self._radio, self._button])
+        self._lock()
+
+    def _commit(self, _: Any) -> None:
+        if self._radio.value is None:
+            return
+        self.committed = self._radio.value
+        _write_predictions(_read_predictions() | {self.key: self.committed})
+        self._lock()
+
+    def _lock(self) -> None:
+        if self.committed is not None:
+            self._radio.disabled = self._button.disabled = True
+            self._button.description = "Committed"
+
+    def reveal(self, answer: str, because: str) -> Markdown:
+        """The answer next to what was predicted; to those who did not commit, a friendly no.
+
+        Raises:
+            ValueError: the answer is not one of the choices.
+        """
+        if answer not in self.choices:
+            raise ValueError(f"answer = {answer!r} is none of the choices {self.choices}")
+        if self.committed is None:
+            return Markdown("*No prediction yet: choose one above, press the button, and run this cell again.*")
+        verdict = "✔ as you predicted" if self.committed == answer else f"✘ you predicted “{self.committed}”"
+        return Markdown(f"**{answer}** ({verdict}). {because}")
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        choices = "\n".join(f"- {choice}" for choice in self.choices)
+        # Where no kernel answers, on a printed page say, the question is there to read.
+        return super()._repr_mimebundle_() | {"text/markdown": f"**Predict:** {self.question}\n\n{choices}"}
+
+
+def predict(key: str, question: str, choices: Sequence[str]) -> Prediction:
+    """Let the student commit to an answer before the result is worth looking at.
+
+    The answer is kept under `key` in `predictions.json` in the notebook's folder, and nowhere else; deleting the file
+    forgets it. Never blocks: without a student, `Prediction.reveal` says that nobody predicted.
+
+    Raises:
+        ValueError: fewer than two choices, or two alike.
+    """
+    if len(set(choices)) < max(2, len(choices)):
+        raise ValueError(f"choices = {list(choices)}: give at least two, all different")
+    return Prediction(key, question, choices)
+
+
+def _read_predictions() -> dict[str, str]:
+    try:
+        predictions = json.loads(PREDICTIONS.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        predictions = None
+    if not isinstance(predictions, dict):
+        aside = PREDICTIONS.with_name(f"predictions-unreadable-{time.time_ns()}.json")
+        PREDICTIONS.rename(aside)
+        print(f"{PREDICTIONS} could not be read; it is kept as {aside.name} and a new one begins")
+        return {}
+    return predictions
+
+
+def _write_predictions(predictions: dict[str, str]) -> None:
+    fresh = PREDICTIONS.with_suffix(".tmp")
+    fresh.write_text(json.dumps(predictions, indent=2, ensure_ascii=False), encoding="utf-8")
+    os.replace(fresh, PREDICTIONS)
+
+
+def budget(quick: int, full: int) -> int:
+    """How long to train: `quick` in a lecture, `full` where the environment variable `RLCOURSE_BUDGET` says "full".
+
+    Raises:
+        ValueError: the variable says something else than "quick" or "full".
+    """
+    choices = {"quick": quick, "full": full}
+    chosen = os.environ.get("RLCOURSE_BUDGET", "quick")
+    if chosen not in choices:
+        raise ValueError(f"RLCOURSE_BUDGET = {chosen!r} is unknown: set it to quick or full")
+    return choices[chosen]
+
+
+def watch(
+    metrics: Iterable[dict[str, float]], steps: int, goal: float | None = None, window: int = 50
+) -> Float[np.ndarray, "episodes 2"]:
+    """Run a training loop to its end under a progress bar and a live curve of the episodes' returns.
+
+    Stopping the kernel's work (the square button) ends the loop and leaves the agent as it then is, ready to use.
+
+    Args:
+        metrics: what `loop.train` yields.
+        steps: how many environment steps it will take.
+        goal: a line to reach.
+        window: the curve is a running mean over this many episodes.
+
+    Returns:
+        The step at which each episode ended and its return, `(episodes, 2)`.
+    """
+    finished: list[tuple[float, float]] = []
+    handle = display(_curve(finished, steps, goal, window), display_id=True)
+    drawn = time.monotonic()
+    with tqdm(total=steps, unit="step") as bar:
+        try:
+            for metric in metrics:
+                bar.update(int(metric["step"]) - bar.n)
+                if "episode_return" in metric:
+                    finished.append((metric["step"], metric["episode_return"]))
+                if time.monotonic() - drawn > 0.5:
+                    handle.update(_curve(finished, steps, goal, window))
+                    drawn = time.monotonic()
+        except KeyboardInterrupt:
+            print(f"Stopped by hand after {bar.n} steps; the agent keeps what it has learned.")
+    handle.update(_curve(finished, steps, goal, window))
+    return np.array(finished).reshape(-1, 2)
+
+
+def _curve(finished: list[tuple[float, float]], steps: int, goal: float | None, window: int) -> Still:
+    step, returns = np.array(finished).reshape(-1, 2).T
+    width = min(window, max(len(returns), 1))
+    mean = np.convolve(returns, np.ones(width) / width, mode="valid") if len(returns) else returns
+
+    def draw(figure: Figure) -> None:
+        ax = figure.add_axes((0.08, 0.17, 0.88, 0.74))
+        ax.plot(step, returns, ".", color=COLORS[5], markersize=3, alpha=0.5, rasterized=True)
+        ax.plot(step[width - 1 :], mean, color=COLORS[0], label=f"mean of {width} episodes")
+        if goal is not None:
+            ax.axhline(goal, color=COLORS[1], linestyle="--", linewidth=1.5, label=f"goal {goal:g}")
+        ax.set(xlabel="environment step", title="return of each episode", xlim=(0, steps))
+        ax.legend(frameon=False, loc="lower right")
+
+    latest = f"; mean of the last {width}: {mean[-1]:.1f}" if len(mean) else ""
+    return Still(draw, f"Return of {len(returns)} episodes{latest}.", size=(9, 3))
+
+
+def curves(
+    runs: Mapping[str, Float[np.ndarray, "seeds points"]], x: np.ndarray, xlabel: str, title: str, log: bool = False
+) -> Still:
+    """One line per entry, the mean over its seeds, in a band from the lowest to the highest seed."""
+
+    def draw(figure: Figure) -> None:
+        ax = figure.add_axes((0.08, 0.17, 0.66, 0.72))
+        for color, style, (name, seeds) in zip(
+            COLORS, ("-", "--", "-.", ":", "-", "--", "-."), runs.items(), strict=False
+        ):
+            ax.plot(x, seeds.mean(0), color=color, linestyle=style, label=f"{name}: {seeds[:, -1].mean():.3g}")
+            ax.fill_between(x, seeds.min(0), seeds.max(0), color=color, alpha=0.2, linewidth=0)
+        ax.set(xlabel=xlabel, title=title, yscale="log" if log else "linear")
+        ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), title="mean at the end")
+
+    ends = "; ".join(f"{name} ends at {seeds[:, -1].mean():.3g}, {len(seeds)} seeds" for name, seeds in runs.items())
+    return Still(draw, f"{title} over {xlabel}, mean and range over seeds. {ends}.", size=(11, 3.6))
+
+
+def record(env: gym.Env, agent: Agent, seed: int) -> list[np.ndarray]:
+    """One episode without exploration, a frame per step; `env` was made with `render_mode="rgb_array"`."""
+    os.environ.setdefault(
+        "SDL_VIDEODRIVER", "dummy"
+    )  # else pygame looks for a screen, and complains where there is none
+    obs, _ = env.reset(seed=seed)
+    frames, over = [np.asarray(env.render())], False
+    while not over:
+        obs, _, terminated, truncated, _ = env.step(agent.act(obs, explore=False))
+        frames.append(np.asarray(env.render()))
+        over = terminated or truncated
+    return frames
+
+
+def verdict(what: str, value: float, at_least: float) -> None:
+    """Say whether learning got as far as it should; never raise, so that the notebook goes on."""
+    if value >= at_least:
+        print(f"✔ {what}: {value:.1f}, at least {at_least:g} wanted")
+    else:
+        print(f"✘ {what}: {value:.1f}, below the {at_least:g} wanted. Train longer, or see what went wrong.")
+
+
+def video(frames: Sequence[UInt8[np.ndarray, "height width 3"]], fps: float, alt: str) -> Image:
+    """Frames as a small looping picture that stays in the saved notebook."""
+    data = imageio.imwrite("<bytes>", np.stack(frames), extension=".gif", duration=1000 / fps, loop=0)
+    return Image(data, format="gif", metadata={"alt": alt})

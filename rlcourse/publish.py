@@ -1,0 +1,68 @@
+"""Run the lectures and store them so that a rerun is a small diff: `make notebooks`."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import nbformat
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+from tqdm import tqdm
+
+CELL_TIMEOUT = 300  # seconds; a lecture has five minutes in all
+LIVE_VIEW = "application/vnd.jupyter.widget-view+json"
+KEPT_CELL_METADATA = ("rlcourse", "slideshow", "tags")
+
+
+def lectures(paths: Iterable[Path]) -> Iterator[Path]:
+    """The notebooks among the paths and directly in the folders among them.
+
+    Raises:
+        FileNotFoundError: a path that does not exist.
+    """
+    for path in paths:
+        if not path.exists():
+            raise FileNotFoundError(f"{path} does not exist: name a notebook or a folder of notebooks")
+        yield from sorted(path.glob("*.ipynb")) if path.is_dir() else [path]
+
+
+def execute(paths: Iterable[Path]) -> None:
+    """Run each notebook from top to bottom in a fresh kernel and write it back normalised.
+
+    Raises:
+        CellExecutionError: a cell failed; its notebook stays as it was.
+    """
+    for path in tqdm(list(lectures(paths)), unit="notebook"):
+        notebook = nbformat.read(path, as_version=4)
+        # In an empty folder: predictions that the author made while trying things out must not leak into the lecture.
+        with TemporaryDirectory() as folder:
+            NotebookClient(notebook, timeout=CELL_TIMEOUT, resources={"metadata": {"path": folder}}).execute()
+        normalise(notebook)
+        nbformat.write(notebook, path)
+
+
+def normalise(notebook: NotebookNode) -> None:
+    """Keep what a reader sees; drop live views, timings and versions, which differ from run to run."""
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+        "rlcourse": {"sources": sources_hash(notebook)},
+    }
+    for cell in notebook.cells:
+        cell.metadata = {key: cell.metadata[key] for key in KEPT_CELL_METADATA if key in cell.metadata}
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if _worth_keeping(output)]
+
+
+def _worth_keeping(output: NotebookNode) -> bool:
+    """Take the live view out; what is left must be more than the text that stands in for it (a progress bar's, say)."""
+    live = output.get("data", {}).pop(LIVE_VIEW, None)
+    return live is None or set(output.data) != {"text/plain"}
+
+
+def sources_hash(notebook: NotebookNode) -> str:
+    """Of all cells' sources. Stored with the outputs, it tells whether they belong to the code above them."""
+    sources = json.dumps([(cell.cell_type, cell.source) for cell in notebook.cells])
+    return hashlib.sha256(sources.encode()).hexdigest()[:16]
