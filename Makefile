@@ -1,0 +1,52 @@
+PYTHON ?= python3
+DIR ?= work
+ARGS ?=
+
+BIN := .venv/bin
+# Containers run as root, which JupyterLab refuses unless told.
+ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+
+.PHONY: lab test test-fast test-slow notebooks bench doctor
+
+# make lab                                     the student's own copy of the lectures, work/
+# make lab DIR=notebooks                       the lectures themselves, for authors
+# make lab ARGS="--no-browser --port 8899"     anything that `jupyter lab` takes
+lab: .venv/.lab
+	$(if $(filter work,$(DIR)),$(BIN)/rlcourse sync)
+	$(BIN)/jupyter lab $(ROOT) $(DIR) $(ARGS)
+
+test: .venv/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -m "not slow"
+
+test-fast: .venv/.test
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -m "not slow and not notebook and not browser" tests
+
+test-slow: .venv/.test
+	$(BIN)/pytest -m slow
+
+notebooks: .venv/.test
+	$(BIN)/rlcourse execute notebooks
+
+bench: .venv/.test
+	$(BIN)/python -m tests.benchmarks
+
+doctor: .venv/.lab
+	$(BIN)/rlcourse doctor
+
+# pip is the last thing that venv installs: an environment cut short is made again.
+.venv/bin/pip:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; (3, 11) <= v[:2] <= (3, 13) or sys.exit("rlcourse needs Python 3.11 to 3.13, but $(PYTHON) is %d.%d; name another one: make lab PYTHON=python3.11" % v[:2])'
+	$(PYTHON) -m venv .venv
+
+.venv/.lab: pyproject.toml constraints.txt | .venv/bin/pip
+	$(BIN)/pip install -c constraints.txt -e ".[lab]"
+	touch $@
+
+.venv/.test: pyproject.toml constraints.txt | .venv/bin/pip
+	$(BIN)/pip install -c constraints.txt -e ".[lab,test]"
+	touch $@ .venv/.lab

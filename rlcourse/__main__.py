@@ -1,0 +1,3 @@
+from rlcourse.cli import main
+
+main()

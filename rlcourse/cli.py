@@ -1,0 +1,64 @@
+"""The command `rlcourse`; `python -m rlcourse` works too. The commands import late, so that `--help` is instant."""
+
+import sys
+from pathlib import Path
+
+from tyro.conf import FlagCreatePairsOff, Positional
+from tyro.extras import SubcommandApp
+
+app = SubcommandApp()
+
+
+@app.command
+def doctor(json: FlagCreatePairsOff[bool] = False) -> None:
+    """Say what works on this machine and what does not. Exit status 1: the lectures will not run well.
+
+    Args:
+        json: Print a report for machines instead, to paste into a bug report. It leaves out your home folder.
+    """
+    from rlcourse import doctor
+
+    checks = doctor.run()
+    if json:
+        print(doctor.bug_report(checks))
+    else:
+        doctor.show(checks)
+    if any(check.required and not check.ok for check in checks):
+        sys.exit(1)
+
+
+@app.command
+def sync(source: Path = Path("notebooks"), target: Path = Path("work")) -> None:
+    """Make or complete your own copy of the lectures. Nothing in it is ever overwritten.
+
+    Args:
+        source: The folder of lectures.
+        target: Your own copy.
+    """
+    from rlcourse import workcopy
+
+    try:
+        for line in workcopy.sync(source, target):
+            print(line)
+    except OSError as error:
+        remedy = ". Move it away or make it yours to read and write, then run this again." if error.filename else ""
+        sys.exit(f"rlcourse sync: {error}{remedy}")
+
+
+@app.command
+def execute(paths: Positional[tuple[Path, ...]] = (Path("notebooks"),)) -> None:
+    """Run notebooks from top to bottom and store them normalised, so that a rerun is a small diff.
+
+    Args:
+        paths: Notebooks, or folders of notebooks.
+    """
+    from rlcourse import publish
+
+    try:
+        publish.execute(paths)
+    except FileNotFoundError as error:
+        sys.exit(f"rlcourse execute: {error}")
+
+
+def main() -> None:
+    app.cli(prog="rlcourse", description="Deep reinforcement learning in nine Jupyter lectures.")

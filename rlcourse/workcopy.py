@@ -1,0 +1,93 @@
+"""The student's own copy of the lectures: made once, completed when lectures are added, never overwritten.
+
+A lecture that changes upstream after it was copied is laid beside the student's, under a name that holds the hash
+of its content: such a name can only ever mean that one content. The hashes of the lectures that the student has
+already been given stand in the copy's `.upstream.json`; if that is lost, the worst is an announcement too many.
+"""
+
+import json
+import os
+from hashlib import sha256
+from pathlib import Path
+
+RECORD = ".upstream.json"
+LEFT_OUT = {"instructor", "conftest.py", "predictions.json", "__pycache__"}
+
+
+def sync(source: Path, work: Path) -> list[str]:
+    """Bring the copy `work` up to date with the lectures in `source`; return one line for each thing worth saying.
+
+    Delete a file of the copy to get it back afresh.
+
+    Raises:
+        OSError: names the path; `source` is no folder, `work` is no folder or lies in `source`, a file cannot be
+            read or written.
+    """
+    if not source.is_dir():
+        raise NotADirectoryError(f"there is no folder {source}: run this in the course's own folder, or name it")
+    if work.resolve().is_relative_to(source.resolve()):
+        raise FileExistsError(f"{work} lies in the lectures' own folder {source}: choose another place for the copy")
+    if work.exists() and not work.is_dir():
+        raise FileExistsError(f"{work} is a file: move it away, your copy of the lectures goes there")
+
+    known = _read(work / RECORD)
+    if work.is_dir():
+        announcements = []
+    else:
+        announcements = [f"{work}: made, your own copy of the lectures. Delete a file in it to get it back afresh."]
+    given = {}
+    for path in _lectures(source):
+        name, content = path.relative_to(source), path.read_bytes()
+        digest = sha256(content).hexdigest()
+        mine = work / name
+        if not mine.exists():
+            _create(mine, content)
+            if known:
+                announcements.append(f"{mine}: {'back afresh' if name.as_posix() in known else 'new'}")
+        elif known.get(name.as_posix()) != digest and mine.read_bytes() != content:
+            beside = mine.with_name(f"{mine.stem}.new-{digest[:8]}{mine.suffix}")
+            if not beside.exists():
+                _create(beside, content)
+            announcements.append(f"{mine}: changed since you got it. Yours is kept; beside it lies {beside.name}")
+        given[name.as_posix()] = digest
+    _replace(work / RECORD, json.dumps(known | given, indent=1))
+    return announcements
+
+
+def _lectures(source: Path) -> list[Path]:
+    """Every file for students, in order; hidden files and what belongs to authors are left out."""
+    return [
+        path
+        for path in sorted(source.rglob("*"))
+        if path.is_file()
+        and not any(part in LEFT_OUT or part.startswith(".") for part in path.relative_to(source).parts)
+    ]
+
+
+def _read(record: Path) -> dict[str, str]:
+    """The hashes by name; empty if the record is missing or broken, which makes `sync` compare contents instead."""
+    try:
+        known = json.loads(record.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return {name: str(digest) for name, digest in known.items()} if isinstance(known, dict) else {}
+
+
+def _create(path: Path, content: bytes) -> None:
+    """Write a new file, whole or not at all; mode "x" refuses an existing one even if it appeared a moment ago."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("xb") as file:
+        try:
+            file.write(content)
+            file.flush()
+        except BaseException:
+            path.unlink()
+            raise
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write atomically: whenever this stops, the old or the new content is there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    draft.write_text(text)
+    draft.replace(path)

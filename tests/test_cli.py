@@ -1,0 +1,105 @@
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import rlcourse
+from rlcourse import cli, doctor
+from rlcourse.doctor import Check
+
+GOOD = Check("torch", True, "2.13.0")
+WARNING = Check("browser", False, "none", "apt install chromium", required=False)
+BAD = Check("kernel", False, "died", "reinstall it")
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *args: str) -> int | str | None:
+    """The exit status of `rlcourse args`; a text means 1, with that text on stderr."""
+    monkeypatch.setattr(sys, "argv", ["rlcourse", *args])
+    try:
+        cli.main()
+    except SystemExit as stop:
+        return stop.code
+    return 0
+
+
+@pytest.mark.parametrize(("checks", "status"), [([GOOD], 0), ([GOOD, WARNING], 0), ([GOOD, WARNING, BAD], 1)])
+@pytest.mark.parametrize("flags", [(), ("--json",)], ids=["screen", "json"])
+def test_doctor_fails_only_on_what_lectures_need(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    checks: list[Check],
+    status: int,
+    flags: tuple[str, ...],
+) -> None:
+    monkeypatch.setattr(doctor, "run", lambda: checks)
+    assert call(monkeypatch, "doctor", *flags) == status
+    out = capsys.readouterr().out
+    assert out.startswith("{") == bool(flags)
+    for check in checks:
+        assert check.name in out
+        assert check.remedy in out
+
+
+def test_sync_copies_from_notebooks_to_work(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks/01.ipynb").write_text("{}")
+    assert call(monkeypatch, "sync") == 0
+    assert (tmp_path / "work/01.ipynb").read_text() == "{}"
+    assert call(monkeypatch, "sync", "--target", "other") == 0
+    assert (tmp_path / "other/01.ipynb").read_text() == "{}"
+    assert capsys.readouterr().out.splitlines()[1].startswith("other: made")
+
+
+def test_sync_errors_name_path_and_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    status = call(monkeypatch, "sync")
+    assert status == "rlcourse sync: there is no folder notebooks: run this in the course's own folder, or name it"
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks/01.ipynb").write_text("{}")
+    (tmp_path / "work/01.ipynb").mkdir(parents=True)
+    status = str(call(monkeypatch, "sync"))
+    assert "work/01.ipynb" in status
+    assert "Move it away" in status
+
+
+@pytest.mark.parametrize(("args", "paths"), [((), ["notebooks"]), (("a.ipynb", "b"), ["a.ipynb", "b"])])
+def test_execute_hands_over_its_paths(monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...], paths: list[str]) -> None:
+    publish, calls = ModuleType("rlcourse.publish"), list[tuple[Path, ...]]()
+    monkeypatch.setattr(publish, "execute", calls.append, raising=False)
+    monkeypatch.setitem(sys.modules, "rlcourse.publish", publish)
+    monkeypatch.setattr(rlcourse, "publish", publish, raising=False)
+    assert call(monkeypatch, "execute", *args) == 0
+    assert calls == [tuple(Path(path) for path in paths)]
+
+
+def test_execute_names_what_does_not_exist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert str(call(monkeypatch, "execute", str(tmp_path / "absent"))).startswith(f"rlcourse execute: {tmp_path}")
+
+
+def test_unknown_command_lists_the_known_ones(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "operate") == 2
+    message = capsys.readouterr().err
+    for command in ("operate", "doctor", "sync", "execute"):
+        assert command in message
+
+
+def test_python_m_works_and_loads_nothing_heavy() -> None:
+    code = """
+import runpy, sys
+sys.argv = ["rlcourse", "--help"]
+try:
+    runpy.run_module("rlcourse", run_name="__main__")
+except SystemExit as stop:
+    assert not stop.code
+print(sorted({"torch", "numpy", "matplotlib", "jupyter_client"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "doctor" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"
