@@ -6,10 +6,7 @@ from typing import Annotated, Any, get_type_hints
 
 @dataclass(frozen=True)
 class Range:
-    """The interval a number must lie in; an open end is excluded.
-
-    Finite ends are for people to read: a message says "must be in [0, 1)".
-    """
+    """The interval a finite number must lie in; an open end is excluded."""
 
     low: float
     high: float = float("inf")
@@ -19,7 +16,7 @@ class Range:
     def __contains__(self, value: float) -> bool:
         above = self.low < value if self.open_low else self.low <= value
         below = value < self.high if self.open_high else value <= self.high
-        return above and below
+        return above and below and value != float("inf")
 
     def __str__(self) -> str:
         open_high = self.open_high or self.high == float("inf")

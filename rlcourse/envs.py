@@ -33,11 +33,12 @@ class TabularMDP:
             sum to 1, rewards that are not finite; names state, action and value.
     """
 
-    next_state: Int[np.ndarray, "S A K"]
-    probability: Float[np.ndarray, "S A K"]
-    reward: Float[np.ndarray, "S A K"]
-    terminated: Bool[np.ndarray, "S A K"]
-    start: Float[np.ndarray, " S"]
+    # The shapes are checked below, for everyone and with a message that names the remedy.
+    next_state: Int[np.ndarray, "..."]
+    probability: Float[np.ndarray, "..."]
+    reward: Float[np.ndarray, "..."]
+    terminated: Bool[np.ndarray, "..."]
+    start: Float[np.ndarray, "..."]
 
     def __post_init__(self) -> None:
         shape = self.next_state.shape
@@ -243,7 +244,7 @@ class GridWorld:
         return TabularMDP(next_state, probability, reward, terminated, starts / starts.sum())
 
 
-class TabularEnv(gym.Env[int, int]):
+class TabularEnv(gym.Env[int, int | np.integer]):
     """The gymnasium face of a `TabularMDP`: `Discrete` observations and actions. Wrap in `TimeLimit` to truncate."""
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  (gymnasium's own convention)
@@ -258,7 +259,7 @@ class TabularEnv(gym.Env[int, int]):
         self._state = int(self.np_random.choice(self.mdp.num_states, p=self.mdp.start))
         return self._state, {}
 
-    def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
+    def step(self, action: int | np.integer) -> tuple[int, float, bool, bool, dict[str, Any]]:
         index = self._state, action
         k = int(self.np_random.choice(self.mdp.probability.shape[-1], p=self.mdp.probability[index]))
         self._state = int(self.mdp.next_state[index][k])

@@ -17,13 +17,13 @@ import gymnasium as gym
 import imageio.v3 as imageio
 import ipywidgets
 import numpy as np
-from IPython.display import Image, Markdown, display
+from IPython.display import DisplayHandle, Image, Markdown
 from jaxtyping import Float, UInt8
 from matplotlib.figure import Figure
 from tqdm.auto import tqdm
 
 from rlcourse.loop import Agent
-from rlcourse.widgets.panel import COLORS, Still
+from rlcourse.widgets.panel import COLORS, Keys, Still
 
 PREDICTIONS = Path("predictions.json")  # in the notebook's own folder: that is where its kernel runs
 PACKAGE = Path(__file__).parent
@@ -36,7 +36,10 @@ def show(*code: Callable[..., Any]) -> Markdown:
 
 def _page(code: Callable[..., Any]) -> str:
     docstring, source = _docstring_and_source(code)
-    file, line = Path(inspect.getfile(code)).relative_to(PACKAGE.parent), inspect.getsourcelines(code)[1]
+    file, line = (
+        Path(inspect.getfile(inspect.unwrap(code))).relative_to(PACKAGE.parent),
+        inspect.getsourcelines(code)[1],
+    )
     return f"{docstring}\n\n```python\n{source}\n```\n<sub>{file.as_posix()}, line {line}</sub>"
 
 
@@ -99,7 +102,8 @@ class Prediction(ipywidgets.VBox):
         self._radio = ipywidgets.RadioButtons(options=self.choices, value=self.committed, layout={"width": "auto"})
         self._button = ipywidgets.Button(description="This is my prediction", layout={"width": "200px"})
         self._button.on_click(self._commit)
-        super().__init__([ipywidgets.HTMLMath(f"<b>Predict:</b> {escape(question)}"), self._radio, self._button])
+        text = ipywidgets.HTMLMath(f"<b>Predict:</b> {escape(question)}")
+        super().__init__([text, self._radio, self._button, Keys()])
         self._lock()
 
     def _commit(self, _: Any) -> None:
@@ -198,7 +202,8 @@ def watch(
         The step at which each episode ended and its return, `(episodes, 2)`.
     """
     finished: list[tuple[float, float]] = []
-    handle = display(_curve(finished, steps, goal, window), display_id=True)
+    handle = DisplayHandle()
+    handle.display(_curve(finished, steps, goal, window))
     drawn = time.monotonic()
     with tqdm(total=steps, unit="step") as bar:
         try:

@@ -1,7 +1,7 @@
 """The training loop and the evaluation that every single-environment agent shares."""
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium as gym
 import numpy as np
@@ -10,6 +10,7 @@ from jaxtyping import Float
 from rlcourse.buffers import Transition
 
 
+@runtime_checkable  # the tests check every annotation while they run
 class Agent(Protocol):
     """What the loop asks of an agent; the agent itself decides when to learn."""
 

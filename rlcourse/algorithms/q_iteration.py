@@ -15,7 +15,7 @@ Dayan (1992), *Q-learning* [WD]; Sutton and Barto (2018), *Reinforcement Learnin
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -41,6 +41,7 @@ class Config:
         check(self)
 
 
+@runtime_checkable  # the tests check every annotation while they run
 class Model(Protocol):
     """What planning must know of the world; `envs.TabularMDP` has it."""
 
@@ -177,7 +178,9 @@ def epsilon_greedy(policy: Float[np.ndarray, "*batch A"], epsilon: float | np.nd
     return (1 - epsilon) * policy + epsilon / policy.shape[-1]
 
 
-def sample(policy: Float[np.ndarray, "*batch A"], uniform: float | np.ndarray) -> Int[np.ndarray, "*batch"]:
+def sample(
+    policy: Float[np.ndarray, "*batch A"], uniform: float | np.ndarray
+) -> Int[np.ndarray, "*batch"] | np.integer:
     """The action whose share of [0, 1) holds `uniform`, a number drawn evenly from there; shape `(*batch,)`."""
     return (np.asarray(uniform)[..., None] >= policy.cumsum(-1)[..., :-1]).sum(-1)
 
@@ -204,7 +207,7 @@ class QLearning:
         self.visits = np.zeros((num_states, num_actions), int)
         self._exploration = np.random.default_rng(seed)
 
-    def act(self, obs: int, explore: bool = True) -> int:
+    def act(self, obs: int | np.integer, explore: bool = True) -> int:
         if not explore:
             return int(self.q[obs].argmax())
         policy = epsilon_greedy(boltzmann(self.q[obs], self.config.temperature), self.config.epsilon)

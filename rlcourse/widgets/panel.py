@@ -52,6 +52,9 @@ class Still:
             )
         self.png = buffer.getvalue()
 
+    def __repr__(self) -> str:
+        return self.alt
+
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         return {"image/png": self.png, "text/plain": self.alt}, {"image/png": {"alt": self.alt, "width": self.width}}
 
@@ -65,6 +68,12 @@ class Picture(anywidget.AnyWidget):
     width = traitlets.Int().tag(sync=True)
 
 
+class Keys(anywidget.AnyWidget):
+    """Put into a `VBox`, keeps the keys pressed there from JupyterLab, so that every control can be used by keyboard."""
+
+    _esm = Path(__file__).with_name("keys.js")
+
+
 class Panel(ipywidgets.VBox):
     """Controls and the picture that follows them.
 
@@ -72,7 +81,7 @@ class Panel(ipywidgets.VBox):
         compute: from the controls' values, by name, to the data; pure and seeded.
         draw: puts the data on an empty figure.
         describe: says in one sentence or two what the picture shows, with its numbers.
-        controls: the controls by the name of `compute`'s parameter.
+        controls: by the name of `compute`'s parameter; anything with a `value` trait.
         size: of the picture in inches, `(width, height)`.
         layout: how to arrange the controls, as rows of widgets; by default all in one row that wraps.
     """
@@ -82,7 +91,7 @@ class Panel(ipywidgets.VBox):
         compute: Callable[..., Any],
         draw: Callable[[Figure, Any], None],
         describe: Callable[[Any], str],
-        controls: Mapping[str, ipywidgets.Widget],
+        controls: Mapping[str, traitlets.HasTraits],
         size: tuple[float, float],
         rows: list[list[ipywidgets.Widget]] | None = None,
     ) -> None:
@@ -93,7 +102,7 @@ class Panel(ipywidgets.VBox):
         self._held = False
         wrap = ipywidgets.Layout(flex_flow="row wrap")
         boxes = [ipywidgets.HBox(row, layout=wrap) for row in rows or [list(controls.values())]]
-        super().__init__([*boxes, self._message, self.picture])
+        super().__init__([*boxes, self._message, self.picture, Keys()])
         self.redraw()
         for control in controls.values():
             control.observe(self.redraw, "value")

@@ -16,8 +16,7 @@ export default {
       model.send({ x: event.offsetX / image.clientWidth, y: event.offsetY / image.clientHeight }));
     image.addEventListener("keydown", (event) => {
       if (!event.key.startsWith("Arrow")) return;
-      event.preventDefault();
-      event.stopPropagation(); // else JupyterLab moves to the next cell
+      event.preventDefault(); // else the page scrolls
       model.send({ key: event.key });
     });
     model.on("change:png", show);

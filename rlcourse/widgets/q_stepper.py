@@ -159,8 +159,8 @@ def widget(world: str = "small", gamma: float = 0.9, slip: float = 0.0, sweep: i
     def load(_: Any) -> None:
         fresh = GRIDS[preset.value]
         with panel.one_redraw():
-            cell.options, cell.value = cells(fresh), first_free(fresh)
             current.value = fresh
+            cell.options, cell.value = cells(fresh), first_free(fresh)
             show()
 
     def show(_: Any = None) -> None:

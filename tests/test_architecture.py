@@ -1,0 +1,104 @@
+"""Who may import whom inside the package, read from the sources; DESIGN: the arrows point one way."""
+
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+import rlcourse
+
+PACKAGE = Path(rlcourse.__file__).parent
+
+# What a module of each kind may import from the package. `widgets/*` may also use each other's drawing.
+FOUNDATION = {"envs", "buffers", "nets", "returns", "config"}
+TEACHING = {"widgets", "lessons"}
+ALLOWED: Mapping[str, set[str]] = {
+    **{name: set() for name in ("envs", "nets", "returns", "config", "rendering", "workcopy", "publish")},
+    "buffers": {"config"},
+    "loop": {"buffers"},
+    "algorithms": {"buffers", "nets", "returns", "config"},
+    "runs": {"algorithms", "envs", "loop"},
+    "widgets": {"widgets", "algorithms", *FOUNDATION, "loop", "runs"},
+    "lessons": {"widgets", "algorithms", *FOUNDATION, "loop", "runs", "rendering"},
+    "doctor": {"rendering"},
+    "cli": {"doctor", "workcopy", "publish", "runs", "grading"},
+    "__main__": {"cli"},
+    "__init__": set(),
+}
+
+
+def package_imports(source: str) -> Iterator[str]:
+    """The package's modules that a source imports, anywhere in it, as dotted names below the package."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (
+                alias.name.removeprefix("rlcourse.") for alias in node.names if alias.name.startswith("rlcourse.")
+            )
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "write imports absolutely: from rlcourse.nets import mlp"
+            if node.module == "rlcourse":
+                yield from (alias.name for alias in node.names)
+            elif node.module is not None and node.module.startswith("rlcourse."):
+                yield node.module.removeprefix("rlcourse.")
+
+
+def forbidden(sources: Mapping[str, str]) -> list[str]:
+    """Every forbidden arrow, as "importer → imported"; sources by dotted name below the package."""
+    arrows = []
+    for importer, source in sources.items():
+        kind = importer.split(".")[0]
+        arrows += [
+            f"{importer} → {imported}"
+            for imported in package_imports(source)
+            if imported.split(".")[0] not in ALLOWED.get(kind, set())
+        ]
+    return arrows
+
+
+def sources() -> dict[str, str]:
+    files = PACKAGE.rglob("*.py")
+    return {
+        ".".join(file.relative_to(PACKAGE).with_suffix("").parts): file.read_text(encoding="utf-8") for file in files
+    }
+
+
+def test_the_package_keeps_to_its_arrows() -> None:
+    assert forbidden(sources()) == []
+
+
+def test_every_module_has_its_rule() -> None:
+    assert {name.split(".")[0] for name in sources()} <= set(ALLOWED)
+
+
+@pytest.mark.parametrize(
+    ("importer", "line"),
+    [
+        ("algorithms.td3", "from rlcourse.algorithms.ddpg import DDPG"),  # no agent stands on an agent
+        ("algorithms.td3", "from rlcourse.algorithms import ddpg"),
+        ("algorithms.q_iteration", "from rlcourse.envs import GridWorld"),
+        ("algorithms.q_iteration", "import rlcourse.loop"),
+        ("algorithms.q_iteration", "def late():\n    from rlcourse import lessons"),
+        ("envs", "from rlcourse.widgets import grid"),
+        ("loop", "from rlcourse.algorithms import q_iteration"),
+        ("nets", "from rlcourse import lessons"),
+        ("runs", "from rlcourse.grading import grade"),
+        ("unheard_of", "from rlcourse import config"),
+    ],
+)
+def test_a_forbidden_arrow_is_found(importer: str, line: str) -> None:
+    assert len(forbidden({**sources(), importer: line})) == 1
+
+
+def test_relative_imports_are_found() -> None:
+    with pytest.raises(AssertionError, match="write imports absolutely"):
+        forbidden({"algorithms.td3": "from .ddpg import DDPG"})
+
+
+def test_no_agent_inherits_from_an_agent() -> None:
+    for name, source in sources().items():
+        if name.startswith("algorithms."):
+            for node in ast.walk(ast.parse(source)):
+                if isinstance(node, ast.ClassDef):
+                    bases = {ast.unparse(base) for base in node.bases}
+                    assert bases <= {"Protocol", "nn.Module", "torch.nn.Module"}, f"{name}.{node.name} inherits {bases}"

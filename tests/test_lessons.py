@@ -1,0 +1,220 @@
+"""What the notebooks call: shown code is the code, predictions survive, training can be stopped."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import gymnasium as gym
+import imageio.v3 as imageio
+import numpy as np
+import pytest
+
+from rlcourse import lessons
+from rlcourse.algorithms import q_iteration as qi
+from rlcourse.envs import GRIDS, TabularEnv
+from rlcourse.loop import train
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+# --- show
+
+
+def test_show_gives_the_source_that_runs_with_its_maths_above() -> None:
+    page = lessons.show(qi.backup).data
+    maths, source = page.split("```python\n")
+    assert r"\sum_{s'} P(s' \mid s, a)" in maths
+    assert "model.transition @ values" in source
+    assert '"""' not in source
+    assert "rlcourse/algorithms/q_iteration.py, line" in source
+
+
+def test_shown_source_still_compiles_and_is_what_the_module_holds() -> None:
+    for code in (qi.backup, qi.policy_iteration, qi.QLearning.update, qi.QLearning):
+        shown = lessons.show(code).data.split("```python\n")[1].split("\n```")[0]
+        compile(shown, "shown", "exec")
+        for line in shown.splitlines():
+            assert line.strip() in Path(qi.__file__).read_text(encoding="utf-8")
+
+
+def test_show_several() -> None:
+    page = lessons.show(qi.backup, qi.q_iteration).data
+    assert page.index("def backup") < page.index("---") < page.index("def q_iteration")
+
+
+# --- show_diff
+
+
+def first(a: int) -> int:
+    """Docstrings are left out."""
+    same = a
+    same += 1
+    same += 2
+    same += 3
+    same += 4
+    return same if a < 1 else -same
+
+
+def second(a: int) -> int:
+    """However much they differ."""
+    same = a
+    same += 1
+    same += 2
+    same += 3
+    same += 4
+    return same
+
+
+def test_diff_shows_only_what_changed_and_two_lines_around() -> None:
+    diff = lessons.show_diff(first, second)
+    html, text = diff._repr_html_(), repr(diff)
+    assert "Docstrings" not in html + text
+    assert "−     return same if a &lt; 1 else -same" in html
+    assert "+     return same<" in html
+    assert html.count("<tr>") == 1 + 3 + 1 + 3  # names; the signature and two lines; a gap; two lines and the return
+    assert "-    return same if a < 1 else -same\n+    return same" in text
+    assert "same += 1" in html
+    assert lessons.show_diff(first, first)._repr_html_().count("<tr>") == 1
+
+
+def test_diff_of_unequal_heights_fills_up_with_nothing() -> None:
+    html = lessons.show_diff(qi.evaluation_sweeps, qi.policy_iteration)._repr_html_()
+    assert html.count("<td") % 2 == 0
+    assert ">  </td>" in html
+
+
+# --- predict
+
+
+def commit(prediction: lessons.Prediction, choice: str) -> None:
+    prediction._radio.value = choice
+    prediction._button.click()
+
+
+def test_a_prediction_is_kept_locked_and_compared() -> None:
+    prediction = lessons.predict("q1", "Which?", ["a", "b"])
+    assert "No prediction yet" in prediction.reveal("a", "why").data
+    commit(prediction, "b")
+    assert json.loads(Path("predictions.json").read_text()) == {"q1": "b"}
+    assert prediction._radio.disabled
+    assert prediction._button.disabled
+    assert "**a** (✘ you predicted “b”). why" in prediction.reveal("a", "why").data
+    assert "✔ as you predicted" in prediction.reveal("b", "why").data
+    # The notebook run again, another day: still there, and so is the next one.
+    again = lessons.predict("q1", "Which?", ["a", "b"])
+    assert again.committed == "b"
+    assert again._radio.disabled
+    commit(lessons.predict("q2", "And?", ["x", "y"]), "x")
+    assert json.loads(Path("predictions.json").read_text()) == {"q1": "b", "q2": "x"}
+
+
+def test_the_answer_is_hidden_until_committed() -> None:
+    page = lessons.predict("q", "Which?", ["alpha", "beta"]).reveal("beta", "because of gamma").data
+    assert "beta" not in page
+    assert "gamma" not in page
+
+
+def test_the_button_needs_a_choice() -> None:
+    prediction = lessons.predict("q", "Which?", ["a", "b"])
+    prediction._button.click()
+    assert prediction.committed is None
+    assert not Path("predictions.json").exists()
+
+
+def test_a_choice_that_is_no_longer_offered_is_asked_again() -> None:
+    Path("predictions.json").write_text('{"q": "old"}')
+    assert lessons.predict("q", "Which?", ["a", "b"]).committed is None
+
+
+@pytest.mark.parametrize("content", ["{broken", "[1, 2]", ""])
+def test_an_unreadable_file_loses_nothing(content: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("predictions.json").write_text(content)
+    commit(lessons.predict("q", "Which?", ["a", "b"]), "a")
+    kept = [path for path in Path().glob("predictions-unreadable-*.json") if path.read_text() == content]
+    assert len(kept) == 1
+    assert kept[0].name in capsys.readouterr().out
+    assert json.loads(Path("predictions.json").read_text()) == {"q": "a"}
+
+
+def test_a_printed_page_still_asks() -> None:
+    bundle = lessons.predict("q", "Which?", ["a", "b"])._repr_mimebundle_()
+    assert bundle["text/markdown"] == "**Predict:** Which?\n\n- a\n- b"
+
+
+@pytest.mark.parametrize("choices", [[], ["a"], ["a", "a"], ["a", "b", "a"]])
+def test_questions_without_a_choice_are_refused(choices: list[str]) -> None:
+    with pytest.raises(ValueError, match="give at least two, all different"):
+        lessons.predict("q", "Which?", choices)
+
+
+def test_an_answer_outside_the_choices_is_the_authors_mistake() -> None:
+    with pytest.raises(ValueError, match="answer = 'c' is none of the choices"):
+        lessons.predict("q", "Which?", ["a", "b"]).reveal("c", "")
+
+
+# --- training in front of a reader
+
+
+def loop(steps: int) -> Iterator[dict[str, float]]:
+    return train(TabularEnv(GRIDS["small"].mdp()), qi.QLearning(12, 4, qi.Config(), seed=0), steps, seed=0)
+
+
+def test_watch_returns_every_episode(capsys: pytest.CaptureFixture[str]) -> None:
+    expected = [(m["step"], m["episode_return"]) for m in loop(500) if "episode_return" in m]
+    np.testing.assert_array_equal(lessons.watch(loop(500), 500, goal=1), expected)
+    assert len(expected) > 10
+    assert f"Return of {len(expected)} episodes" in capsys.readouterr().out
+
+
+def test_watch_without_a_finished_episode() -> None:
+    assert lessons.watch(loop(1), 1).shape == (0, 2)
+
+
+def test_watch_can_be_stopped_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted() -> Iterator[dict[str, float]]:
+        for metrics in loop(500):
+            yield metrics
+            if metrics["step"] == 200:
+                raise KeyboardInterrupt
+
+    history = lessons.watch(interrupted(), 500)
+    assert len(history) > 0
+    assert history[-1, 0] <= 200
+    assert "Stopped by hand after 200 steps" in capsys.readouterr().out
+
+
+def test_verdict_says_both(capsys: pytest.CaptureFixture[str]) -> None:
+    lessons.verdict("mean return", 7.0, at_least=7)
+    lessons.verdict("mean return", 6.9, at_least=7)
+    good, bad = capsys.readouterr().out.splitlines()
+    assert good.startswith("✔")
+    assert bad.startswith("✘")
+    assert "6.9" in bad
+
+
+def test_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert lessons.budget(quick=1, full=2) == 1
+    monkeypatch.setenv("RLCOURSE_BUDGET", "full")
+    assert lessons.budget(quick=1, full=2) == 2
+    monkeypatch.setenv("RLCOURSE_BUDGET", "fast")
+    with pytest.raises(ValueError, match="'fast' is unknown: set it to quick or full"):
+        lessons.budget(quick=1, full=2)
+
+
+def test_curves_state_their_ends() -> None:
+    picture = lessons.curves({"a": np.array([[1.0, 2.0], [3.0, 6.0]])}, np.arange(2), "step", "error", log=True)
+    assert picture.alt == "error over step, mean and range over seeds. a ends at 4, 2 seeds."
+
+
+def test_a_recorded_episode_becomes_a_small_moving_picture() -> None:
+    env = gym.make("FrozenLake-v1", render_mode="rgb_array", is_slippery=False)
+    agent = qi.QLearning(16, 4, qi.Config(), seed=0)
+    agent.q[:, 1] = 1  # three times down, into the hole in the corner
+    frames = lessons.record(env, agent, seed=0)
+    assert len(frames) == 4
+    picture = lessons.video(frames, fps=4, alt="the way down")
+    assert picture.metadata["alt"] == "the way down"
+    assert len(imageio.imread(picture.data, extension=".gif")) == 4

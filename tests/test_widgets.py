@@ -1,0 +1,244 @@
+"""The widgets without a browser: every claim the lecture makes about their pictures, every control's extremes."""
+
+import io
+import re
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rlcourse.envs import ACTIONS, GRIDS, GridWorld
+from rlcourse.widgets import exploration, grid, q_stepper
+from rlcourse.widgets.panel import Panel, Still
+
+SMALL = GRIDS["small"]
+
+
+def greedy(world: GridWorld, gamma: float, slip: float, cell: tuple[int, int]) -> str:
+    """The chosen cell's greedy action once the sweeps have settled."""
+    return ACTIONS[q_stepper.compute(world, gamma, slip, q_stepper.SWEEPS, cell).best]
+
+
+# --- what the lecture says about the stepper
+
+
+def test_discount_is_a_horizon() -> None:
+    assert greedy(SMALL, 0.9, 0.2, (2, 1)) == "left"  # the long safe way round the wall
+    assert greedy(SMALL, 0.5, 0.2, (2, 1)) == "right"  # the short one past the pit
+    assert greedy(SMALL, 0.9, 0.2, (2, 3)) == "left"  # out of the corner below the pit, towards the goal
+    assert greedy(SMALL, 0.5, 0.2, (2, 3)) == "down"  # stay where no slip can reach the pit
+    same = [cell for cell in np.ndindex(3, 4) if greedy(SMALL, 0.9, 0.2, cell) == greedy(SMALL, 0.5, 0.2, cell)]
+    assert set(np.ndindex(3, 4)) - set(same) == {(2, 1), (2, 3)}
+
+
+def test_beside_the_pit_a_slippery_agent_walks_into_the_wall() -> None:
+    assert greedy(SMALL, 0.9, 0.2, (1, 2)) == "up"
+    assert greedy(SMALL, 0.9, 0.4, (1, 2)) == "left"
+    assert SMALL.walls[1, 1]
+
+
+def test_a_paying_cell_is_worth_staying_for() -> None:
+    paid = SMALL.with_reward(0, 1, 0.5)
+    assert greedy(paid, 0.9, 0.0, (0, 1)) == "up"  # into the edge: stay
+    best = q_stepper.compute(paid, 0.9, 0.0, q_stepper.SWEEPS, (0, 1)).q.max()
+    # 0.5/(1 − 0.9) = 5, less what lies beyond 50 sweeps: 5·0.9⁵⁰ ≈ 0.026.
+    assert best == pytest.approx(5 * (1 - 0.9**50), abs=1e-12)
+    assert greedy(paid, 0.9, 0.2, (0, 2)) == "left"  # away from the goal next door
+
+
+def test_without_a_goal_care_is_worth_nothing_and_carelessness_less() -> None:
+    data = q_stepper.compute(SMALL.with_cell(0, 3, "#"), 0.9, 0.2, q_stepper.SWEEPS, (2, 0))
+    assert (data.q.max(-1) == 0).all()
+    assert data.q.min() == pytest.approx(-0.8)
+
+
+def test_residual_stays_below_the_dashed_line_and_the_picture_shows_it() -> None:
+    data = q_stepper.compute(SMALL, 0.9, 0.2, 7, (0, 0))
+    k = np.arange(data.residuals.size)
+    assert (data.residuals <= data.residuals[0] * 0.9**k + 1e-15).all()
+    assert f"{data.residuals[7]:.1e}" in q_stepper.describe(data)
+
+
+def test_last_backup_is_the_table_entry() -> None:
+    data = q_stepper.compute(SMALL, 0.9, 0.2, 4, (0, 1))
+    left, result = q_stepper.last_backup(data).split(":")[1].split(" = ")
+    assert float(result) == pytest.approx(data.q[1].max(), abs=5e-4)
+    # The numbers on the page, rounded to two digits, add up to the result.
+    assert eval(left.replace("·", "*")) == pytest.approx(float(result), abs=0.02)
+    assert "ends here" in q_stepper.last_backup(replace(data, cell=(0, 3)))
+
+
+# --- what the lecture says about exploration
+
+
+@pytest.fixture(scope="module")
+def outcome() -> exploration.Exploration:
+    return exploration.compute("two goals", epsilon=0.1, temperature=0.05, initial_value=1.0)
+
+
+def test_the_optimist_finds_the_large_reward(outcome: exploration.Exploration) -> None:
+    assert outcome.found[2] == 1
+    assert outcome.found[:2].max() < 0.5
+
+
+def test_no_dithering_beats_the_optimists_regret(outcome: exploration.Exploration) -> None:
+    for setting in np.linspace(0, 1, 11):
+        dithering = exploration.compute("two goals", setting, setting / 2, 1.0)
+        # The gap is wider than four standard errors of both.
+        assert dithering.regret[:2, -1].min() - outcome.regret[2, -1] > 4 * dithering.regret_error[:2].max()
+
+
+def test_too_much_optimism_costs() -> None:
+    much = exploration.compute("two goals", 0.1, 0.05, 3.0)
+    little = exploration.compute("two goals", 0.1, 0.05, 1.0)
+    assert much.regret[2, -1] > little.regret[2, -1] + 1
+
+
+def test_in_the_small_world_the_optimist_does_not_stand_out() -> None:
+    small = exploration.compute("small", 0.1, 0.05, 1.0)
+    assert small.regret[2, -1] == pytest.approx(small.regret[1, -1], abs=4 * small.regret_error[1])
+
+
+def test_three_greedy_learners_differ_by_chance_only() -> None:
+    greedy_three = exploration.compute("two goals", 0.0, 0.0, 0.0)
+    spread = np.ptp(greedy_three.regret[:, -1])
+    assert spread < 4 * np.sqrt(2) * greedy_three.regret_error.max()
+
+
+def test_shares_and_regret_are_what_they_claim(outcome: exploration.Exploration) -> None:
+    np.testing.assert_allclose(outcome.visits.sum(1), 1)
+    assert (np.diff(outcome.regret, axis=1) >= -1e-12).all()
+    inner, _ = grid.inside(outcome.world)
+    assert (outcome.visits[:, ~inner] == 0).all()
+    assert exploration.RUNS >= 200
+    text = exploration.describe(outcome)
+    for value in outcome.regret[:, -1]:
+        assert f"regret {value:.1f}" in text
+
+
+def test_every_world_offered_is_deterministic_and_starts_in_one_place() -> None:
+    for name in exploration.WORLDS:
+        mdp = GRIDS[name].mdp()
+        assert mdp.probability.shape[-1] == 1
+        assert mdp.start.max() == 1
+
+
+# --- controls
+
+
+def extremes(control: Any) -> list[Any]:
+    if hasattr(control, "options"):
+        return (
+            [value for _, value in control.options] if isinstance(control.options[0], tuple) else list(control.options)
+        )
+    return [
+        control.min,
+        (control.min + control.max) / 2 if isinstance(control.min, float) else control.max // 2,
+        control.max,
+    ]
+
+
+@pytest.mark.parametrize("make", [q_stepper.widget, exploration.widget])
+def test_every_control_through_its_extremes(make: Any) -> None:
+    panel: Panel = make()
+    for name, control in panel.controls.items():
+        if name == "world" and not hasattr(control, "options"):
+            continue  # the stepper's world has no face of its own: the editors change it, below
+        before = control.value
+        for value in extremes(control):
+            control.value = value
+            values = {key: each.value for key, each in panel.controls.items()}
+            assert values[name] == value
+            module = q_stepper if make is q_stepper.widget else exploration
+            assert panel.picture.alt == module.describe(module.compute(**values))
+        control.value = before
+
+
+def test_worlds_can_be_changed_edited_and_reset() -> None:
+    panel = q_stepper.widget("small")
+    preset, wall, reward, reset = (
+        find(panel, "world"),
+        find(panel, "wall"),
+        find(panel, "reward"),
+        find(panel, "Reset world"),
+    )
+    panel.controls["cell"].value = (0, 0)
+    reward.value = 0.5
+    assert panel.controls["world"].value.entry_reward[0, 0] == 0.5
+    wall.value = True
+    assert panel.controls["world"].value.walls[0, 0]
+    assert reward.disabled
+    # The editors follow the chosen cell, and following changes nothing.
+    edited = panel.controls["world"].value
+    panel.controls["cell"].value = (0, 3)
+    assert (reward.value, wall.value, reward.disabled) == (1.0, False, False)
+    assert panel.controls["world"].value is edited
+    reset.click()
+    assert panel.controls["world"].value is SMALL
+    for name in GRIDS:
+        preset.value = name
+        assert panel.controls["world"].value is GRIDS[name]
+
+
+def test_the_last_goal_cannot_be_walled_off_without_a_word() -> None:
+    panel = q_stepper.widget("small")
+    for cell in ((1, 3), (0, 3)):
+        panel.controls["cell"].value = cell
+        find(panel, "wall").value = True
+    assert "no goal" in panel.children[-2].value
+    assert not find(panel, "wall").value
+    assert panel.controls["world"].value.ends[0, 3]
+
+
+def test_clicks_and_arrow_keys_choose_a_cell() -> None:
+    panel = q_stepper.widget("small")
+    figure, cell = panel._still.figure, panel.controls["cell"]
+    for row, column in [(0, 0), (2, 3), (1, 1)]:
+        x, y = figure.axes[0].transData.transform((column, row)) / (figure.bbox.width, figure.bbox.height)
+        send(panel, {"x": x, "y": 1 - y})
+        assert cell.value == (row, column)
+    send(panel, {"x": 0.99, "y": 0.99})  # beside the grid
+    assert cell.value == (1, 1)
+    for key, expected in [
+        ("ArrowUp", (0, 1)),
+        ("ArrowUp", (0, 1)),
+        ("ArrowRight", (0, 2)),
+        ("ArrowDown", (1, 2)),
+        ("ArrowLeft", (1, 1)),
+    ]:
+        send(panel, {"key": key})
+        assert cell.value == expected
+
+
+@pytest.mark.parametrize("make", [q_stepper.widget, exploration.widget])
+def test_unknown_worlds_are_refused(make: Any) -> None:
+    with pytest.raises(ValueError, match=r"'nowhere' .*choose one of"):
+        make("nowhere")
+
+
+def test_a_panel_leaves_a_picture_and_its_numbers_behind() -> None:
+    panel = q_stepper.widget()
+    data, metadata = panel._repr_mimebundle_()
+    assert {"application/vnd.jupyter.widget-view+json", "image/png", "text/plain"} <= set(data)
+    assert metadata["image/png"]["alt"] == data["text/plain"] == panel.picture.alt
+    assert re.search(r"Largest Q \d\.\d{3}", panel.picture.alt)
+
+
+def test_stills_are_reproducible_and_sharp() -> None:
+    world = GRIDS["small"]
+    tables = {"V": np.zeros(12), "Q": np.zeros((12, 4)), "π": np.zeros((12, 4), bool)}
+    one, two = (grid.panels(world, tables) for _ in range(2))
+    assert isinstance(one, Still)
+    assert one.png == two.png
+    assert Image.open(io.BytesIO(one.png)).width == round(1.5 * one.width)
+
+
+def find(panel: Panel, description: str) -> Any:
+    boxes = [child for box in panel.children for child in getattr(box, "children", ())]
+    return next(child for child in boxes if getattr(child, "description", None) == description)
+
+
+def send(panel: Panel, message: dict[str, Any]) -> None:
+    panel.picture._handle_custom_msg(message, [])
