@@ -252,7 +252,7 @@ class TabularEnv(gym.Env[int, int | np.integer]):
     def __init__(self, mdp: TabularMDP) -> None:
         self.mdp = mdp
         self.observation_space = Discrete(mdp.num_states)  # type: ignore[assignment]
-        self.action_space = Discrete(mdp.num_actions)  # type: ignore[assignment]
+        self.action_space = Discrete(mdp.num_actions)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         super().reset(seed=seed)

@@ -36,11 +36,8 @@ def show(*code: Callable[..., Any]) -> Markdown:
 
 def _page(code: Callable[..., Any]) -> str:
     docstring, source = _docstring_and_source(code)
-    file, line = (
-        Path(inspect.getfile(inspect.unwrap(code))).relative_to(PACKAGE.parent),
-        inspect.getsourcelines(code)[1],
-    )
-    return f"{docstring}\n\n```python\n{source}\n```\n<sub>{file.as_posix()}, line {line}</sub>"
+    file = Path(inspect.getfile(inspect.unwrap(code))).relative_to(PACKAGE.parent)
+    return f"{docstring}\n\n```python\n{source}\n```\n<sub>{file.as_posix()}</sub>"
 
 
 def show_diff(before: Callable[..., Any], after: Callable[..., Any]) -> "Diff":

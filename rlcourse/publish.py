@@ -38,7 +38,8 @@ def execute(paths: Iterable[Path]) -> None:
         notebook = nbformat.read(path, as_version=4)
         # In an empty folder: predictions that the author made while trying things out must not leak into the lecture.
         with TemporaryDirectory() as folder:
-            NotebookClient(notebook, timeout=CELL_TIMEOUT, resources={"metadata": {"path": folder}}).execute()
+            resources = {"metadata": {"path": folder}}
+            NotebookClient(notebook, timeout=CELL_TIMEOUT, coalesce_streams=True, resources=resources).execute()
         normalise(notebook)
         nbformat.write(notebook, path)
 

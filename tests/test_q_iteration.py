@@ -154,7 +154,7 @@ def test_boltzmann_by_hand() -> None:
     assert qi.boltzmann(np.array([1.0, 2.0, 2.0]), 0.0).tolist() == [0, 0.5, 0.5]
     assert qi.boltzmann(np.array([0.0, 1e6]), 1e-3).tolist() == [0, 1]  # no overflow
     both = qi.boltzmann(np.array([[0.0, 1.0], [0.0, np.log(3)]]), np.array([[0.0], [1.0]]))
-    np.testing.assert_allclose(both, [[0, 1], [0.25, 0.75]])
+    np.testing.assert_allclose(both, np.array([[0, 1], [0.25, 0.75]]))
 
 
 def test_epsilon_greedy_by_hand() -> None:
