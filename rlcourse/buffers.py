@@ -213,13 +213,13 @@ class PrioritizedReplay(ReplayBuffer):
 
     Priorities form a tree of three levels: single ones in rows of 32, rows in blocks of 32, and a sum for each block.
     A draw goes down from block to row to transition. Sums above a changed priority are computed anew rather than
-    adjusted, so that they cannot drift.
+    adjusted, and in float64, so that they cannot drift.
     """
 
     def __init__(self, capacity: int, obs_shape: tuple[int, ...], action_shape: tuple[int, ...] = ()) -> None:
         super().__init__(capacity, obs_shape, action_shape)
         blocks = -(-capacity // _RADIX**2)
-        self._rows_of = torch.zeros(blocks * _RADIX, _RADIX, dtype=torch.float64)  # (row, transition)
+        self._rows_of = torch.zeros(blocks * _RADIX, _RADIX)  # (row, transition)
         self._blocks_of = torch.zeros(blocks, _RADIX, dtype=torch.float64)  # (block, sum of a row)
         self._blocks = torch.zeros(blocks, dtype=torch.float64)  # sums of blocks
         self.max_priority = 1.0
@@ -247,7 +247,7 @@ class PrioritizedReplay(ReplayBuffer):
                 "has the network diverged, or is the priority's lower bound missing?"
             )
         self.max_priority = max(self.max_priority, highest)
-        self._set(indices, priorities.double())
+        self._set(indices, priorities)
 
     def reset_max_priority(self) -> None:
         """Let new transitions enter with the largest priority in the buffer, no longer with the largest ever."""
@@ -256,16 +256,16 @@ class PrioritizedReplay(ReplayBuffer):
     def _set(self, indices: Tensor, priorities: Tensor | float) -> None:
         self._rows_of.view(-1)[indices] = priorities
         rows = indices // _RADIX
-        self._blocks_of.view(-1)[rows] = self._rows_of[rows].sum(-1)
+        self._blocks_of.view(-1)[rows] = self._rows_of.index_select(0, rows).sum(-1, dtype=torch.float64)
         blocks = rows // _RADIX
-        self._blocks[blocks] = self._blocks_of[blocks].sum(-1)
+        self._blocks[blocks] = self._blocks_of.index_select(0, blocks).sum(-1)
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
         self._require(batch_size)
         uniform = torch.rand(3, batch_size, 1, generator=generator, dtype=torch.float64)
         block = _draw(self._blocks.expand(1, -1), uniform[0].T).squeeze(0)
-        row = block * _RADIX + _draw(self._blocks_of[block], uniform[1]).squeeze(1)
-        return self.gather(row * _RADIX + _draw(self._rows_of[row], uniform[2]).squeeze(1))
+        row = block * _RADIX + _draw(self._blocks_of.index_select(0, block), uniform[1]).squeeze(1)
+        return self.gather(row * _RADIX + _draw(self._rows_of.index_select(0, row), uniform[2]).squeeze(1))
 
     def _probability(self, indices: Int[Tensor, " B"]) -> Float[Tensor, " B"]:
         return (self.priorities[indices] / self._blocks.sum()).float()
@@ -276,12 +276,12 @@ class PrioritizedReplay(ReplayBuffer):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         self._rows_of.zero_().view(-1)[: self._size] = state["priorities"]
-        self._blocks_of.copy_(self._rows_of.sum(-1).view_as(self._blocks_of))
+        self._blocks_of.copy_(self._rows_of.sum(-1, dtype=torch.float64).view_as(self._blocks_of))
         self._blocks.copy_(self._blocks_of.sum(-1))
         self.max_priority = state["max_priority"]
 
 
 def _draw(weights: Float[Tensor, "N K"], uniform: Float[Tensor, "N M"]) -> Int[Tensor, "N M"]:
     """In each row the item whose share of [0, 1) holds `uniform`; never one of weight 0."""
-    upper = weights.cumsum(-1)
+    upper = weights.cumsum(-1, dtype=torch.float64)
     return torch.searchsorted(upper, uniform * upper[:, -1:], right=True)
