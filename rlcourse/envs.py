@@ -1,18 +1,20 @@
-"""Tabular worlds: a Markov decision process as four arrays, grid worlds written as text, a gymnasium face.
+"""Worlds: tabular ones as arrays with a gymnasium face, probes whose values are known, saved states and ground truth.
 
-The arrays list, for every state s and action a, the K things that can happen next. K is 1 in a deterministic
-world and 3 on a slippery grid, so the arrays grow with S·A·K, never with S².
+A tabular world is a Markov decision process as four arrays, or a grid world written as text. The arrays list, for
+every state s and action a, the K things that can happen next. K is 1 in a deterministic world and 3 on a slippery
+grid, so the arrays grow with S·A·K, never with S².
 """
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import Discrete
+from gymnasium.spaces import Box, Discrete
 from jaxtyping import Bool, Float, Int
 from scipy import sparse
 
@@ -300,3 +302,190 @@ GRIDS: Mapping[str, GridWorld] = MappingProxyType(
         """),
     }
 )
+
+
+def make(env_id: str, **options: Any) -> gym.Env:
+    """`gymnasium.make`, with continuous actions rescaled to [−1, 1]: the one place where that happens."""
+    env = gym.make(env_id, **options)
+    if isinstance(env.action_space, Box):
+        env = gym.wrappers.RescaleAction(env, np.float32(-1), np.float32(1))
+    return env
+
+
+class Probe(gym.Env[np.ndarray, Any]):
+    """A world so small that its true values can be written down; an agent that misses them has a certain bug.
+
+    Observations are `(1,)` in [−1, 1]. Actions are −1 or +1, coded as 0 and 1, or with `continuous` anything in
+    between, `(1,)`. All values are the same for every policy but for `ActionMatters`, whose episodes last one step.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  (gymnasium's own convention)
+    starts: ClassVar[tuple[float, ...]] = (0.0,)  # equally likely
+
+    def __init__(self, continuous: bool = False) -> None:
+        self.observation_space = Box(-1.0, 1.0, (1,))
+        self.action_space = Box(-1.0, 1.0, (1,)) if continuous else Discrete(2)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._place = float(self.np_random.choice(self.starts))
+        return self._obs(), {}
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        choice = 2.0 * action - 1.0 if isinstance(self.action_space, Discrete) else float(action[0])
+        self._place, reward, terminated, truncated = self.outcome(self._place, choice)
+        return self._obs(), reward, terminated, truncated, {}
+
+    def outcome(self, place: float, choice: float) -> tuple[float, float, bool, bool]:
+        """The next observation, the reward, terminated, truncated."""
+        raise NotImplementedError
+
+    def _obs(self) -> np.ndarray:
+        return np.array([self._place], np.float32)
+
+
+class ConstantReward(Probe):
+    """One step that pays 1: Q = 1. Missed by a critic that does not learn, or bootstraps past the end."""
+
+    def outcome(self, place: float, choice: float) -> tuple[float, float, bool, bool]:
+        return 0.0, 1.0, True, False
+
+
+class ObservationMatters(Probe):
+    """One step that pays what is observed, −1 or 1: Q(o) = o. Missed where observations are lost or mixed up."""
+
+    starts = (-1.0, 1.0)
+
+    def outcome(self, place: float, choice: float) -> tuple[float, float, bool, bool]:
+        return place, place, True, False
+
+
+class Discounting(Probe):
+    """Two steps, 0 then 1, the second pays 1: Q(0) = γ, Q(1) = 1. Missed by a wrong discount or next observation."""
+
+    def outcome(self, place: float, choice: float) -> tuple[float, float, bool, bool]:
+        return 1.0, place, place == 1.0, False
+
+
+class ActionMatters(Probe):
+    """One step that pays the action, from −1 to 1: Q(a) = a, and V = 1. Missed by a policy that does not follow Q."""
+
+    def outcome(self, place: float, choice: float) -> tuple[float, float, bool, bool]:
+        return 0.0, choice, True, False
+
+
+class TruncationIsNotTermination(Probe):
+    """Pays 1 for ever, but is cut after two steps, 0 then 1: Q = 1 / (1 − γ). Missed (Q(1) = 1) if cut means end."""
+
+    def outcome(self, place: float, choice: float) -> tuple[float, float, bool, bool]:
+        return 1.0, 1.0, False, place == 1.0
+
+
+PROBES: tuple[type[Probe], ...] = (  # in the order in which to look for the bug
+    ConstantReward,
+    ObservationMatters,
+    Discounting,
+    ActionMatters,
+    TruncationIsNotTermination,
+)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state of an environment in mid-episode, made by `snapshot`; good for any number of `restore`s.
+
+    Attributes:
+        layers: for each wrapper from the outside in, then the environment, its type and the state it holds.
+        data: MuJoCo's own state, or None.
+    """
+
+    layers: tuple[tuple[type, dict[str, Any]], ...]
+    data: Any
+
+
+_STATE = (int, float, tuple, list, np.generic, np.ndarray, np.random.Generator, type(None))
+
+
+def snapshot(env: gym.Env) -> Snapshot:
+    """Remember exactly where `env` is: physics, random generator, elapsed steps.
+
+    Exact for classic control, toy text, MuJoCo and this module's own environments, under wrappers whose state is
+    numbers, lists or arrays (`TimeLimit`, `OrderEnforcing`). Not for wrappers that keep other objects, like frames.
+    """
+    # Models, spaces, renderers and tables are no state: what changes during an episode is plain values. MuJoCo's
+    # state is larger than positions and velocities (set_state is inexact on Ant), and deepcopy misses it silently.
+    layers = tuple(
+        (type(layer), {k: copy.deepcopy(v) for k, v in vars(layer).items() if isinstance(v, _STATE)})
+        for layer in _layers(env)
+    )
+    return Snapshot(layers, copy.copy(getattr(env.unwrapped, "data", None)))
+
+
+def restore(env: gym.Env, snap: Snapshot) -> None:
+    """Put `env` back to where `snap` was taken, there or in another environment made the same way.
+
+    Raises:
+        ValueError: the environment is another one than the snapshot's, or is wrapped differently.
+    """
+    layers = _layers(env)
+    if [type(layer) for layer in layers] != [kind for kind, _ in snap.layers]:
+        names = " in ".join(kind.__name__ for kind, _ in snap.layers)
+        raise ValueError(f"{env} cannot be restored: the snapshot was taken of {names}")
+    for layer, (_, state) in zip(layers, snap.layers, strict=True):
+        vars(layer).update(copy.deepcopy(state))
+    if snap.data is not None:
+        world: Any = env.unwrapped
+        world.data = copy.copy(snap.data)
+        for view in (world.mujoco_renderer, *world.mujoco_renderer._viewers.values()):
+            view.data = world.data  # else pictures would go on showing the old one
+
+
+def _layers(env: gym.Env) -> list[gym.Env]:
+    layers = [env]
+    while isinstance(layers[-1], gym.Wrapper):
+        layers.append(layers[-1].env)
+    return layers
+
+
+def monte_carlo_return(
+    env: gym.Env,
+    snap: Snapshot,
+    action: Any,
+    policy: Callable[[Any], Any],
+    gamma: float,
+    max_reward: float,
+    tolerance: float = 0.01,
+    time_limit: bool = False,
+    rng: np.random.Generator | None = None,
+) -> float:
+    r"""Ground truth for a critic: $\sum_t \gamma^t r_t$ from the saved state if `action` comes first, then `policy`.
+
+    One sample of $Q^\pi(s, a)$; if world and policy are deterministic, the value itself. The world's time limit is
+    removed, because a critic that bootstraps through truncation values the endless task; the sum stops when what can
+    still come, $\gamma^t r_{\max} / (1 - \gamma)$, is below `tolerance`. `env` is left where the sum stopped.
+
+    Args:
+        policy: observation → action, as in `lambda obs: agent.act(obs, explore=False)`.
+        max_reward: a bound on |r|.
+        time_limit: count the limit as part of the task: truncation ends the sum.
+        rng: the world's chance from here on; None repeats what followed the snapshot.
+
+    Raises:
+        ValueError: gamma outside [0, 1), tolerance not positive, a reward above `max_reward`.
+    """
+    if not (0 <= gamma < 1 and tolerance > 0):
+        raise ValueError(f"gamma = {gamma}, tolerance = {tolerance}: they must be in [0, 1) and above 0")
+    restore(env, snap)
+    if rng is not None:
+        env.unwrapped.np_random = rng
+    total, discount, over = 0.0, 1.0, False
+    while not over and discount * max_reward / (1 - gamma) >= tolerance:
+        obs, reward, terminated, truncated, _ = env.step(action)
+        if abs(float(reward)) > max_reward:
+            raise ValueError(f"the world paid {float(reward):g}: max_reward = {max_reward:g} is no bound on |r|")
+        total, discount = total + discount * float(reward), discount * gamma
+        over = terminated or (time_limit and truncated)
+        action = None if over else policy(obs)
+    return total

@@ -1,6 +1,8 @@
-"""The training loop and the evaluation that every single-environment agent shares."""
+"""The training loop and the evaluation that every single-environment agent shares; saving and resuming."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import gymnasium as gym
@@ -12,7 +14,10 @@ from rlcourse.buffers import Transition
 
 @runtime_checkable  # the tests check every annotation while they run
 class Agent(Protocol):
-    """What the loop asks of an agent; the agent itself decides when to learn."""
+    """What the loop asks of an agent; the agent itself decides when to learn.
+
+    `state_dict` covers all that the next steps depend on: networks, optimisers, memory, every random generator.
+    """
 
     def act(self, obs: Any, explore: bool = True) -> Any: ...
 
@@ -20,17 +25,28 @@ class Agent(Protocol):
 
     def learn(self) -> Iterator[dict[str, float]]: ...
 
+    def state_dict(self) -> dict[str, Any]: ...
 
-def train(env: gym.Env, agent: Agent, steps: int, seed: int) -> Iterator[dict[str, float]]:
-    """Act, step, hand over the transition, let the agent learn; `steps` times.
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+def train(env: gym.Env, agent: Agent, steps: int, seed: int | None, start: int = 0) -> Iterator[dict[str, Any]]:
+    """Act, step, hand over the transition, let the agent learn; until `steps` steps are done.
+
+    Stop it whenever you like: the agent stays usable, and another `train` goes on with it from a new episode.
+
+    Args:
+        seed: of the environment; None leaves its random generator where it is.
+        start: the steps already done, as returned by `resume`; then pass no seed.
 
     Yields:
-        The metrics of every update, and of every finished episode its `episode_return` (undiscounted) and
-        `episode_length`; each with `step`, the number of environment steps so far.
+        The metrics of every update, then for every step its `reward`, on an episode's last step also the
+        `episode_return` (undiscounted) and `episode_length`; each with `step`, the number of environment steps so
+        far. The moment to `save` is when `episode_return` is yielded: the next episode has not begun.
     """
     obs, _ = env.reset(seed=seed)
     episode_return, episode_length = 0.0, 0
-    for step in range(1, steps + 1):
+    for step in range(start + 1, steps + 1):
         action = agent.act(obs)
         next_obs, reward, terminated, truncated, _ = env.step(action)
         agent.observe(Transition(obs, action, reward, next_obs, terminated, truncated))
@@ -38,13 +54,23 @@ def train(env: gym.Env, agent: Agent, steps: int, seed: int) -> Iterator[dict[st
             yield {"step": step, **metrics}
         obs, episode_return, episode_length = next_obs, episode_return + float(reward), episode_length + 1
         if terminated or truncated:
-            yield {"step": step, "episode_return": episode_return, "episode_length": episode_length}
+            yield {
+                "step": step,
+                "reward": float(reward),
+                "episode_return": episode_return,
+                "episode_length": episode_length,
+            }
             obs, _ = env.reset()
             episode_return, episode_length = 0.0, 0
+        else:
+            yield {"step": step, "reward": float(reward)}
 
 
 def evaluate(env: gym.Env, agent: Agent, episodes: int, seed: int) -> Float[np.ndarray, " episodes"]:
-    """The undiscounted return of each of `episodes` episodes without exploration; use an environment of its own."""
+    """The undiscounted return of each of `episodes` episodes without exploration; use an environment of its own.
+
+    Episode i starts from seed `seed + i` and ends when it terminates or is truncated.
+    """
     returns = np.zeros(episodes)
     for episode in range(episodes):
         obs, _ = env.reset(seed=seed + episode)
@@ -54,3 +80,47 @@ def evaluate(env: gym.Env, agent: Agent, episodes: int, seed: int) -> Float[np.n
             returns[episode] += float(reward)
             over = terminated or truncated
     return returns
+
+
+def evaluated(
+    training: Iterator[dict[str, Any]], env: gym.Env, agent: Agent, every: int, episodes: int, seed: int
+) -> Iterator[dict[str, Any]]:
+    """Pass on what `train` yields, after every `every` steps with an `evaluation`: the returns `(episodes,)`.
+
+    Each evaluation starts from the same states, so that a curve shows the agent change and not the starts.
+    """
+    for metrics in training:
+        if "reward" in metrics and metrics["step"] % every == 0:
+            metrics["evaluation"] = evaluate(env, agent, episodes, seed)
+        yield metrics
+
+
+def save(path: Path, env: gym.Env, agent: Agent, step: int, **extra: Any) -> None:
+    """Write all that `resume` needs to go on as if nothing had happened; call it between episodes (see `train`).
+
+    The environment's own state is its random generator only: between episodes nothing else is left. Wrappers that
+    learn (running means, say) are not covered. The file appears whole or not at all, whatever kills the process.
+    """
+    import torch  # late: a table needs no torch
+
+    state = {"step": step, "env": env.unwrapped.np_random.bit_generator.state, "agent": agent.state_dict(), **extra}
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def resume(path: Path, env: gym.Env, agent: Agent) -> dict[str, Any]:
+    """Put back what `save` wrote and return it: `step`, for `train(..., seed=None, start=step)`, and the extras.
+
+    Bit for bit the run that was never interrupted, given an agent and an environment made as for that run, on the
+    same processor. Open only files that you wrote: like any pickle, a foreign one can run code.
+    """
+    import torch
+
+    state: dict[str, Any] = torch.load(path, weights_only=False)
+    env.unwrapped.np_random.bit_generator.state = state.pop("env")
+    agent.load_state_dict(state.pop("agent"))
+    return state

@@ -18,7 +18,7 @@ ALLOWED: Mapping[str, set[str]] = {
     "buffers": {"config"},
     "loop": {"buffers"},
     "algorithms": {"buffers", "nets", "returns", "config"},
-    "runs": {"algorithms", "envs", "loop"},
+    "runs": {"algorithms", "envs", "loop", "config"},
     "widgets": {"widgets", "algorithms", *FOUNDATION, "loop", "runs"},
     "lessons": {"widgets", "algorithms", *FOUNDATION, "loop", "runs", "rendering"},
     "doctor": {"rendering"},

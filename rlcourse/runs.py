@@ -1,0 +1,451 @@
+"""Many seeds of one agent: run, resume, record; curves with bands, and where a run lies among them."""
+
+import ast
+import hashlib
+import json
+import os
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import MISSING, asdict, dataclass, fields
+from functools import cache, cached_property
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Annotated, Any, Literal, Union
+
+import gymnasium as gym
+import joblib
+import numpy as np
+import torch
+import tyro
+from filelock import FileLock
+from gymnasium.spaces import flatdim
+from jaxtyping import Float, Int
+from platformdirs import user_cache_path
+from scipy import stats
+from tqdm.auto import tqdm
+
+from rlcourse import envs, loop
+from rlcourse.config import Range, check
+
+AGENTS = {
+    "q_learning": "rlcourse.algorithms.q_iteration:QLearning",
+}
+
+_EVALUATION_SEED = 1_000_000  # far from the seeds that people train with
+_PACKAGES = ("rlcourse", "gymnasium", "mujoco", "numpy", "torch")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is run, up to the seed: equal experiments share their files, and one code.
+
+    Attributes:
+        agent: a key of `AGENTS`, or `module:Class` of an agent made as `Class(obs_size, action_size, config, seed)`;
+            sizes are numbers of states and actions where those are discrete.
+        env: a gymnasium id.
+        steps: environment steps to train for.
+        config: the agent's `Config`.
+        evaluate_every: environment steps between evaluations.
+        episodes: of each evaluation.
+    """
+
+    agent: str
+    env: str
+    steps: Annotated[int, Range(1)]
+    config: Any
+    evaluate_every: Annotated[int, Range(1)] = 2_000
+    episodes: Annotated[int, Range(1)] = 10
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def make_agent(self, seed: int) -> tuple[Any, loop.Agent]:
+        """The environment and a fresh agent for it."""
+        env = envs.make(self.env)
+        sizes = flatdim(env.observation_space), flatdim(env.action_space)
+        return env, resolve_name(AGENTS.get(self.agent, self.agent))(*sizes, self.config, seed)
+
+    def files(self, out: Path, seed: int) -> tuple[Path, Path]:
+        """The result and the checkpoint of one seed; other settings or other code have other files."""
+        key = json.dumps([asdict(self), code_hash(self.agent)], sort_keys=True)
+        name = f"{self.agent}-{self.env}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+        folder = out / name.replace("/", "-").replace(":", "-")
+        return folder / f"seed-{seed}.json", folder / f"seed-{seed}.pt"
+
+
+@dataclass(frozen=True)
+class Run:
+    """The record of one finished seed; `step` `(T,)` and `returns` `(T, episodes)` are its evaluations."""
+
+    agent: str
+    env: str
+    steps: int
+    config: dict[str, Any]
+    evaluate_every: int
+    episodes: int
+    seed: int
+    step: list[int]
+    returns: list[list[float]]
+    wall_time: float  # seconds, evaluations included, over all the times it was resumed
+    code: str
+    versions: dict[str, str]
+    machine: dict[str, str]
+
+
+def run(experiment: Experiment, seed: int, out: Path, position: int = 0, save_every: float = 60.0) -> Run:
+    """Train one seed, or go on with it, or return its record if it is finished.
+
+    The checkpoint, kept at the end as the trained agent (`loop.resume` opens it), is written at the first episode end
+    after `save_every` seconds. Sets torch to one thread: results differ between one and two.
+    """
+    result, checkpoint = experiment.files(out, seed)
+    result.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(result.with_suffix(".lock")):  # the same command started twice: the second waits for the first
+        if result.exists():
+            return read(result)
+        torch.set_num_threads(1)
+        env, agent = experiment.make_agent(seed)
+        evaluation_env = envs.make(experiment.env)
+        resumed = checkpoint.exists()
+        state: dict[str, Any] = {"step": 0, "evaluations": [], "wall_time": 0.0}
+        if resumed:
+            state = loop.resume(checkpoint, env, agent)
+        start, evaluations = state["step"], state["evaluations"]
+        began = saved = time.monotonic()
+
+        def save(step: int) -> float:
+            wall_time = float(state["wall_time"] + time.monotonic() - began)
+            loop.save(checkpoint, env, agent, step, evaluations=evaluations, wall_time=wall_time)
+            return wall_time
+
+        training = loop.train(env, agent, experiment.steps, None if resumed else seed, start)
+        evaluation = evaluation_env, agent, experiment.evaluate_every, experiment.episodes, _EVALUATION_SEED
+        # disable=None: no bar where nobody watches.
+        with tqdm(
+            total=experiment.steps, initial=start, desc=f"seed {seed}", unit=" steps", position=position, disable=None
+        ) as bar:
+            for metrics in loop.evaluated(training, *evaluation):
+                if "reward" not in metrics:
+                    continue
+                bar.update()
+                if "evaluation" in metrics:
+                    evaluations.append((metrics["step"], metrics["evaluation"].tolist()))
+                    bar.set_postfix(evaluation=f"{metrics['evaluation'].mean():.1f}")
+                if "episode_return" in metrics and time.monotonic() - saved >= save_every:
+                    save(metrics["step"])
+                    saved = time.monotonic()
+        wall_time = save(experiment.steps)
+        record = Run(
+            **asdict(experiment),
+            seed=seed,
+            step=[step for step, _ in evaluations],
+            returns=[returns for _, returns in evaluations],
+            wall_time=round(wall_time, 1),
+            code=code_hash(experiment.agent),
+            versions={"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+            machine=_machine(),
+        )
+        _write(result, asdict(record))
+        return read(result)
+
+
+def read(result: Path) -> Run:
+    """The record in a `seed-….json`."""
+    return Run(**json.loads(result.read_text()))
+
+
+def run_all(
+    experiment: Experiment,
+    seeds: Sequence[int],
+    out: Path,
+    backend: Literal["loky", "dask"] = "loky",
+    scheduler: str | None = None,
+) -> list[Run]:
+    """`run` for each seed, one process per core, or on a Dask cluster.
+
+    Args:
+        out: a folder; with a cluster one that all its machines share.
+        scheduler: the address of the cluster's scheduler; None starts a cluster on this machine.
+    """
+    n_jobs = min(joblib.cpu_count(), len(seeds))
+    client: Any = nullcontext()
+    if backend == "dask":
+        from dask.distributed import Client
+
+        client, n_jobs = Client(scheduler), -1
+    with client, joblib.parallel_config(backend=backend, n_jobs=n_jobs):
+        return list(
+            joblib.Parallel()(
+                joblib.delayed(run)(experiment, seed, out, position) for position, seed in enumerate(seeds)
+            )
+        )
+
+
+def _machine() -> dict[str, str]:
+    """What results depend on; nothing that tells whose machine it is."""
+    return {
+        "system": platform.system(),
+        "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
+        "cores": str(os.cpu_count()),
+    }
+
+
+def _write(path: Path, data: dict[str, Any]) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(data) + "\n")
+    partial.replace(path)
+
+
+def code_hash(agent: str) -> str:
+    """A hash of every definition that a run of `agent` can reach in its package.
+
+    Comments, docstrings and layout do not count, nor what stands beside in the same files: a curve is stale only if
+    the code behind it changed.
+    """
+    module, name = AGENTS.get(agent, agent).split(":")
+    todo = {(module, name), ("rlcourse.loop", "train"), ("rlcourse.loop", "evaluated"), ("rlcourse.envs", "make")}
+    found: dict[tuple[str, str], str] = {}
+    while todo:
+        here = todo.pop()
+        definitions, imported = _parse(here[0])
+        if here in found or here[1] not in definitions:
+            continue
+        found[here] = ast.unparse(definitions[here[1]])
+        for node in ast.walk(definitions[here[1]]):
+            if isinstance(node, ast.Name):
+                todo.add(imported.get(node.id, (here[0], node.id)))
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in imported:
+                todo.add((".".join(imported[node.value.id]), node.attr))  # `nets.mlp` after `from rlcourse import nets`
+    text = "\n".join(f"{key}: {found[key]}" for key in sorted(found))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@cache
+def _parse(module: str) -> tuple[dict[str, ast.stmt], dict[str, tuple[str, str]]]:
+    """A module's top-level definitions, without docstrings, and what it imports from the course's own package."""
+    try:
+        spec = find_spec(module)
+    except ModuleNotFoundError:  # an attribute of something that is no module
+        spec = None
+    if spec is None or spec.origin is None:
+        return {}, {}
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    definitions: dict[str, ast.stmt] = {}
+    imported: dict[str, tuple[str, str]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "rlcourse":
+            imported |= {alias.asname or alias.name: (node.module, alias.name) for alias in node.names}
+    for statement in tree.body:
+        if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+            definitions[statement.name] = statement
+        elif isinstance(statement, ast.Assign | ast.AnnAssign):
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            definitions |= {target.id: statement for target in targets if isinstance(target, ast.Name)}
+    return definitions, imported
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Evaluations of N seeds at the same steps; one seed is a student's own run.
+
+    Attributes:
+        step: environment steps, `(T,)`.
+        returns: mean undiscounted return over the episodes of each evaluation, `(N, T)`.
+    """
+
+    step: Int[np.ndarray, " T"]
+    returns: Float[np.ndarray, "N T"]
+
+    @property
+    def mean(self) -> Float[np.ndarray, " T"]:
+        return np.asarray(self.returns.mean(0))
+
+    @cached_property
+    def band(self) -> tuple[Float[np.ndarray, " T"], Float[np.ndarray, " T"]]:
+        """Low and high end of the 95 % bootstrap interval of the mean over seeds; needs two seeds.
+
+        It says how well the mean is known, not where single seeds fall.
+        """
+        interval = stats.bootstrap(
+            (self.returns,), np.mean, axis=0, n_resamples=2000, method="percentile", rng=np.random.default_rng(0)
+        ).confidence_interval
+        return np.asarray(interval.low), np.asarray(interval.high)
+
+
+def curve(runs: Sequence[Run]) -> Curve:
+    """The curve of several seeds of one experiment.
+
+    Raises:
+        ValueError: the runs were evaluated at different steps, or there are none.
+    """
+    if len({tuple(r.step) for r in runs}) != 1:
+        raise ValueError("the runs were not evaluated at the same steps: they are not seeds of one experiment")
+    return Curve(np.array(runs[0].step), np.array([np.mean(r.returns, axis=1) for r in runs]))
+
+
+def save_curve(path: Path, runs: Sequence[Run], command: str) -> None:
+    """Store the curve with the command that makes it, the code that made it and where it ran."""
+    of_seeds = curve(runs)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    one = asdict(runs[0])
+    shared = {key: one[key] for key in ("agent", "env", "steps", "config", "episodes", "code", "versions", "machine")}
+    _write(
+        path,
+        {
+            "command": command,
+            **shared,
+            "seeds": [r.seed for r in runs],
+            "wall_time": [r.wall_time for r in runs],
+            "step": of_seeds.step.tolist(),
+            "returns": of_seeds.returns.round(3).tolist(),
+        },
+    )
+
+
+def load_curve(path: Path) -> Curve:
+    """Read what `save_curve` stored."""
+    data = json.loads(path.read_text())
+    return Curve(np.array(data["step"]), np.array(data["returns"], float))
+
+
+def stale(folder: Path) -> dict[str, str]:
+    """The curves in `folder` whose code has changed since, each with the command that makes it anew."""
+    stored = {path.name: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    return {name: data["command"] for name, data in stored.items() if data["code"] != code_hash(data["agent"])}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Where a run lies among reference seeds.
+
+    Attributes:
+        step: the last step that both have reached.
+        value: the run's return there.
+        better_than: the number of reference seeds whose average over the common steps is below the run's.
+        inside: the share of common steps at which the run lies between the lowest and the highest seed.
+        words: all that in sentences.
+    """
+
+    step: int
+    value: float
+    better_than: int
+    inside: float
+    words: str
+
+
+def compare_to_reference(run: Curve, reference: Curve) -> Comparison:
+    """Compare a run with the seeds of a reference, at the reference's steps that the run covers.
+
+    One run is compared with single seeds, not with the band: the band is about their mean.
+
+    Raises:
+        ValueError: the two have no step in common.
+    """
+    common = (run.step[0] <= reference.step) & (reference.step <= run.step[-1])
+    if not common.any():
+        raise ValueError(
+            f"the run was evaluated at steps {run.step[0]} to {run.step[-1]}, "
+            f"the reference at {reference.step[0]} to {reference.step[-1]}: nothing to compare"
+        )
+    step, seeds = reference.step[common], reference.returns[:, common]
+    own = np.interp(step, run.step, run.mean)
+    better_than = int((own.mean() > seeds.mean(1)).sum())
+    inside = float(((seeds.min(0) <= own) & (own <= seeds.max(0))).mean())
+    low, high = (end[common][-1] for end in reference.band)
+    words = (
+        f"After {step[-1]} steps this run scores {own[-1]:.0f}. The {len(seeds)} reference seeds score "
+        f"{seeds[:, -1].mean():.0f} on average (95 % band of the mean {low:.0f} to {high:.0f}), from "
+        f"{seeds[:, -1].min():.0f} to {seeds[:, -1].max():.0f}. Averaged over the curve it beats {better_than} of "
+        f"the {len(seeds)}, and for {inside:.0%} of it it lies among them."
+    )
+    return Comparison(int(step[-1]), float(own[-1]), better_than, inside, words)
+
+
+def command() -> Any:
+    """The type behind `rlcourse train`: one subcommand per agent, whose `Config` fields are its options (tyro)."""
+    subcommands = [
+        Annotated[Any, tyro.conf.subcommand(name, constructor=_subcommand(name), prefix_name=False)] for name in AGENTS
+    ]
+    return Union[(*subcommands, Annotated[None, tyro.conf.Suppress])]  # tyro wants two members
+
+
+def _subcommand(agent: str) -> Callable[..., None]:
+    module = AGENTS[agent].split(":")[0]
+    config_type = resolve_name(f"{module}:Config")
+
+    def train(
+        env: str,
+        steps: int,
+        config: Annotated[Any, tyro.conf.arg(name="", constructor=config_type)],
+        seeds: str = "0:1",
+        evaluate_every: int = Experiment.evaluate_every,
+        episodes: int = Experiment.episodes,
+        out: Path = user_cache_path("rlcourse") / "runs",  # noqa: B008  (a constant)
+        curve: Path | None = None,
+        backend: Literal["loky", "dask"] = "loky",
+        scheduler: str | None = None,
+    ) -> None:
+        """Train over several seeds. Interrupted? The same command goes on; what is finished is not run again.
+
+        Args:
+            env: A gymnasium id.
+            steps: Environment steps per seed.
+            config: The algorithm's own options.
+            seeds: One seed, or first:last, the last one excluded.
+            evaluate_every: Environment steps between evaluations.
+            episodes: Episodes of each evaluation.
+            out: Folder for results and checkpoints; on a cluster one that all machines share.
+            curve: Also store the curve over the seeds in this file.
+            backend: Where seeds run in parallel: on this machine's cores (loky) or on a Dask cluster.
+            scheduler: Address of the Dask cluster; without it a local one is started.
+        """
+        try:
+            experiment = Experiment(agent, env, steps, config, evaluate_every, episodes)
+            runs = run_all(experiment, _seeds(seeds), out, backend, scheduler)
+        except KeyboardInterrupt:
+            sys.exit("\nrlcourse train: stopped. The same command goes on from the last checkpoint.")
+        except (ValueError, gym.error.Error) as error:
+            sys.exit(f"rlcourse train: {error}")
+        for record in runs:
+            print(f"seed {record.seed}: {np.mean(record.returns[-1]):.1f} after {record.step[-1]} steps")
+        print(f"results: {experiment.files(out, runs[0].seed)[0].parent}")
+        if curve:
+            save_curve(curve, runs, command_line(experiment, seeds, curve))
+
+    return train
+
+
+def _seeds(text: str) -> range:
+    first, colon, last = text.partition(":")
+    try:
+        seeds = range(int(first), int(last) if colon else int(first) + 1)
+    except ValueError:
+        seeds = range(0)
+    if not seeds:
+        raise ValueError(f"seeds = {text!r}: give one seed, or first:last with the last excluded, as in 0:5")
+    return seeds
+
+
+def command_line(experiment: Experiment, seeds: str, curve: Path) -> str:
+    """The command that makes a curve: what differs from the defaults, no folders of this machine."""
+    path = curve.name if curve.is_absolute() else curve.as_posix()
+    words = ["rlcourse", "train", experiment.agent, "--env", experiment.env, "--steps", str(experiment.steps)]
+    words += ["--seeds", seeds, "--curve", path]
+    changed = {f: getattr(config, f.name) for config in (experiment, experiment.config) for f in fields(config)}
+    for field, value in changed.items():
+        if field.default is MISSING or value == field.default:
+            continue
+        flag = field.name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            words += [f"--{flag}", *map(str, value if isinstance(value, tuple) else (value,))]
+    return shlex.join(words)

@@ -1,0 +1,299 @@
+"""Many seeds: recorded once, continued, in parallel, as curves that know the code behind them."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+import tyro
+
+from rlcourse import envs, loop, runs
+from rlcourse.algorithms import q_iteration
+from rlcourse.runs import Curve, Experiment
+
+# No two seeds of this one have equal returns, so that equal returns mean something.
+POLE = Experiment("tiny:Tiny", "CartPole-v1", 600, tiny.Config(lr=0.02), evaluate_every=200, episodes=3)
+
+
+def test_a_run_records_every_evaluation_and_where_it_came_from(tmp_path: Path) -> None:
+    record = runs.run(POLE, 1, tmp_path)
+    assert record.step == [200, 400, 600]
+    assert np.shape(record.returns) == (3, 3)
+    assert record.config == {"lr": 0.02}
+    assert record.seed == 1
+    assert record.versions.keys() == {"python", "rlcourse", "gymnasium", "mujoco", "numpy", "torch"}
+    stored = next(tmp_path.glob("*/seed-1.json")).read_text()
+    assert runs.Run(**json.loads(stored)) == record
+    assert str(tmp_path) not in stored
+    assert str(Path.home()) not in stored
+
+
+def test_the_same_by_hand(tmp_path: Path) -> None:
+    """A run is the loop, an agent of that seed, and evaluations from seeds that no training starts from."""
+    env, agent = POLE.make_agent(2)
+    training = loop.evaluated(loop.train(env, agent, 600, 2), envs.make(POLE.env), agent, 200, 3, 1_000_000)
+    by_hand = [metrics["evaluation"].tolist() for metrics in training if "evaluation" in metrics]
+    assert runs.run(POLE, 2, tmp_path).returns == by_hand
+
+
+def test_a_finished_run_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = runs.run(POLE, 0, tmp_path)
+
+    def never(*_: Any) -> Iterator[dict[str, Any]]:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(loop, "train", never)
+    assert runs.run(POLE, 0, tmp_path) == record
+    with pytest.raises(AssertionError, match="trained again"):
+        runs.run(POLE, 1, tmp_path)
+
+
+def test_an_interrupted_run_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupted between a checkpoint and the record of it; the second time it starts where the first was saved."""
+    starts: list[int] = []
+    genuine = loop.train
+
+    def interrupted(*arguments: Any) -> Iterator[dict[str, Any]]:
+        starts.append(arguments[-1])
+        for metrics in genuine(*arguments):
+            if len(starts) == 1 and metrics["step"] > 450:
+                raise KeyboardInterrupt
+            yield metrics
+
+    monkeypatch.setattr(loop, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        runs.run(POLE, 0, tmp_path / "a", save_every=0.0)
+    continued = runs.run(POLE, 0, tmp_path / "a")
+    monkeypatch.undo()
+    assert starts[0] == 0
+    assert 400 < starts[1] <= 450
+    assert continued.returns == runs.run(POLE, 0, tmp_path / "b").returns
+
+
+def test_checkpoints_are_rare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a clock that advances a second at every look, every 60th episode end or so."""
+    saves: list[int] = []
+    seconds = iter(range(10**6))
+    monkeypatch.setattr("time.monotonic", lambda: float(next(seconds)))
+    monkeypatch.setattr(loop, "save", lambda path, env, agent, step, **_: saves.append(step))
+    runs.run(Experiment("q_learning", "FrozenLake-v1", 2000, q_iteration.Config(epsilon=1.0)), 0, tmp_path)
+    assert 2 <= len(saves) <= 6  # about 2000 / 7.7 episodes
+    assert saves[-1] == 2000
+
+
+def test_other_settings_have_other_files(tmp_path: Path) -> None:
+    other = [
+        Experiment("tiny:TinyBox", "CartPole-v1", 600, POLE.config, 200, 3),
+        Experiment("tiny:Tiny", "CartPole-v0", 600, POLE.config, 200, 3),
+        Experiment("tiny:Tiny", "CartPole-v1", 601, POLE.config, 200, 3),
+        Experiment("tiny:Tiny", "CartPole-v1", 600, tiny.Config(lr=0.03), 200, 3),
+        Experiment("tiny:Tiny", "CartPole-v1", 600, POLE.config, 100, 3),
+        Experiment("tiny:Tiny", "CartPole-v1", 600, POLE.config, 200, 4),
+    ]
+    assert len({experiment.files(tmp_path, 0) for experiment in [POLE, *other]}) == 7
+
+
+@pytest.mark.parametrize(("field", "value"), [("steps", 0), ("evaluate_every", 0), ("episodes", 0)])
+def test_nonsense_is_refused_by_name(field: str, value: int) -> None:
+    with pytest.raises(ValueError, match=rf"runs\.Experiment\.{field} = 0 is out of range: it must be in \[1, inf\)"):
+        Experiment(**{**vars(POLE), field: value})
+
+
+def test_seeds_in_parallel_are_the_seeds_alone(tmp_path: Path) -> None:
+    together = runs.run_all(POLE, range(3), tmp_path / "together")
+    assert [record.seed for record in together] == [0, 1, 2]
+    assert together[0].returns != together[1].returns != together[2].returns
+    for record in together:
+        assert record.returns == runs.run(POLE, record.seed, tmp_path / "alone").returns
+
+
+def test_on_a_dask_cluster(tmp_path: Path) -> None:
+    """A real cluster of two worker processes on loopback, each of which does some of the seeds."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, local_directory=tmp_path
+    ) as cluster:
+        seeds = range(4)
+        records = runs.run_all(POLE, seeds, tmp_path / "dask", "dask", cluster.scheduler_address)
+        with distributed.Client(cluster) as client:
+            logs = client.run(lambda dask_worker: dask_worker.state.executed_count)
+    assert [record.seed for record in records] == list(seeds)
+    assert all(count > 0 for count in logs.values()), f"a worker did nothing: {logs}"
+    for record in records:
+        assert record.returns == runs.run(POLE, record.seed, tmp_path / "alone").returns
+
+
+def test_the_curve_is_the_mean_over_episodes_of_each_seed(tmp_path: Path) -> None:
+    records = [runs.run(POLE, seed, tmp_path) for seed in range(2)]
+    of_seeds = runs.curve(records)
+    np.testing.assert_array_equal(of_seeds.step, [200, 400, 600])
+    np.testing.assert_allclose(of_seeds.returns, [np.mean(record.returns, axis=1) for record in records])
+    np.testing.assert_allclose(of_seeds.mean, of_seeds.returns.mean(0))
+    shorter = runs.run(Experiment("tiny:Tiny", "CartPole-v1", 400, POLE.config, 200, 3), 0, tmp_path)
+    for wrong in ([records[0], shorter], []):
+        with pytest.raises(ValueError, match="not evaluated at the same steps"):
+            runs.curve(wrong)
+
+
+def test_the_band_covers_the_true_mean_about_as_often_as_it_says() -> None:
+    """200 curves' worth of 20 normal seeds with mean 0. A percentile bootstrap of 20 covers 93 %: 186 ± 4 of 200."""
+    returns = np.random.default_rng(0).normal(size=(20, 200))
+    low, high = Curve(np.arange(200), returns).band
+    covered = int(((low < 0) & (high > 0)).sum())
+    assert 172 <= covered <= 198  # ± 3.5 standard deviations
+    np.testing.assert_allclose((high - low).mean(), 2 * 1.96 / np.sqrt(20), rtol=0.1)  # the normal interval's width
+
+
+def test_a_band_of_equal_seeds_is_their_value() -> None:
+    low, high = Curve(np.arange(2), np.full((5, 2), 500.0)).band
+    np.testing.assert_array_equal([low, high], np.full((2, 2), 500.0))
+
+
+def test_curves_are_stored_with_their_origin_and_named_when_stale(tmp_path: Path) -> None:
+    records = [runs.run(POLE, seed, tmp_path / "runs") for seed in range(2)]
+    path = tmp_path / "curves" / "lake.json"
+    runs.save_curve(path, records, "make it")
+    np.testing.assert_allclose(runs.load_curve(path).returns, runs.curve(records).returns, atol=5e-4)  # 3 decimals
+    data = json.loads(path.read_text())
+    assert data["seeds"] == [0, 1]
+    assert runs.stale(path.parent) == {}
+    path.write_text(json.dumps({**data, "code": "of long ago"}))
+    assert runs.stale(path.parent) == {"lake.json": "make it"}
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An agent in two files, outside the package: its own, and one beside it that it does not use."""
+    monkeypatch.syspath_prepend(tmp_path)
+    runs._parse.cache_clear()
+    return tmp_path / "hashed.py"
+
+
+AGENT = '''
+"""A page."""
+from rlcourse import returns
+from rlcourse.config import Range
+RATE = 0.5
+def helper(x):
+    """Doc."""
+    return x * RATE  # why
+def unused():
+    return 0
+class Agent:
+    def act(self):
+        return helper(returns.discounted_returns)
+'''
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "matters"),
+    [
+        ("RATE = 0.5", "RATE = 0.6", True),
+        ("x * RATE", "x + RATE", True),
+        ("helper(returns", "helper(+returns", True),
+        ("returns.discounted_returns", "returns.another", True),
+        ("  # why", "  # because", False),
+        ('"""Doc."""', '"""Document."""', False),
+        ("return 0", "return 1", False),
+        ("x * RATE", "(x  *  RATE)", False),
+    ],
+)
+def test_only_code_that_a_run_reaches_makes_it_stale(package: Path, old: str, new: str, matters: bool) -> None:
+    package.write_text(AGENT)
+    before = runs.code_hash("hashed:Agent")
+    assert old in AGENT
+    package.write_text(AGENT.replace(old, new))
+    runs._parse.cache_clear()
+    assert (runs.code_hash("hashed:Agent") != before) == matters
+
+
+def test_the_hash_reaches_the_loop_and_other_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: set[str] = set()
+    genuine = runs._parse
+
+    def parse(module: str) -> Any:
+        seen.add(module)
+        return genuine(module)
+
+    monkeypatch.setattr(runs, "_parse", parse)
+    runs.code_hash("q_learning")
+    assert {"rlcourse.loop", "rlcourse.envs", "rlcourse.buffers", "rlcourse.algorithms.q_iteration"} <= seen
+
+
+REFERENCE = Curve(np.array([100, 200, 300]), np.array([[0.0, 10.0, 20.0], [0.0, 20.0, 40.0], [3.0, 30.0, 60.0]]))
+
+
+def test_compare_to_reference() -> None:
+    """Own returns at 100, 200, 300 are 1, 15, 70: mean 28.7 against 10, 20, 31; at 300 above all seeds."""
+    own = Curve(np.array([100, 300]), np.array([[1.0, 70.0]]))
+    found = runs.compare_to_reference(own, REFERENCE)
+    assert (found.step, found.value, found.better_than) == (300, 70.0, 3)
+    assert found.inside == pytest.approx(1 / 3)  # at 200 it is interpolated to 35.5, above the highest seed, 30
+    assert "After 300 steps this run scores 70" in found.words
+    assert "The 3 reference seeds score 40 on average" in found.words
+    assert "from 20 to 60" in found.words
+    assert "beats 3 of the 3, and for 33%" in found.words
+
+
+def test_compare_uses_only_common_steps() -> None:
+    own = Curve(np.array([150, 250]), np.array([[15.0, 15.0]]))
+    found = runs.compare_to_reference(own, REFERENCE)
+    assert (found.step, found.value, found.better_than, found.inside) == (200, 15.0, 1, 1.0)
+    with pytest.raises(ValueError, match="evaluated at steps 10 to 20, the reference at 100 to 300"):
+        runs.compare_to_reference(Curve(np.array([10, 20]), np.zeros((1, 2))), REFERENCE)
+
+
+def train(words: str) -> None:
+    tyro.cli(runs.command(), args=words.split(), prog="rlcourse train")
+
+
+def test_the_command_trains_records_and_stores_a_curve(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = "q_learning --env FrozenLake-v1 --steps 400 --seeds 0:2 --curve curves/lake.json --evaluate-every 200"
+    train(f"{line} --gamma 0.95 --out {tmp_path}")
+    assert "seed 1:" in capsys.readouterr().out
+    stored = json.loads((tmp_path / "curves/lake.json").read_text())
+    assert stored["command"] == f"rlcourse train {line} --gamma 0.95"
+    assert stored["config"]["gamma"] == 0.95
+    assert np.shape(stored["returns"]) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--env Nope-v1 --steps 10", "Environment `Nope` doesn't exist"),
+        ("--env FrozenLake-v1 --steps 10 --seeds 5:5", "seeds = '5:5': give one seed, or first:last"),
+        ("--env FrozenLake-v1 --steps 10 --seeds x", "seeds = 'x': give one seed, or first:last"),
+        ("--env FrozenLake-v1 --steps 0", "runs.Experiment.steps = 0 is out of range"),
+    ],
+)
+def test_the_command_says_what_is_wrong(words: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        train(f"q_learning {words} --out {tmp_path}")
+    assert message in str(stopped.value)
+
+
+def test_stopping_the_command_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "run_all", interrupted)
+    with pytest.raises(SystemExit, match="The same command goes on"):
+        train(f"q_learning --env FrozenLake-v1 --steps 10 --out {tmp_path}")
+
+
+@pytest.mark.parametrize("agent", runs.AGENTS)
+def test_every_config_field_is_an_option(agent: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from dataclasses import fields
+    from pkgutil import resolve_name
+
+    with pytest.raises(SystemExit):
+        train(f"{agent} --help")
+    shown = capsys.readouterr().out
+    config = resolve_name(runs.AGENTS[agent].split(":")[0] + ":Config")
+    assert all(f"--{field.name.replace('_', '-')}" in shown for field in fields(config))

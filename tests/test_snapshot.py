@@ -1,0 +1,155 @@
+"""Saved states are exact, and the ground truth built on them agrees with closed forms."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.spaces import Box
+
+from rlcourse import envs
+from rlcourse.algorithms import q_iteration
+
+IDS = [
+    *("CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCar-v0"),
+    *("FrozenLake-v1", "CliffWalking-v1", "Taxi-v4", "Blackjack-v1"),
+    *("HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "Ant-v5", "InvertedDoublePendulum-v5", "Humanoid-v5"),
+]
+
+
+def tabular() -> gym.Env:
+    return gym.wrappers.TimeLimit(envs.TabularEnv(envs.GridWorld("S..\n.P.\n..G", slip=0.2).mdp()), 30)
+
+
+def actions(env: gym.Env, count: int) -> list[Any]:
+    rng = np.random.default_rng(0)
+    if isinstance(env.action_space, Box):  # gentle, so that walkers do not fall at once
+        size = env.action_space.shape
+        return list((0.3 * rng.uniform(-1, 1, (count, *size))).astype(np.float32))
+    return [int(a) for a in rng.integers(int(gym.spaces.flatdim(env.action_space)), size=count)]
+
+
+def roll(env: gym.Env, plan: list[Any]) -> list[Any]:
+    """What happens under `plan`, over episode ends: they reset, which tests the random generator too."""
+    seen = []
+    for action in plan:
+        obs, reward, terminated, truncated, _ = env.step(action)
+        if terminated or truncated:
+            obs, _ = env.reset()
+        seen.append((np.array(obs).tobytes(), float(reward), terminated, truncated))
+    return seen
+
+
+@pytest.mark.parametrize("name", [*IDS, "tabular", "probe"])
+def test_200_further_steps_are_identical(name: str) -> None:
+    def make() -> gym.Env:
+        if name == "probe":
+            return gym.wrappers.TimeLimit(envs.ObservationMatters(), 5)
+        return tabular() if name == "tabular" else envs.make(name)
+
+    env = make()
+    env.reset(seed=1)
+    plan = actions(env, 207)
+    roll(env, plan[:7])
+    snap = envs.snapshot(env)
+    first = roll(env, plan[7:])
+    envs.restore(env, snap)
+    assert roll(env, plan[7:]) == first
+    other = make()  # a fresh environment, and the same snapshot a second time
+    other.reset(seed=2)
+    envs.restore(other, snap)
+    assert roll(other, plan[7:]) == first
+    other.reset(seed=3)
+    assert roll(other, plan[7:]) != first  # a comparison that can fail
+
+
+def test_restore_after_the_episode_ended() -> None:
+    """CartPole counts the steps beyond its end, and TimeLimit the steps so far: both belong to the state."""
+    env = gym.make("CartPole-v1", max_episode_steps=8)
+    env.reset(seed=0)
+    env.step(1)
+    snap = envs.snapshot(env)
+    ends = []
+    for _ in range(2):
+        envs.restore(env, snap)
+        ends.append([env.step(0)[1:4] for _ in range(7)])
+    assert ends[0] == ends[1]
+    assert [truncated for *_, truncated in ends[0]] == [False] * 6 + [True]
+
+
+def test_pictures_show_the_restored_state() -> None:
+    env = envs.make("Hopper-v5")
+    env.reset(seed=0)
+    envs.restore(env, envs.snapshot(env))
+    world: Any = env.unwrapped
+    assert world.mujoco_renderer.data is world.data
+
+
+def test_restore_refuses_another_environment() -> None:
+    env, other = envs.make("CartPole-v1"), envs.make("Acrobot-v1")
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match=r"the snapshot was taken of TimeLimit in .* CartPoleEnv"):
+        envs.restore(other, envs.snapshot(env))
+
+
+@pytest.mark.parametrize("env_id", ["Pendulum-v1", "HalfCheetah-v5"])
+def test_make_rescales_actions(env_id: str) -> None:
+    env = envs.make(env_id)
+    assert isinstance(env.action_space, Box)
+    assert (env.action_space.low == -1).all()
+    assert (env.action_space.high == 1).all()
+    inner: Any = env.unwrapped
+    env.reset(seed=0)
+    env.step(np.ones(env.action_space.shape, np.float32))
+    torque = inner.last_u if env_id == "Pendulum-v1" else inner.data.ctrl
+    np.testing.assert_array_equal(torque, inner.action_space.high)
+
+
+def saved(env: gym.Env) -> tuple[gym.Env, envs.Snapshot]:
+    env.reset(seed=0)
+    return env, envs.snapshot(env)
+
+
+def test_ground_truth_of_an_endless_task() -> None:
+    """Reward 1 for ever is worth 1 / (1 − γ) = 10, although each episode is cut after two steps."""
+    env, snap = saved(envs.TruncationIsNotTermination())
+    value = envs.monte_carlo_return(env, snap, 0, lambda obs: 0, 0.9, max_reward=1.0, tolerance=1e-3)
+    assert 10 - 1e-3 <= value < 10
+
+
+def test_ground_truth_with_the_limit_as_part_of_the_task() -> None:
+    """Of 5 steps one is gone, so four rewards are left: 1 + γ + γ² + γ³ = 1.875 for γ = ½."""
+    env = gym.wrappers.TimeLimit(envs.TabularEnv(envs.GridWorld("S.G", step_cost=-1.0).mdp()), 5)
+    env.reset(seed=0)
+    env.step(envs.ACTIONS.index("left"))
+    left = envs.ACTIONS.index("left")
+    value = envs.monte_carlo_return(
+        env, envs.snapshot(env), left, lambda obs: left, 0.5, max_reward=1.0, tolerance=1e-9, time_limit=True
+    )
+    assert value == 1.875
+
+
+def test_ground_truth_of_a_slippery_grid() -> None:
+    """The mean over fresh chance is Q of the policy, solved exactly; without `rng` chance repeats itself."""
+    mdp = envs.GridWorld("...G\n.#.P\nS...", slip=0.2).mdp()
+    gamma, up = 0.9, envs.ACTIONS.index("up")
+    best = q_iteration.greedy(q_iteration.optimal_q(mdp, gamma))
+    exact = q_iteration.backup(mdp, q_iteration.evaluate_policy(mdp, best, gamma), gamma)
+    env, snap = saved(envs.TabularEnv(mdp))
+    rng, start = np.random.default_rng(0), 8
+
+    def sample(rng: np.random.Generator | None) -> float:
+        return envs.monte_carlo_return(env, snap, up, lambda s: int(best[s].argmax()), gamma, 1.0, 1e-3, rng=rng)
+
+    returns = np.array([sample(rng) for _ in range(2000)])
+    assert abs(returns.mean() - exact[start, up]) < 4 * returns.std() / np.sqrt(2000)  # 4 standard errors
+    assert sample(None) == sample(None)
+
+
+@pytest.mark.parametrize(
+    ("gamma", "max_reward", "tolerance"), [(1.0, 1.0, 0.1), (-0.1, 1.0, 0.1), (0.9, 1.0, 0.0), (0.9, 0.5, 0.1)]
+)
+def test_ground_truth_refuses_nonsense(gamma: float, max_reward: float, tolerance: float) -> None:
+    env, snap = saved(envs.ConstantReward())
+    with pytest.raises(ValueError, match=r"gamma = .* must be in|no bound on"):
+        envs.monte_carlo_return(env, snap, 0, lambda obs: 0, gamma, max_reward, tolerance)
