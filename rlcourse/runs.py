@@ -35,6 +35,7 @@ from rlcourse.config import Range, check
 
 AGENTS = {
     "q_learning": "rlcourse.algorithms.q_iteration:QLearning",
+    "dqn": "rlcourse.algorithms.dqn:DQN",
 }
 
 _EVALUATION_SEED = 1_000_000  # far from the seeds that people train with
@@ -173,12 +174,12 @@ def run_all(
         out: a folder; with a cluster one that all its machines share.
         scheduler: the address of the cluster's scheduler; None starts a cluster on this machine.
     """
-    n_jobs = min(joblib.cpu_count(), len(seeds))
+    n_jobs = min(joblib.cpu_count(), len(seeds))  # of loky; a cluster has its own size
     client: Any = nullcontext()
     if backend == "dask":
         from dask.distributed import Client
 
-        client, n_jobs = Client(scheduler), -1
+        client = Client(scheduler)
     with client, joblib.parallel_config(backend=backend, n_jobs=n_jobs):
         return list(
             joblib.Parallel()(
@@ -374,7 +375,7 @@ def command() -> Any:
     subcommands = [
         Annotated[Any, tyro.conf.subcommand(name, constructor=_subcommand(name), prefix_name=False)] for name in AGENTS
     ]
-    return Union[(*subcommands, Annotated[None, tyro.conf.Suppress])]  # tyro wants two members
+    return Union[tuple(subcommands)]  # noqa: UP007  (built at run time)
 
 
 def _subcommand(agent: str) -> Callable[..., None]:

@@ -10,13 +10,15 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium.spaces import Discrete
 from gymnasium.utils.env_checker import check_env
 
 from rlcourse import envs, loop
-from rlcourse.algorithms import q_iteration
+from rlcourse.algorithms import dqn, q_iteration
 from rlcourse.envs import ActionMatters, ConstantReward, Discounting, ObservationMatters, TruncationIsNotTermination
 
+torch.set_num_threads(1)  # small networks: a second thread only slows them down
 GAMMA = 0.5  # far from 1, so that every mistake is large
 
 # World, observation, action (−1 or 1), and the true Q(s, a), as in the docstrings of `envs`.
@@ -43,12 +45,20 @@ class Learner:
     tolerance: float = 0.1
 
 
+DQN_CONFIG = dqn.Config(
+    gamma=GAMMA, lr=1e-2, hidden=(32,), batch_size=32, learning_starts=32, epsilon_end=0.5, epsilon_steps=1, tau=0.1
+)
 LEARNERS = {
     "q_learning": Learner(
         lambda: q_iteration.QLearning(3, 2, q_iteration.Config(gamma=GAMMA, lr=0.2, epsilon=0.5), seed=0),
         lambda agent, obs, action: float(agent.q[int(obs) + 1, (action + 1) // 2]),
         steps=300,
         tabular=True,
+    ),
+    "dqn": Learner(
+        lambda: dqn.DQN(1, 2, DQN_CONFIG, seed=0),
+        lambda agent, obs, action: agent.q(torch.tensor([obs]))[(action + 1) // 2].item(),
+        steps=600,
     ),
 }
 

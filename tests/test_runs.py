@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
+import torch
 import tyro
 
 from rlcourse import envs, loop, runs
@@ -71,6 +72,8 @@ def test_an_interrupted_run_continues(tmp_path: Path, monkeypatch: pytest.Monkey
     assert starts[0] == 0
     assert 400 < starts[1] <= 450
     assert continued.returns == runs.run(POLE, 0, tmp_path / "b").returns
+    ends = [torch.load(POLE.files(tmp_path / name, 0)[1], weights_only=False)["env"] for name in "ab"]
+    assert ends[0] == ends[1]
 
 
 def test_checkpoints_are_rare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,7 +213,14 @@ def test_only_code_that_a_run_reaches_makes_it_stale(package: Path, old: str, ne
     assert (runs.code_hash("hashed:Agent") != before) == matters
 
 
-def test_the_hash_reaches_the_loop_and_other_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_code_has_other_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = POLE.files(tmp_path, 0)
+    monkeypatch.setattr(runs, "code_hash", lambda agent: "of tomorrow")
+    assert POLE.files(tmp_path, 0) != before
+
+
+def test_the_hash_reaches_the_loop_and_other_modules(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package.write_text(AGENT)
     seen: set[str] = set()
     genuine = runs._parse
 
@@ -219,6 +229,8 @@ def test_the_hash_reaches_the_loop_and_other_modules(monkeypatch: pytest.MonkeyP
         return genuine(module)
 
     monkeypatch.setattr(runs, "_parse", parse)
+    runs.code_hash("hashed:Agent")
+    assert "rlcourse.returns" in seen
     runs.code_hash("q_learning")
     assert {"rlcourse.loop", "rlcourse.envs", "rlcourse.buffers", "rlcourse.algorithms.q_iteration"} <= seen
 

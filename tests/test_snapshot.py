@@ -63,18 +63,21 @@ def test_200_further_steps_are_identical(name: str) -> None:
     assert roll(other, plan[7:]) != first  # a comparison that can fail
 
 
-def test_restore_after_the_episode_ended() -> None:
-    """CartPole counts the steps beyond its end, and TimeLimit the steps so far: both belong to the state."""
-    env = gym.make("CartPole-v1", max_episode_steps=8)
+@pytest.mark.parametrize("limit", [8, 100])
+def test_restore_after_the_episode_ended(limit: int) -> None:
+    """TimeLimit counts the steps so far, CartPole those beyond its end, and pays nothing for them: both are state."""
+    env = gym.make("CartPole-v1", max_episode_steps=limit)
     env.reset(seed=0)
     env.step(1)
     snap = envs.snapshot(env)
-    ends = []
+    episodes: list[list[Any]] = []
     for _ in range(2):
         envs.restore(env, snap)
-        ends.append([env.step(0)[1:4] for _ in range(7)])
-    assert ends[0] == ends[1]
-    assert [truncated for *_, truncated in ends[0]] == [False] * 6 + [True]
+        episodes.append([env.step(0)[1:4]])
+        while not (episodes[-1][-1][1] or episodes[-1][-1][2]):
+            episodes[-1].append(env.step(0)[1:4])
+    assert episodes[0] == episodes[1]
+    assert episodes[0][-1] == (1.0, limit == 100, limit == 8)
 
 
 def test_pictures_show_the_restored_state() -> None:

@@ -11,7 +11,8 @@ import torch
 from rlcourse import runs
 from rlcourse.buffers import Transition
 
-# HalfCheetah-v5 with episodes short enough that a test sees many of their ends: `tiny:ShortCheetah-v5`.
+# With episodes short enough that a test sees many of their ends: `tiny:ShortCartPole-v1`, `tiny:ShortCheetah-v5`.
+gym.register("ShortCartPole-v1", "gymnasium.envs.classic_control.cartpole:CartPoleEnv", max_episode_steps=50)
 gym.register("ShortCheetah-v5", "gymnasium.envs.mujoco.half_cheetah_v5:HalfCheetahEnv", max_episode_steps=50)
 
 
