@@ -1,10 +1,14 @@
 """The command `rlcourse`; `python -m rlcourse` works too. The commands import late, so that `--help` is instant."""
 
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import Annotated, Any
 
-from tyro.conf import FlagCreatePairsOff, Positional
+from tyro.conf import FlagCreatePairsOff, Positional, arg
 from tyro.extras import SubcommandApp
+
+from rlcourse.config import OutOfRangeError
 
 app = SubcommandApp()
 
@@ -60,5 +64,15 @@ def execute(paths: Positional[tuple[Path, ...]] = (Path("notebooks"),)) -> None:
         sys.exit(f"rlcourse execute: {error}")
 
 
+@app.command
+def train(
+    run: Annotated[Any, arg(name="", constructor_factory=lambda: import_module("rlcourse.runs").command())],
+) -> None:
+    """Train an agent over several seeds; run the same command again to go on."""
+
+
 def main() -> None:
-    app.cli(prog="rlcourse", description="Deep reinforcement learning in nine Jupyter lectures.")
+    try:
+        app.cli(prog="rlcourse", description="Deep reinforcement learning in nine Jupyter lectures.")
+    except OutOfRangeError as error:  # an option of `train`, refused while its Config is being made
+        sys.exit(f"rlcourse: {error}")

@@ -29,17 +29,21 @@ Positive = Annotated[float, Range(0, open_low=True)]
 NonNegative = Annotated[float, Range(0)]
 
 
+class OutOfRangeError(ValueError):
+    """A number that lies outside its `Range`; the message names both."""
+
+
 def require(name: str, value: float, allowed: Range) -> None:
-    """Raise `ValueError` unless `value` lies in `allowed`; NaN never does."""
+    """Raise `OutOfRangeError` unless `value` lies in `allowed`; NaN never does."""
     if value not in allowed:
-        raise ValueError(f"{name} = {value} is out of range: it must be in {allowed}")
+        raise OutOfRangeError(f"{name} = {value} is out of range: it must be in {allowed}")
 
 
 def check(config: Any) -> None:
     """Check each field of a dataclass against the `Range` in its annotation; call it from `__post_init__`.
 
     Raises:
-        ValueError: names the Config, the field, its value and the allowed range.
+        OutOfRangeError: names the Config, the field, its value and the allowed range.
     """
     hints = get_type_hints(type(config), include_extras=True)
     for field in fields(config):

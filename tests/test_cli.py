@@ -103,3 +103,37 @@ print(sorted({"torch", "numpy", "matplotlib", "jupyter_client"} & set(sys.module
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "doctor" in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_train_learns_records_and_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["train", "q_learning", "--env", "FrozenLake-v1", "--steps", "400", "--evaluate-every", "200"]
+    words += ["--seeds", "0:2", "--lr", "0.5", "--out", "runs", "--curve", "curve.json"]
+    assert call(monkeypatch, *words) == 0
+    first = capsys.readouterr().out
+    assert "seed 0:" in first
+    assert "seed 1:" in first
+    records = sorted(Path("runs").rglob("seed-*.json"))
+    stored = [path.read_text() for path in records]
+    assert len(stored) == 2
+    assert '"lr": 0.5' in stored[0]
+    assert "--lr 0.5" in Path("curve.json").read_text()
+    assert call(monkeypatch, *words) == 0
+    assert [path.read_text() for path in records] == stored  # wall times and all: nothing ran again
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--gamma", "2"], "rlcourse: q_iteration.Config.gamma = 2.0 is out of range: it must be in [0, 1)"),
+        (["--seeds", "x"], "rlcourse train: seeds = 'x': give one seed, or first:last"),
+        (["--env", "Nowhere-v0"], "rlcourse train: "),
+    ],
+)
+def test_train_refuses_nonsense_in_plain_words(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], message: str, tmp_path: Path
+) -> None:
+    common = ["train", "q_learning", "--env", "FrozenLake-v1", "--steps", "10", "--out", str(tmp_path)]
+    assert str(call(monkeypatch, *common, *words)).startswith(message)
