@@ -312,6 +312,46 @@ def make(env_id: str, **options: Any) -> gym.Env:
     return env
 
 
+class RedundantActions(gym.ActionWrapper):
+    """Each discrete action `copies` times over: more to maximise over, nothing more to know."""
+
+    def __init__(self, env: gym.Env, copies: int) -> None:
+        super().__init__(env)
+        assert isinstance(env.action_space, Discrete)
+        self.distinct = int(env.action_space.n)
+        self.action_space = Discrete(copies * self.distinct)
+
+    def action(self, action: Any) -> int:
+        return int(action) % self.distinct
+
+
+class NoisyReward(gym.RewardWrapper):
+    """Rewards with normal noise of mean 0: every expected return stays what it was."""
+
+    def __init__(self, env: gym.Env, scale: float) -> None:
+        super().__init__(env)
+        self.scale = scale
+
+    def reward(self, reward: Any) -> float:
+        return float(reward) + self.scale * float(self.unwrapped.np_random.normal())
+
+
+def _redundant_cartpole(copies: int, noise: float) -> gym.Env:
+    env: gym.Env = RedundantActions(gym.make("CartPole-v1").unwrapped, copies)
+    return NoisyReward(env, noise) if noise else env
+
+
+# Where overestimation bites: CartPole with 10, 20 or 40 actions, of which half do the same, and noisy rewards.
+for _copies in (5, 10, 20):
+    for _suffix, _noise in (("", 0.0), ("Noisy", 1.0)):
+        gym.register(
+            f"rlcourse/CartPole{2 * _copies}Actions{_suffix}-v0",
+            entry_point="rlcourse.envs:_redundant_cartpole",
+            max_episode_steps=500,
+            kwargs={"copies": _copies, "noise": _noise},
+        )
+
+
 class Probe(gym.Env[np.ndarray, Any]):
     """A world so small that its true values can be written down; an agent that misses them has a certain bug.
 

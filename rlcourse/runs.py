@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import MISSING, asdict, dataclass, fields
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from importlib.metadata import version
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Annotated, Any, Literal, Union
@@ -54,6 +55,9 @@ class Experiment:
         config: the agent's `Config`.
         evaluate_every: environment steps between evaluations.
         episodes: of each evaluation.
+        evaluation_env: a gymnasium id, where it differs from `env` (noise that is for training only, say).
+        truths: states at which each evaluation sets the critic against the truth, see `ground_truth`.
+        max_reward: a bound on |r| in `evaluation_env`; tells how far the truth must look ahead.
     """
 
     agent: str
@@ -62,6 +66,9 @@ class Experiment:
     config: Any
     evaluate_every: Annotated[int, Range(1)] = 2_000
     episodes: Annotated[int, Range(1)] = 10
+    evaluation_env: str = ""
+    truths: Annotated[int, Range(0)] = 0
+    max_reward: Annotated[float, Range(0, open_low=True)] = 1.0
 
     def __post_init__(self) -> None:
         check(self)
@@ -82,7 +89,7 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Run:
-    """The record of one finished seed; `step` `(T,)` and `returns` `(T, episodes)` are its evaluations."""
+    """The record of one finished seed; `step` `(T,)`, `returns` `(T, episodes)`, `truth` `(T, 2, truths)`."""
 
     agent: str
     env: str
@@ -90,9 +97,13 @@ class Run:
     config: dict[str, Any]
     evaluate_every: int
     episodes: int
+    evaluation_env: str
+    truths: int
+    max_reward: float
     seed: int
     step: list[int]
     returns: list[list[float]]
+    truth: list[list[list[float]]]  # what the critic believed, and the Monte-Carlo return
     wall_time: float  # seconds, evaluations included, over all the times it was resumed
     code: str
     versions: dict[str, str]
@@ -112,7 +123,7 @@ def run(experiment: Experiment, seed: int, out: Path, position: int = 0, save_ev
             return read(result)
         torch.set_num_threads(1)
         env, agent = experiment.make_agent(seed)
-        evaluation_env = envs.make(experiment.env)
+        evaluation_env = envs.make(experiment.evaluation_env or experiment.env)
         resumed = checkpoint.exists()
         state: dict[str, Any] = {"step": 0, "evaluations": [], "wall_time": 0.0}
         if resumed:
@@ -136,7 +147,8 @@ def run(experiment: Experiment, seed: int, out: Path, position: int = 0, save_ev
                     continue
                 bar.update()
                 if "evaluation" in metrics:
-                    evaluations.append((metrics["step"], metrics["evaluation"].tolist()))
+                    truth = ground_truth(evaluation_env, agent, experiment) if experiment.truths else np.zeros((2, 0))
+                    evaluations.append((metrics["step"], metrics["evaluation"].tolist(), truth.tolist()))
                     bar.set_postfix(evaluation=f"{metrics['evaluation'].mean():.1f}")
                 if "episode_return" in metrics and time.monotonic() - saved >= save_every:
                     save(metrics["step"])
@@ -145,8 +157,9 @@ def run(experiment: Experiment, seed: int, out: Path, position: int = 0, save_ev
         record = Run(
             **asdict(experiment),
             seed=seed,
-            step=[step for step, _ in evaluations],
-            returns=[returns for _, returns in evaluations],
+            step=[step for step, _, _ in evaluations],
+            returns=[returns for _, returns, _ in evaluations],
+            truth=[truth for _, _, truth in evaluations],
             wall_time=round(wall_time, 1),
             code=code_hash(experiment.agent),
             versions={"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
@@ -154,6 +167,32 @@ def run(experiment: Experiment, seed: int, out: Path, position: int = 0, save_ev
         )
         _write(result, asdict(record))
         return read(result)
+
+
+def ground_truth(env: gym.Env, agent: Any, experiment: Experiment, every: int = 20) -> Float[np.ndarray, "2 truths"]:
+    """What the critic believes of its own greedy actions, `agent.value(obs, action)`, and what they really return.
+
+    At every `every`-th step of the greedy policy's way; the truth is `envs.monte_carlo_return`, the time limit removed,
+    to one hundredth of the largest possible return.
+    """
+    gamma = agent.config.gamma
+    bound = experiment.max_reward / (1 - gamma)
+    pairs: list[tuple[float, float]] = []
+    seeds = count(_EVALUATION_SEED)
+    obs, step, over = None, 0, True
+    while len(pairs) < experiment.truths:
+        if over:
+            obs, _ = env.reset(seed=next(seeds))
+        action = agent.act(obs, explore=False)
+        if step % every == 0:
+            snap = envs.snapshot(env)
+            policy = partial(agent.act, explore=False)
+            truth = envs.monte_carlo_return(env, snap, action, policy, gamma, experiment.max_reward, 0.01 * bound)
+            pairs.append((agent.value(obs, action), truth))
+            envs.restore(env, snap)
+        obs, _, terminated, truncated, _ = env.step(action)
+        step, over = step + 1, terminated or truncated
+    return np.array(pairs).T
 
 
 def read(result: Path) -> Run:
@@ -260,10 +299,14 @@ class Curve:
     Attributes:
         step: environment steps, `(T,)`.
         returns: mean undiscounted return over the episodes of each evaluation, `(N, T)`.
+        believed: mean of what the critic believed of its own actions, `(N, T)`; None if the truth was not measured.
+        truth: mean of what these actions really returned, `(N, T)`.
     """
 
     step: Int[np.ndarray, " T"]
     returns: Float[np.ndarray, "N T"]
+    believed: Float[np.ndarray, "N T"] | None = None
+    truth: Float[np.ndarray, "N T"] | None = None
 
     @property
     def mean(self) -> Float[np.ndarray, " T"]:
@@ -289,7 +332,11 @@ def curve(runs: Sequence[Run]) -> Curve:
     """
     if len({tuple(r.step) for r in runs}) != 1:
         raise ValueError("the runs were not evaluated at the same steps: they are not seeds of one experiment")
-    return Curve(np.array(runs[0].step), np.array([np.mean(r.returns, axis=1) for r in runs]))
+    returns = np.array([np.mean(r.returns, axis=1) for r in runs])
+    if not runs[0].truths:
+        return Curve(np.array(runs[0].step), returns)
+    believed, truth = np.array([np.mean(r.truth, axis=2) for r in runs]).transpose(2, 0, 1)
+    return Curve(np.array(runs[0].step), returns, believed, truth)
 
 
 def save_curve(path: Path, runs: Sequence[Run], command: str) -> None:
@@ -297,7 +344,10 @@ def save_curve(path: Path, runs: Sequence[Run], command: str) -> None:
     of_seeds = curve(runs)
     path.parent.mkdir(parents=True, exist_ok=True)
     one = asdict(runs[0])
-    shared = {key: one[key] for key in ("agent", "env", "steps", "config", "episodes", "code", "versions", "machine")}
+    shared = {
+        key: one[key]
+        for key in ("agent", "env", "steps", "config", "episodes", "evaluation_env", "code", "versions", "machine")
+    }
     _write(
         path,
         {
@@ -307,6 +357,8 @@ def save_curve(path: Path, runs: Sequence[Run], command: str) -> None:
             "wall_time": [r.wall_time for r in runs],
             "step": of_seeds.step.tolist(),
             "returns": of_seeds.returns.round(3).tolist(),
+            "believed": None if of_seeds.believed is None else of_seeds.believed.round(3).tolist(),
+            "truth": None if of_seeds.truth is None else of_seeds.truth.round(3).tolist(),
         },
     )
 
@@ -314,7 +366,8 @@ def save_curve(path: Path, runs: Sequence[Run], command: str) -> None:
 def load_curve(path: Path) -> Curve:
     """Read what `save_curve` stored."""
     data = json.loads(path.read_text())
-    return Curve(np.array(data["step"]), np.array(data["returns"], float))
+    believed, truth = (None if data[key] is None else np.array(data[key], float) for key in ("believed", "truth"))
+    return Curve(np.array(data["step"]), np.array(data["returns"], float), believed, truth)
 
 
 def stale(folder: Path) -> dict[str, str]:
@@ -389,6 +442,9 @@ def _subcommand(agent: str) -> Callable[..., None]:
         seeds: str = "0:1",
         evaluate_every: int = Experiment.evaluate_every,
         episodes: int = Experiment.episodes,
+        evaluation_env: str = Experiment.evaluation_env,
+        truths: int = Experiment.truths,
+        max_reward: float = Experiment.max_reward,
         out: Path = user_cache_path("rlcourse") / "runs",  # noqa: B008  (a constant)
         curve: Path | None = None,
         backend: Literal["loky", "dask"] = "loky",
@@ -403,13 +459,18 @@ def _subcommand(agent: str) -> Callable[..., None]:
             seeds: One seed, or first:last, the last one excluded.
             evaluate_every: Environment steps between evaluations.
             episodes: Episodes of each evaluation.
+            evaluation_env: A gymnasium id to evaluate in, where it differs.
+            truths: States at which each evaluation compares the critic with the true return.
+            max_reward: A bound on |r|, for that.
             out: Folder for results and checkpoints; on a cluster one that all machines share.
             curve: Also store the curve over the seeds in this file.
             backend: Where seeds run in parallel: on this machine's cores (loky) or on a Dask cluster.
             scheduler: Address of the Dask cluster; without it a local one is started.
         """
         try:
-            experiment = Experiment(agent, env, steps, config, evaluate_every, episodes)
+            experiment = Experiment(
+                agent, env, steps, config, evaluate_every, episodes, evaluation_env, truths, max_reward
+            )
             runs = run_all(experiment, _seeds(seeds), out, backend, scheduler)
         except KeyboardInterrupt:
             sys.exit("\nrlcourse train: stopped. The same command goes on from the last checkpoint.")

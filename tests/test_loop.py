@@ -11,13 +11,13 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-import tiny
 import torch
-from tiny import Config as TinyConfig
-from tiny import Tiny
 
 from rlcourse import envs, loop, runs
 from rlcourse.algorithms import dqn, q_iteration
+from tests import tiny
+from tests.tiny import Config as TinyConfig
+from tests.tiny import Tiny
 
 torch.set_num_threads(1)  # as in every run: the results of two threads differ
 
@@ -170,8 +170,8 @@ SMALL_DQN = dqn.Config(hidden=(16,), batch_size=16, buffer_size=500, learning_st
 
 # Every agent joins by a line: agent, its Config, environment, steps (some seconds of training, many short episodes).
 KILLED = [
-    ("dqn", SMALL_DQN, "tiny:ShortCartPole-v1", 3_000),
-    ("tiny:TinyBox", TinyConfig(), "tiny:ShortCheetah-v5", 4_000),
+    ("dqn", SMALL_DQN, "tests.tiny:ShortCartPole-v1", 3_000),
+    ("tests.tiny:TinyBox", TinyConfig(), "tests.tiny:ShortCheetah-v5", 4_000),
 ]
 
 

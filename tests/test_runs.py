@@ -5,18 +5,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
-import tiny
 import torch
 import tyro
 
 from rlcourse import envs, loop, runs
 from rlcourse.algorithms import q_iteration
 from rlcourse.runs import Curve, Experiment
+from tests import tiny
 
 # No two seeds of this one have equal returns, so that equal returns mean something.
-POLE = Experiment("tiny:Tiny", "CartPole-v1", 600, tiny.Config(lr=0.02), evaluate_every=200, episodes=3)
+POLE = Experiment("tests.tiny:Tiny", "CartPole-v1", 600, tiny.Config(lr=0.02), evaluate_every=200, episodes=3)
 
 
 def test_a_run_records_every_evaluation_and_where_it_came_from(tmp_path: Path) -> None:
@@ -89,12 +90,12 @@ def test_checkpoints_are_rare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_other_settings_have_other_files(tmp_path: Path) -> None:
     other = [
-        Experiment("tiny:TinyBox", "CartPole-v1", 600, POLE.config, 200, 3),
-        Experiment("tiny:Tiny", "CartPole-v0", 600, POLE.config, 200, 3),
-        Experiment("tiny:Tiny", "CartPole-v1", 601, POLE.config, 200, 3),
-        Experiment("tiny:Tiny", "CartPole-v1", 600, tiny.Config(lr=0.03), 200, 3),
-        Experiment("tiny:Tiny", "CartPole-v1", 600, POLE.config, 100, 3),
-        Experiment("tiny:Tiny", "CartPole-v1", 600, POLE.config, 200, 4),
+        Experiment("tests.tiny:TinyBox", "CartPole-v1", 600, POLE.config, 200, 3),
+        Experiment("tests.tiny:Tiny", "CartPole-v0", 600, POLE.config, 200, 3),
+        Experiment("tests.tiny:Tiny", "CartPole-v1", 601, POLE.config, 200, 3),
+        Experiment("tests.tiny:Tiny", "CartPole-v1", 600, tiny.Config(lr=0.03), 200, 3),
+        Experiment("tests.tiny:Tiny", "CartPole-v1", 600, POLE.config, 100, 3),
+        Experiment("tests.tiny:Tiny", "CartPole-v1", 600, POLE.config, 200, 4),
     ]
     assert len({experiment.files(tmp_path, 0) for experiment in [POLE, *other]}) == 7
 
@@ -135,7 +136,7 @@ def test_the_curve_is_the_mean_over_episodes_of_each_seed(tmp_path: Path) -> Non
     np.testing.assert_array_equal(of_seeds.step, [200, 400, 600])
     np.testing.assert_allclose(of_seeds.returns, [np.mean(record.returns, axis=1) for record in records])
     np.testing.assert_allclose(of_seeds.mean, of_seeds.returns.mean(0))
-    shorter = runs.run(Experiment("tiny:Tiny", "CartPole-v1", 400, POLE.config, 200, 3), 0, tmp_path)
+    shorter = runs.run(Experiment("tests.tiny:Tiny", "CartPole-v1", 400, POLE.config, 200, 3), 0, tmp_path)
     for wrong in ([records[0], shorter], []):
         with pytest.raises(ValueError, match="not evaluated at the same steps"):
             runs.curve(wrong)
@@ -309,3 +310,50 @@ def test_every_config_field_is_an_option(agent: str, capsys: pytest.CaptureFixtu
     shown = capsys.readouterr().out
     config = resolve_name(runs.AGENTS[agent].split(":")[0] + ":Config")
     assert all(f"--{field.name.replace('_', '-')}" in shown for field in fields(config))
+
+
+def test_the_truth_beside_the_critic(tmp_path: Path) -> None:
+    """An agent that believes 3 of everything and always pushes left; what that returns is rolled out by hand."""
+
+    class Pusher:
+        config = q_iteration.Config(gamma=0.9)
+
+        def act(self, obs: Any, explore: bool = True) -> int:
+            return 0
+
+        def value(self, obs: Any, action: int) -> float:
+            return 3.0
+
+    env = envs.make("CartPole-v1")
+    experiment = runs.Experiment("dqn", "CartPole-v1", 1, None, truths=2, max_reward=1.0)
+    believed, truth = runs.ground_truth(env, Pusher(), experiment, every=4)
+    assert believed.tolist() == [3, 3]
+    env.reset(seed=1_000_000)
+    length, over = 0, False
+    while not over:
+        over, length = env.step(0)[2], length + 1
+    # 1 for every step until it falls, from the first state and from the fifth; the truth stops at 1 % of the bound 10.
+    expected = [(1 - 0.9**steps) / 0.1 for steps in (length, length - 4)]
+    np.testing.assert_allclose(truth, expected, atol=0.1)
+    assert length > 4
+
+
+@pytest.mark.parametrize("copies", [5, 10, 20])
+def test_redundant_actions_do_the_same_and_noise_has_mean_zero(copies: int) -> None:
+    env = envs.make(f"rlcourse/CartPole{2 * copies}Actions-v0")
+    noisy = envs.make(f"rlcourse/CartPole{2 * copies}ActionsNoisy-v0")
+    assert env.action_space == noisy.action_space == gym.spaces.Discrete(2 * copies)
+    after = []
+    for action in (1, 2 * copies - 1, 0):
+        env.reset(seed=0)
+        after.append(env.step(action)[0].tolist())
+    assert after[0] == after[1] != after[2]
+    noisy.reset(seed=0)
+    rewards = []
+    for _ in range(2000):
+        _, reward, terminated, truncated, _ = noisy.step(noisy.action_space.sample())
+        rewards.append(float(reward))
+        if terminated or truncated:
+            noisy.reset()
+    assert np.mean(rewards) == pytest.approx(1, abs=4 / np.sqrt(2000))
+    assert np.std(rewards) == pytest.approx(1, abs=0.1)

@@ -178,6 +178,11 @@ class DQN:
         with torch.inference_mode():
             return int(self.q(torch.as_tensor(obs, dtype=torch.float32)).argmax())
 
+    def value(self, obs: Any, action: int) -> float:
+        """What the critic believes Q(s, a) is."""
+        with torch.inference_mode():
+            return float(self.q(torch.as_tensor(obs, dtype=torch.float32))[action])
+
     @property
     def epsilon(self) -> float:
         """The probability of a random action, falling linearly."""
