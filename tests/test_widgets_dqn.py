@@ -459,12 +459,21 @@ def test_every_control_through_its_extremes(module: ModuleType, preset: str) -> 
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_presets_move_all_controls_and_step_aside(module: ModuleType) -> None:
+def test_presets_move_all_controls_and_step_aside(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     panel = module.widget()
     dropdown = panel.children[0].children[0]
     assert dropdown.value == next(iter(module.PRESETS))
+    computed: list[dict[str, Any]] = []
+
+    def compute(**values: Any) -> Any:
+        computed.append(values)
+        return module.compute(**values)
+
+    monkeypatch.setattr(panel, "_compute", compute)
     for name, values in reversed(module.PRESETS.items()):
+        computed.clear()
         dropdown.value = name
+        assert computed == [values]  # one redraw, not one per control
         assert {key: control.value for key, control in panel.controls.items()} == values
         assert panel.picture.alt == module.describe(module.compute(**values))
         assert dropdown.value == name

@@ -154,7 +154,7 @@ def compute(bootstrap: bool, approximate: bool, updated: str, method: str, gamma
 def _formula(bootstrap: bool, p: float, batch: bool, gamma: float, lr: float) -> str:
     """The factor of w with the settings put in."""
     if batch:
-        return {1.0: f"2γ = 2·{gamma:g}", 0.5: f"6γ/5 = 6·{gamma:g}/5", 0.0: "γ"}[p] if bootstrap else "0·w"
+        return {1.0: f"2γ = 2·{gamma:g}", 0.5: f"6γ/5 = 6·{gamma:g}/5", 0.0: "γ"}[p] if bootstrap else "0"
     if not bootstrap:
         return {1.0: f"1 − α = 1 − {lr:g}", 0.5: f"1 − 5α/2 = 1 − 2.5·{lr:g}", 0.0: f"1 − 4α = 1 − 4·{lr:g}"}[p]
     return {
@@ -200,7 +200,7 @@ def draw(figure: Figure, data: Triad) -> None:
 
     right.plot(GAMMAS, data.factors, color=COLORS[2])
     right.axhline(1, color=COLORS[6], linestyle=":")
-    right.plot(data.gamma, data.factor, "o", color=COLORS[1], markersize=10)
+    right.plot(data.gamma, data.factor, "o", color=COLORS[1], markersize=10, clip_on=False)
     top = max(1.25, 1.05 * float(data.factors.max()))
     right.set(xlabel="discount γ", title="factor per step", xlim=(0, 1.02), ylim=(0, top))
     right.text(0.02, 1 + 0.02 * top, "above: grows", fontsize=11)
