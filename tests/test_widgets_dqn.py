@@ -461,7 +461,7 @@ def test_every_control_through_its_extremes(module: ModuleType, preset: str) -> 
 @pytest.mark.parametrize("module", MODULES)
 def test_presets_move_all_controls_and_step_aside(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     panel = module.widget()
-    dropdown = panel.children[0].children[0]
+    dropdown = preset_of(panel)
     assert dropdown.value == next(iter(module.PRESETS))
     computed: list[dict[str, Any]] = []
 
@@ -484,6 +484,17 @@ def test_presets_move_all_controls_and_step_aside(module: ModuleType, monkeypatc
     assert {key: control.value for key, control in panel.controls.items()} == module.PRESETS[name]
 
 
+def test_a_rounding_error_from_the_browser_is_no_change() -> None:
+    panel = deadly_triad.widget()
+    panel.controls["gamma"].value = 0.9000000000000001
+    assert preset_of(panel).value == "all three: it grows"
+
+
+def preset_of(panel: Any) -> Any:
+    boxes = [child for box in panel.children for child in getattr(box, "children", ())]
+    return next(child for child in boxes if getattr(child, "description", None) == "preset")
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_presets_are_distinct_and_complete(module: ModuleType) -> None:
     panel = module.widget()
@@ -503,7 +514,7 @@ def test_unknown_presets_and_controls_are_refused(module: ModuleType) -> None:
 def test_a_preset_can_be_changed_in_the_call() -> None:
     panel = replay.widget(SLOW, batch=8)
     assert panel.controls["batch"].value == 8
-    assert panel.children[0].children[0].value is None
+    assert preset_of(panel).value is None
     assert presets.start(replay.PRESETS, SLOW, {"batch": 8}) == {"walks": 1, "buffer": 1000, "batch": 8}
     assert replay.PRESETS[SLOW]["batch"] == 16
 
