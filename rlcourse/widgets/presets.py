@@ -1,0 +1,63 @@
+"""Named starting points for a widget: a dropdown that moves all its controls at once."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import ipywidgets
+
+from rlcourse.widgets.panel import Panel
+
+Presets = Mapping[str, Mapping[str, Any]]  # name → the values of all controls
+
+
+def start(presets: Presets, preset: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A preset's values with some of them changed.
+
+    Raises:
+        ValueError: the preset or a name in `changes` is unknown.
+    """
+    if preset not in presets:
+        raise ValueError(f"preset = {preset!r} is unknown: choose one of {', '.join(presets)}")
+    values = presets[preset]
+    if unknown := set(changes) - set(values):
+        raise ValueError(f"{', '.join(sorted(unknown))}: no such control: choose from {', '.join(values)}")
+    return {**values, **changes}
+
+
+def attach(panel: Panel, presets: Presets) -> Panel:
+    """The panel with a dropdown on top; it is empty while the controls stand at no preset."""
+    dropdown = ipywidgets.Dropdown(
+        options=list(presets),
+        value=None,
+        description="preset",
+        tooltip="preset",
+        style={"description_width": "55px"},
+        layout={"width": "500px"},
+    )
+
+    loading = False
+
+    def load(_: Any) -> None:
+        nonlocal loading
+        if dropdown.value is not None:
+            loading = True
+            with panel.one_redraw():
+                for name, value in presets[dropdown.value].items():
+                    panel.controls[name].value = value
+            loading = False
+
+    def name_it(_: Any = None) -> None:
+        if not loading:
+            # The browser returns a slider's 0.9 as 0.9000000000000001, as soon as it is shown: that is no change.
+            values = {
+                name: round(control.value, 9) if isinstance(control.value, float) else control.value
+                for name, control in panel.controls.items()
+            }
+            dropdown.value = next((name for name, preset in presets.items() if preset == values), None)
+
+    name_it()
+    dropdown.observe(load, "value")
+    for control in panel.controls.values():
+        control.observe(name_it, "value")
+    panel.children = (ipywidgets.HBox([dropdown]), *panel.children)
+    return panel

@@ -1,0 +1,218 @@
+r"""What replay changes: what a batch contains, and what is still known about states that were left long ago.
+
+An agent walks from one end of a corridor, state 0, to the other, state 1, one walk after the other, `STEPS` steps in
+all: few walks are slow ones. After each step a small network is trained on a batch, one gradient step on its mean
+squared error: without replay on the newest transitions in a row, with replay on as many drawn from the buffer at
+random. The targets are the true values: nothing is wrong with them, and nothing differs but the order of the data. The
+network is one layer of fixed tanh units with trained weights on top, so each update also moves the values of far-away
+states.
+
+**Correlation of a batch**: of the states of two different transitions from one batch, over all full buffers of the run.
+Two draws from a buffer of the newest n transitions are correlated as two of n transitions in a row are, so one formula
+serves both: with d the states less their mean over the run, and the mean taken over all windows of length n,
+E[(Σd)² − Σd²] / (n(n − 1) Var[d]). No transition without replay is drawn twice; with replay one may be, rarely.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import ipywidgets
+import numpy as np
+from jaxtyping import Float, Int
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rlcourse.widgets import presets
+from rlcourse.widgets.panel import COLORS, Panel
+
+STEPS, RUNS, SEED, LR = 1000, 4, 0, 0.5
+LEARNERS = ("without replay", "with replay")
+WALKS = (1, 2, 5, 10, 20, 50, 100)
+BUFFERS = (32, 64, 125, 250, 500, 1000)
+STATES = np.linspace(0, 1, 101)
+BINS = 20  # of states, where the error at the last visit is shown
+CENTRES = np.linspace(0, 1, 16)  # of the tanh units
+
+_SLOW = {"walks": 1, "buffer": STEPS, "batch": 16}
+PRESETS: dict[str, dict[str, Any]] = {
+    "one slow walk: what is not replayed is forgotten": _SLOW,
+    "ten walks: each overwrites part of the last": _SLOW | {"walks": 10},
+    "a hundred quick walks: hardly a difference": _SLOW | {"walks": 100},
+    "one slow walk, a small buffer: forgets too": _SLOW | {"buffer": 64},
+}
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Both learners after `STEPS` steps, mean over `RUNS` runs where there is no first axis for them.
+
+    Attributes:
+        path: of the first run, the state at each step.
+        batches: of the first run's last update, the steps its transitions are from, for both learners.
+        correlation: of two transitions from one batch, for both learners.
+        estimates: of the value in `STATES`.
+        error: |estimate − value| in `STATES`.
+        visit_error: without replay, per bin of states, the error of the last visit, before its update.
+        rmse: root mean square error over all states, of each run.
+    """
+
+    walks: int
+    buffer: int
+    batch: int
+    path: Float[np.ndarray, " T"]
+    batches: Int[np.ndarray, "2 B"]
+    correlation: Float[np.ndarray, "2"]
+    estimates: Float[np.ndarray, "2 S"]
+    error: Float[np.ndarray, "2 S"]
+    visit_error: Float[np.ndarray, " bins"]
+    rmse: Float[np.ndarray, "2 runs"]
+
+    @property
+    def old(self) -> Float[np.ndarray, "2"]:
+        """Mean error in the first quarter of the corridor, which a walk leaves first."""
+        return self.error[:, STATES <= 0.25].mean(1)
+
+
+def value(state: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    """What is to be learned."""
+    return 0.8 * np.sin(2 * np.pi * state) + 0.5 * state
+
+
+def features(state: Float[np.ndarray, "*S"]) -> Float[np.ndarray, "*S K"]:
+    """The tanh units and a constant, scaled so that a step of size 1 would about meet a single target."""
+    units = np.tanh(5 * (state[..., None] - CENTRES))
+    return np.concatenate([units, np.ones_like(state)[..., None]], axis=-1) / np.sqrt(len(CENTRES))
+
+
+def walk(walks: int, rng: np.random.Generator) -> Float[np.ndarray, "runs T"]:
+    """The state at each step: evenly along the corridor, each walk with its own start and a little jitter."""
+    length = STEPS // walks
+    along = (np.arange(length) + rng.random((RUNS, walks, 1))) / length
+    return np.clip(along.reshape(RUNS, STEPS) + 0.01 * rng.standard_normal((RUNS, STEPS)), 0, 1)
+
+
+def correlation(states: Float[np.ndarray, "runs T"], window: int) -> float:
+    """Of two different states out of `window` in a row."""
+    d = states - states.mean(1, keepdims=True)
+    sums, squares = (_windows(each, window) for each in (d, d**2))
+    return float((sums**2 - squares).mean() / (window * (window - 1) * (d**2).mean()))
+
+
+def _windows(x: Float[np.ndarray, "runs T"], window: int) -> Float[np.ndarray, "runs W"]:
+    """Sums of all windows."""
+    total = np.pad(x.cumsum(1), ((0, 0), (1, 0)))
+    return total[:, window:] - total[:, :-window]
+
+
+def compute(walks: int, buffer: int, batch: int) -> Replay:
+    """Train both learners in all runs at once.
+
+    Raises:
+        ValueError: the batch does not fit into the buffer.
+    """
+    if batch > buffer:
+        raise ValueError(f"batch = {batch}: more than the buffer of {buffer} holds")
+    rng = np.random.default_rng(SEED)
+    states = walk(walks, rng)
+    targets, inputs = value(states), features(states)
+    uniform = rng.random((STEPS, RUNS, batch))
+    runs = np.arange(RUNS)[None, :, None]
+    weights = np.zeros((2, RUNS, inputs.shape[-1], 1))
+    rows = np.empty((2, RUNS, batch), int)
+    visit_error = np.empty((RUNS, STEPS))
+    for t in range(STEPS):
+        rows[0] = np.maximum(t - np.arange(batch), 0)
+        oldest = max(0, t + 1 - buffer)
+        rows[1] = oldest + uniform[t] * (t + 1 - oldest)
+        x = inputs[runs, rows]
+        error = targets[runs, rows] - (x @ weights)[..., 0]
+        visit_error[:, t] = np.abs(error[0, :, 0])
+        weights += LR / batch * (error[:, :, None] @ x).mT
+
+    estimates = (features(STATES) @ weights)[..., 0]
+    error = np.abs(estimates - value(STATES))
+    last_visit = np.full((RUNS, BINS), np.nan)
+    bins = np.minimum((states * BINS).astype(int), BINS - 1)
+    for t in range(STEPS):
+        last_visit[runs[0, :, 0], bins[:, t]] = visit_error[:, t]
+    return Replay(
+        walks,
+        buffer,
+        batch,
+        states[0],
+        rows[:, 0],
+        np.array([correlation(states, batch), correlation(states, buffer)]),
+        estimates.mean(1),
+        error.mean(1),
+        last_visit.mean(0),
+        np.sqrt((error**2).mean(-1)),
+    )
+
+
+def draw(figure: Figure, data: Replay) -> None:
+    left, middle, right = (figure.add_axes((x, 0.155, 0.27, 0.74)) for x in (0.05, 0.38, 0.71))
+    left.plot(data.path, color="#999999", lw=1 if data.walks < 20 else 0.4)
+    for i, marker in enumerate("so"):
+        label = f"{LEARNERS[i]}: correlation {two_digits(data.correlation[i])}".replace("-", "−")
+        left.plot(data.batches[i], data.path[data.batches[i]], marker, color=COLORS[1 - i], markersize=7, label=label)
+    left.set(xlabel="step", ylabel="state", title=f"the last batch, {data.batch} transitions", ylim=(-0.03, 1.42))
+    left.set_yticks([0, 0.5, 1])
+
+    middle.plot(STATES, value(STATES), color=COLORS[6], linestyle=":", lw=3, label="true value")
+    for i, style in enumerate(("--", "-")):
+        middle.plot(STATES, data.estimates[i], color=COLORS[1 - i], linestyle=style, label=LEARNERS[i])
+        label = f"{LEARNERS[i]}, mean {data.error[i].mean():.2f}"
+        right.plot(STATES, data.error[i], color=COLORS[1 - i], linestyle=style, label=label)
+    middle.set(xlabel="state", title="learned values at the end")
+    centres = (np.arange(BINS) + 0.5) / BINS
+    right.plot(centres, data.visit_error, "x", color=COLORS[1], markersize=6, label="without, when last there")
+    right.set(xlabel="state", title="error of the values at the end")
+    right.set_ylim(0, 1.5 * max(float(data.error.max()), float(data.visit_error.max())))
+    headroom(middle)
+    for ax in (left, middle, right):
+        ax.legend(frameon=False, loc="upper left", fontsize=11)
+
+
+def headroom(ax: Axes) -> None:
+    """For a legend above the lines."""
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high + 0.45 * (high - low))
+
+
+def two_digits(number: float) -> str:
+    """Without a negative zero."""
+    return f"{round(float(number), 2) + 0.0:.2f}"
+
+
+def describe(data: Replay) -> str:
+    parts = [
+        f"{name}: correlation within a batch {two_digits(data.correlation[i])}, mean error of the values "
+        f"{data.error[i].mean():.3f}, in the first quarter of the states {data.old[i]:.3f}"
+        for i, name in enumerate(LEARNERS)
+    ]
+    return (
+        f"Walks through all states: {data.walks}, in {STEPS} steps; buffer {data.buffer}, batch {data.batch}, mean of "
+        f"{RUNS} runs. {'; '.join(parts)}. Without replay the error at the last visit to the first quarter was "
+        f"{data.visit_error[: BINS // 4].mean():.3f}."
+    )
+
+
+def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
+    """Change how fast the state moves, the buffer and the batch, and see what is remembered.
+
+    Args:
+        preset: one of `PRESETS`, where the controls start.
+        changes: values of controls, by `compute`'s names, that differ from the preset's.
+
+    Raises:
+        ValueError: the preset or the name of a control is unknown.
+    """
+    values = presets.start(PRESETS, preset, changes)
+    wide = {"style": {"description_width": "90px"}, "layout": {"width": "320px"}}
+    make = ipywidgets
+    controls = {
+        "walks": make.SelectionSlider(options=WALKS, value=values["walks"], description="walks", **wide),
+        "buffer": make.SelectionSlider(options=BUFFERS, value=values["buffer"], description="buffer size", **wide),
+        "batch": make.IntSlider(value=values["batch"], min=2, max=32, description="batch size", **wide),
+    }
+    return presets.attach(Panel(compute, draw, describe, controls, size=(13, 4.1)), PRESETS)
