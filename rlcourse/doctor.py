@@ -1,6 +1,7 @@
 """`rlcourse doctor`: what works on this machine, what does not, and the remedy. Each probe uses what it vouches for."""
 
 import json
+import os
 import platform
 import shutil
 import subprocess
@@ -80,8 +81,8 @@ def bug_report(checks: list[Check]) -> str:
 
 
 def find_browser() -> str | None:
-    """The path of a Chromium or Chrome, which the browser tests drive; None if there is none."""
-    return next(filter(None, map(shutil.which, BROWSERS)), None)
+    """The path of a Chromium or Chrome, which the browser tests drive: `CHROMIUM`, or found on the PATH; or None."""
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 def _installed() -> dict[str, str]:

@@ -109,6 +109,8 @@ class Prediction(ipywidgets.VBox):
         self.committed = self._radio.value
         _write_predictions(_read_predictions() | {self.key: self.committed})
         self._lock()
+        # While the kernel is busy, ipywidgets holds back a second choice but not the click that followed it.
+        self._radio.observe(self._commit, "value")
 
     def _lock(self) -> None:
         if self.committed is not None:

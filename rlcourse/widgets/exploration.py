@@ -129,4 +129,5 @@ def widget(
             value=initial_value, min=0, max=3, step=0.1, description="optimistic Q₀", **wide
         ),
     }
-    return Panel(compute, draw, describe, controls, size=(13, 3.9))
+    first, second, third, fourth = controls.values()
+    return Panel(compute, draw, describe, controls, size=(13, 3.9), rows=[[first, second], [third, fourth]])

@@ -55,7 +55,7 @@ def draw_q(ax: Axes, world: GridWorld, q: Float[np.ndarray, "S A"], scale: float
     triangles = np.concatenate([centres[:, None, None] + CORNERS, apex], axis=2).reshape(-1, 3, 2)
     ax.add_collection(PolyCollection(list(triangles), facecolors=colors, edgecolors="#999999", linewidths=0.5))
     places = (centres[:, None] + 0.33 * DIRECTIONS).reshape(-1, 2)
-    inches = min(ax.bbox.width / world.shape[1], ax.bbox.height / world.shape[0]) / ax.figure.dpi  # of a cell
+    inches = cell_inches(ax, world)
     texts = [f"{value:.2f}" for value in q[inner].ravel()]
     if inches < 1.1:  # four numbers must fit: no leading zeros
         texts = [text.replace("0.", ".") for text in texts]
@@ -82,7 +82,7 @@ def draw_policy(ax: Axes, world: GridWorld, policy: Float[np.ndarray, "S A"] | B
     cells, actions = np.nonzero(policy[inner])
     ax.quiver(
         *centres[cells].T,
-        *(0.2 * DIRECTIONS[actions]).T,
+        *(0.18 * DIRECTIONS[actions]).T,
         units="xy",
         angles="xy",
         scale_units="xy",
@@ -110,11 +110,12 @@ def frame(ax: Axes, world: GridWorld) -> None:
         line(edges - 0.5, -0.5, (width if line == ax.hlines else height) - 0.5, color="#999999", linewidth=0.5)
     walls = [Rectangle((column - 0.5, row - 0.5), 1, 1) for row, column in np.argwhere(world.walls)]
     ax.add_collection(PatchCollection(walls, facecolor=WALL, edgecolor=WALL))
+    size = float(np.clip(18 * cell_inches(ax, world), 8, 12))
     for row, column in np.argwhere(world.ends):
         reward = world.entry_reward[row, column]
         face = VALUES(0.9 if reward > 0 else 0.1)
         ax.add_patch(Rectangle((column - 0.44, row - 0.44), 0.88, 0.88, facecolor=face, edgecolor=INK, linewidth=2.5))
-        ax.text(column, row, f"{reward:+g}", ha="center", va="center", color=PAPER, weight="bold", fontsize=12)
+        ax.text(column, row, f"{reward:+g}", ha="center", va="center", color=PAPER, weight="bold", fontsize=size)
     for row, column in np.argwhere((world.entry_reward != 0) & ~world.ends):
         label = f"{world.entry_reward[row, column]:+g}"
         box = {"facecolor": PAPER, "edgecolor": INK, "boxstyle": "round,pad=0.15", "linewidth": 0.8}
@@ -130,6 +131,11 @@ def frame(ax: Axes, world: GridWorld) -> None:
             bbox=box,
             zorder=5,
         )
+
+
+def cell_inches(ax: Axes, world: GridWorld) -> float:
+    """The side of a cell as drawn."""
+    return float(min(ax.bbox.width / world.shape[1], ax.bbox.height / world.shape[0]) / ax.figure.dpi)
 
 
 def inside(world: GridWorld) -> tuple[Bool[np.ndarray, " S"], Float[np.ndarray, "cells 2"]]:

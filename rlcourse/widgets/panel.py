@@ -69,7 +69,7 @@ class Picture(anywidget.AnyWidget):
 
 
 class Keys(anywidget.AnyWidget):
-    """Put into a `VBox`, keeps the keys pressed there from JupyterLab, so that every control can be used by keyboard."""
+    """Put into a `VBox`, keeps the keys pressed there from JupyterLab, so that a keyboard is enough for everything."""
 
     _esm = Path(__file__).with_name("keys.js")
 
@@ -100,19 +100,28 @@ class Panel(ipywidgets.VBox):
         self.picture = Picture(width=round(size[0] * CSS_PIXELS))
         self._message = ipywidgets.HTML()
         self._held = False
+        self._values: dict[str, Any] = {}  # of the picture now shown
         wrap = ipywidgets.Layout(flex_flow="row wrap")
         boxes = [ipywidgets.HBox(row, layout=wrap) for row in rows or [list(controls.values())]]
-        super().__init__([*boxes, self._message, self.picture, Keys()])
+        for control in (control for box in boxes for control in box.children):
+            control.tooltip = control.tooltip or control.description  # else one that says "null" pops up
+        super().__init__([Keys(), *boxes, self._message, self.picture])
         self.redraw()
         for control in controls.values():
             control.observe(self.redraw, "value")
 
     def redraw(self, _: Any = None) -> None:
         """Compute and draw afresh; what `compute` refuses is said above the picture, which stays."""
-        if self._held:
+        # The browser returns a slider's 0.9 as 0.9000000000000001, as soon as it is shown: that is no change.
+        values = {
+            name: round(control.value, 9) if isinstance(control.value, float) else control.value
+            for name, control in self.controls.items()
+        }
+        if self._held or values == self._values:
             return
+        self._values = values
         try:
-            data = self._compute(**{name: control.value for name, control in self.controls.items()})
+            data = self._compute(**values)
         except ValueError as error:
             self.say(str(error))
             return

@@ -16,7 +16,7 @@ from rlcourse.widgets import grid
 from rlcourse.widgets.panel import COLORS, Panel
 
 SWEEPS = 50
-WIDE = {"style": {"description_width": "55px"}, "layout": {"width": "290px"}}
+WIDE = {"style": {"description_width": "55px"}, "layout": {"width": "270px"}}
 Cell = tuple[int, int]  # row, column
 
 
@@ -55,10 +55,10 @@ def draw(figure: Figure, data: Sweep) -> None:
     grid.draw_q(left, data.world, data.q, scale)
     row, column = data.cell
     left.plot(
-        column + 0.47 * np.array([-1, 1, 1, -1, -1]),
-        row + 0.47 * np.array([-1, -1, 1, 1, -1]),
+        column + 0.49 * np.array([-1, 1, 1, -1, -1]),
+        row + 0.49 * np.array([-1, -1, 1, 1, -1]),
         color=COLORS[4],
-        lw=4,
+        lw=3,
         zorder=6,
     )
     left.set_title(f"$Q_{{{data.sweep}}}$ after {data.sweep} sweeps, arrows: greedy actions")

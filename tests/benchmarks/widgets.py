@@ -1,0 +1,53 @@
+"""How long a student waits after moving a control: computing, drawing, and until the new picture is on the page."""
+
+import importlib
+from functools import partial
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from rich.table import Table
+
+from rlcourse.doctor import find_browser
+from tests.benchmarks.timing import interleaved, milliseconds, results
+from tests.browser.lab import jupyterlab
+
+# Module, a cell that shows its widget, the parameter whose slider to move.
+WIDGETS = (
+    ("q_stepper", "q_stepper.widget('four-goal', slip=0.2, sweep=3)", "sweep"),
+    ("exploration", "exploration.widget()", "epsilon"),
+)
+MOVES = 15
+
+
+def table() -> Table:
+    rows = results("Widgets, medians")
+    labels = {}
+    for module, call, parameter in WIDGETS:
+        code = importlib.import_module(f"rlcourse.widgets.{module}")
+        panel = eval(call, {module: code})
+        values = {name: control.value for name, control in panel.controls.items()}
+        slider = panel.controls[parameter]
+        labels[module] = slider.description
+
+        def move(slider: Any = slider) -> None:
+            slider.value = slider.min if slider.value == slider.max else slider.max
+
+        seconds = interleaved({"compute": partial(code.compute, **values), "redraw": move}, rounds=MOVES)
+        milliseconds(rows, f"{module}: compute", seconds["compute"], at_most=60)
+        rows.add_row(f"{module}: compute and draw", f"{1000 * seconds['redraw']:.0f} ms", "", "")
+    browser = find_browser()
+    if browser is None:
+        rows.add_row("slider to picture", "no Chromium or Chrome found: not measured", "", "")
+        return rows
+    with TemporaryDirectory() as folder, jupyterlab(Path(folder) / "home", browser) as lab:
+        for module, call, _ in WIDGETS:
+            with lab.notebook(f"from rlcourse.widgets import {module}\n{call}") as notebook:
+                notebook.run()
+                notebook.picture.wait_for()
+                notebook.settle()
+                milliseconds(
+                    rows, f"{module}: key press to picture", median(notebook.latencies(labels[module], MOVES)), 400
+                )
+    return rows

@@ -1,0 +1,47 @@
+"""One JupyterLab and one browser for all tests in this folder; a screenshot after each; silence in the console."""
+
+import os
+import re
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from rlcourse.doctor import find_browser
+from tests.browser.lab import Lab, jupyterlab
+
+ARTIFACTS = Path(__file__).parents[2] / "artifacts" / "browser"
+
+
+# For the package, not the session: playwright leaves an event loop running in the main thread, and tests elsewhere
+# that run a notebook would find it.
+@pytest.fixture(scope="package")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    browser = find_browser()
+    if browser is None:
+        reason = "no Chromium or Chrome on the PATH: install one, or name it in the environment variable CHROMIUM"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    ARTIFACTS.mkdir(parents=True, exist_ok=True)
+    with jupyterlab(tmp_path_factory.mktemp("lab") / "home", browser) as running:
+        yield running
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Function) -> Generator[None, object, object]:
+    """While the test's pages are still open, photograph them; whatever was said in the console fails the test."""
+    lab = item.funcargs["lab"]
+    assert isinstance(lab, Lab)
+    notebooks = lab.notebooks
+    try:
+        result = yield
+    finally:
+        for number, notebook in enumerate(notebooks):
+            name = re.sub(r"[^\w.-]+", "_", f"{item.path.stem}-{item.name}-{number}")
+            notebook.page.screenshot(path=ARTIFACTS / f"{name}.png")
+        said = [error for notebook in notebooks for error in notebook.errors]
+        for notebook in notebooks:
+            notebook.errors.clear()
+    assert not said, "\n".join(said)
+    return result

@@ -1,0 +1,263 @@
+"""A real JupyterLab in a real browser, for tests and benchmarks of widgets.
+
+    with jupyterlab(folder, find_browser()) as lab, lab.notebook("...", "q_stepper.widget()") as notebook:
+        notebook.run()
+        notebook.slider("γ").press("End")
+        notebook.expect_picture(alt=...)
+
+Nothing here sleeps: whatever takes time is waited for by its result.
+"""
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_notebook
+from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sync_playwright
+
+PATIENCE = 30  # seconds; far more than anything takes, so that a busy machine fails no test
+expect.set_options(timeout=1000 * PATIENCE)
+SCREEN: ViewportSize = {"width": 1280, "height": 900}
+SIZES: tuple[ViewportSize, ...] = (SCREEN, {"width": 1024, "height": 768}, {"width": 853, "height": 600})  # last: 150 %
+PANEL = "window.jupyterapp.shell.currentWidget"
+SESSION = f"{PANEL}?.sessionContext"
+KERNELSPEC = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+
+
+@dataclass
+class Notebook:
+    """One notebook, open in one page of the browser."""
+
+    page: Page
+    folder: Path
+    errors: list[str] = field(default_factory=list)  # of the browser's console, of the page, of widgets' callbacks
+
+    def ready(self) -> None:
+        """Wait for the kernel; after a reload too."""
+        expect(self.page.locator(".jp-Notebook .jp-Cell").first).to_be_visible()
+        self.page.wait_for_function(f"() => {SESSION}?.session?.kernel?.status === 'idle'")
+        # An exception in a widget's callback reaches no cell: JupyterLab hides it in a log that nobody opens.
+        self.page.evaluate(f"""() => {SESSION}.iopubMessage.connect((_, message) => {{
+            if (message.header.msg_type === "error") console.error(message.content.traceback.join("\\n"));
+        }})""")
+
+    def run(self) -> None:
+        """Run all cells, from empty outputs: a widget is a new one afterwards."""
+        self.page.set_viewport_size(SCREEN)
+        self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
+        expect(self.page.locator(".jp-OutputArea-child")).to_have_count(0)
+        self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
+
+    def settle(self) -> None:
+        """Wait until the kernel has answered all that was done before: what has not changed by now will not."""
+        self.page.evaluate(f"() => {SESSION}.session.kernel.requestExecute({{ code: '', silent: true }}).done")
+
+    @property
+    def picture(self) -> Locator:
+        return self.page.locator("img.rlcourse-picture")
+
+    def expect_picture(self, alt: str) -> None:
+        expect(self.picture).to_have_attribute("alt", alt)
+
+    def alt(self) -> str:
+        return self.picture.get_attribute("alt") or ""
+
+    def pixels(self) -> str:
+        """What the picture shows once it is decoded, as a data URL: compare it with another."""
+        return str(
+            self.picture.evaluate("""async (image) => {
+                await image.decode();
+                const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight);
+                canvas.getContext("2d").drawImage(image, 0, 0);
+                const hash = await crypto.subtle.digest("SHA-256", await (await canvas.convertToBlob()).arrayBuffer());
+                return Array.from(new Uint8Array(hash)).join();
+            }""")
+        )
+
+    def labelled(self, kind: str, label: str) -> Locator:
+        """The control of an ipywidgets class (`widget-slider`, say) with this description."""
+        return self.page.locator(f".{kind}", has=self.page.get_by_text(label, exact=True))
+
+    def slider(self, label: str) -> Locator:
+        """What takes the keys: arrows, Home, End, Page up and down."""
+        return self.labelled("widget-slider", label).get_by_role("slider")
+
+    def readout(self, label: str) -> float:
+        return float(self.labelled("widget-slider", label).locator(".widget-readout").inner_text().replace("−", "-"))
+
+    def dropdown(self, label: str) -> Locator:
+        return self.labelled("widget-dropdown", label).locator("select")
+
+    def button(self, name: str) -> Locator:
+        return self.page.get_by_role("button", name=name, exact=True)
+
+    def checkbox(self, label: str) -> Locator:
+        return self.labelled("widget-checkbox", label).locator("input")
+
+    def latencies(self, label: str, moves: int) -> list[float]:
+        """Seconds from each press of → on this slider until the new picture is decoded, by the browser's own clock."""
+        slider, seconds = self.slider(label), []
+        for _ in range(moves):
+            self.picture.evaluate("""(image) => {
+                let pressed;
+                const press = () => { pressed = performance.now(); };
+                document.addEventListener("keydown", press, { capture: true, once: true });
+                window.waited = new Promise((resolve) => {
+                    const observer = new MutationObserver(async () => {
+                        observer.disconnect();
+                        await image.decode();
+                        resolve((performance.now() - pressed) / 1000);
+                    });
+                    observer.observe(image, { attributeFilter: ["src"] });
+                });
+            }""")
+            slider.press("ArrowRight")
+            seconds.append(float(self.page.evaluate("() => window.waited")))
+        return seconds
+
+    def tab_to(self, wanted: str) -> list[str]:
+        """Press Tab until the control with this description has the keyboard; all that were passed, it included.
+
+        Sliders have a readout of their own that can be typed into; buttons that show only an icon have no name.
+        """
+        passed: list[str] = []
+        while wanted not in passed:
+            assert len(passed) < 50, f"Tab never came to {wanted!r} but passed {passed}"
+            self.page.keyboard.press("Tab")
+            name = self.page.evaluate("""() => {
+                const part = document.activeElement;
+                if (part.matches("img.rlcourse-picture")) return "picture";
+                if (part.matches(".widget-readout")) return "readout";
+                if (part.matches("button")) return part.textContent;
+                const label = part.labels?.[0] ?? part.closest(".widget-inline-hbox")?.querySelector("label");
+                return label?.textContent ?? "";
+            }""")
+            passed.append(str(name).strip(" \u200b"))
+        return passed
+
+    def resize(self, size: ViewportSize) -> None:
+        """Make the window that large until the next `run`, and wait until the notebook has followed."""
+        self.page.set_viewport_size(size)
+        self.page.wait_for_function(f"() => {PANEL}.node.getBoundingClientRect().right <= window.innerWidth")
+        self.picture.scroll_into_view_if_needed()
+
+    def blemishes(self) -> list[str]:
+        """Controls' texts that do not fit their place, tooltips that say nothing, and what sticks out to the right."""
+        found = self.page.locator(".jp-OutputArea-output").evaluate_all("""(outputs) => outputs.flatMap((output) => {
+            const edge = output.getBoundingClientRect().right + 0.5;
+            return [...output.querySelectorAll(".jupyter-widgets *")].filter((part) =>
+                part.getBoundingClientRect().right > edge && part.tagName !== "OPTION" ||
+                part.matches(".widget-label, .widget-readout, button") && part.scrollWidth > part.clientWidth
+                || part.title === "null" && part.checkVisibility()
+            ).map((part) => part.textContent || part.tagName);
+        })""")
+        return [str(text) for text in found]
+
+    def count_redraws(self) -> None:
+        """From now on `redraws()` says how often the picture was replaced."""
+        self.picture.evaluate("""(image) => {
+            window.redraws = 0;
+            new MutationObserver((changes) => { window.redraws += changes.length; })
+                .observe(image, { attributeFilter: ["src"] });
+        }""")
+
+    def redraws(self) -> int:
+        return int(self.page.evaluate("() => window.redraws"))
+
+
+@dataclass
+class Lab:
+    """A running JupyterLab, whose files lie in `root`, and a browser to look at it with."""
+
+    url: str
+    token: str
+    root: Path
+    browser: Browser
+    notebooks: list[Notebook] = field(default_factory=list)  # those open now
+
+    @contextmanager
+    def notebook(self, *sources: str) -> Iterator[Notebook]:
+        """Write a notebook with these code cells in a folder of its own, and open it."""
+        folder = self.root / secrets.token_hex(4)
+        folder.mkdir()
+        cells = [new_code_cell(source) for source in sources]
+        nbformat.write(new_notebook(cells=cells, metadata=KERNELSPEC), folder / "test.ipynb")
+        with self.open(folder / "test.ipynb") as notebook:
+            yield notebook
+
+    @contextmanager
+    def open(self, path: Path) -> Iterator[Notebook]:
+        """Open a notebook that lies below `root`, with its kernel ready; shut both down in the end."""
+        page = self.browser.new_page(viewport=SCREEN)
+        page.set_default_timeout(1000 * PATIENCE)
+        notebook = Notebook(page, path.parent)
+        page.on("console", lambda said: notebook.errors.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: notebook.errors.append(str(error)))
+        page.goto(f"{self.url}/doc/tree/{path.relative_to(self.root).as_posix()}?token={self.token}")
+        notebook.ready()
+        self.notebooks.append(notebook)
+        try:
+            yield notebook
+            assert not notebook.errors, "\n".join(notebook.errors)
+        finally:
+            self.notebooks.remove(notebook)
+            page.evaluate(f"() => {SESSION}.shutdown()")
+            page.close()
+
+
+@contextmanager
+def jupyterlab(folder: Path, executable: str) -> Iterator[Lab]:
+    """Start JupyterLab and the browser `executable`; both keep everything in `folder`, nothing of the user's counts."""
+    root, log = folder / "root", folder / "lab.log"
+    root.mkdir(parents=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    token, url = secrets.token_hex(), f"http://127.0.0.1:{port}"
+    # Without this, JupyterLab asks in a corner of every screenshot whether to fetch news.
+    settings = folder / "JUPYTER_CONFIG_DIR/lab/user-settings/@jupyterlab/apputils-extension"
+    settings.mkdir(parents=True)
+    (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}')
+    own = {name: str(folder / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")}
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]  # root: as in a container
+    options = {
+        "ServerApp.port": port,
+        "ServerApp.port_retries": 0,
+        "ServerApp.root_dir": root,
+        "LabApp.expose_app_in_browser": True,  # gives the page `jupyterapp`
+        "LabApp.extension_manager": "readonly",  # and asks no server of the outside world
+    }
+    command += [f"--{name}={value}" for name, value in options.items()]
+    with log.open("w") as out:
+        server = subprocess.Popen(command, stdout=out, stderr=out, env=os.environ | own | {"JUPYTER_TOKEN": token})
+        try:
+            _wait_for(server, f"{url}/api", log)
+            with sync_playwright() as playwright:
+                browser = playwright.chromium.launch(executable_path=executable, args=["--disable-gpu"])
+                yield Lab(url, token, root, browser)
+                browser.close()
+        finally:
+            server.terminate()
+            server.wait(PATIENCE)
+
+
+def _wait_for(server: subprocess.Popen[Any], address: str, log: Path) -> None:
+    for _ in range(10 * PATIENCE):
+        try:
+            urllib.request.urlopen(address, timeout=PATIENCE).close()
+            return
+        except OSError:
+            if server.poll() is not None:
+                break
+            time.sleep(0.1)
+    raise RuntimeError(f"JupyterLab did not start:\n{log.read_text()[-2000:]}")

@@ -1,0 +1,34 @@
+"""Every lecture as a student sees it: opened in JupyterLab, run from top to bottom, photographed cell by cell."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.browser.conftest import ARTIFACTS
+from tests.browser.lab import PANEL, Lab
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+LECTURES = sorted((Path(__file__).parents[2] / "notebooks").glob("[0-9]*.ipynb"))
+
+
+@pytest.mark.timeout(900)  # a lecture may take five minutes on two free cores
+@pytest.mark.parametrize("lecture", LECTURES, ids=lambda path: path.stem)
+def test_a_lecture_runs(lab: Lab, lecture: Path) -> None:
+    folder, photos = lab.root / lecture.stem, ARTIFACTS / lecture.stem
+    folder.mkdir()
+    shutil.rmtree(photos, ignore_errors=True)
+    with lab.open(Path(shutil.copy(lecture, folder))) as notebook:
+        notebook.run()
+        cells = notebook.page.evaluate(f"() => {PANEL}.content.model.sharedModel.cells.map((cell) => cell.toJSON())")
+        for number, cell in enumerate(cells):
+            notebook.page.evaluate(f"async () => await {PANEL}.content.scrollToItem({number}, 'start')")
+            view = notebook.page.locator(f'.jp-Cell[data-windowed-list-index="{number}"]')
+            view.screenshot(path=photos / f"{number:02d}.png")
+            outputs = cell.get("outputs", [])
+            bad = [out for out in outputs if out["output_type"] == "error" or out.get("name") == "stderr"]
+            assert not bad, f"cell {number}: {bad}"
+            if cell["cell_type"] == "code":
+                assert cell["execution_count"], f"cell {number} did not run"
+        assert notebook.blemishes() == []
