@@ -6,7 +6,7 @@ from typing import Annotated, Any, get_type_hints
 
 @dataclass(frozen=True)
 class Range:
-    """The interval a finite number must lie in; an open end is excluded."""
+    """The interval a number must lie in; an open end is excluded."""
 
     low: float
     high: float = float("inf")
@@ -16,17 +16,18 @@ class Range:
     def __contains__(self, value: float) -> bool:
         above = self.low < value if self.open_low else self.low <= value
         below = value < self.high if self.open_high else value <= self.high
-        return above and below and value != float("inf")
+        return above and below
 
     def __str__(self) -> str:
-        open_high = self.open_high or self.high == float("inf")
-        return f"{'(' if self.open_low else '['}{self.low:g}, {self.high:g}{')' if open_high else ']'}"
+        return f"{'(' if self.open_low else '['}{self.low:g}, {self.high:g}{')' if self.open_high else ']'}"
 
 
 Probability = Annotated[float, Range(0, 1)]
 Discount = Annotated[float, Range(0, 1, open_high=True)]
-Positive = Annotated[float, Range(0, open_low=True)]
-NonNegative = Annotated[float, Range(0)]
+Positive = Annotated[float, Range(0, open_low=True, open_high=True)]
+NonNegative = Annotated[float, Range(0, open_high=True)]
+Threshold = Annotated[float, Range(0, open_low=True)]  # infinity switches it off
+Count = Annotated[int, Range(1, open_high=True)]
 
 
 class OutOfRangeError(ValueError):

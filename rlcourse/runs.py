@@ -32,7 +32,7 @@ from scipy import stats
 from tqdm.auto import tqdm
 
 from rlcourse import envs, loop
-from rlcourse.config import Range, check
+from rlcourse.config import Count, Positive, Range, check
 
 AGENTS = {
     "q_learning": "rlcourse.algorithms.q_iteration:QLearning",
@@ -62,13 +62,13 @@ class Experiment:
 
     agent: str
     env: str
-    steps: Annotated[int, Range(1)]
+    steps: Count
     config: Any
-    evaluate_every: Annotated[int, Range(1)] = 2_000
-    episodes: Annotated[int, Range(1)] = 10
+    evaluate_every: Count = 2_000
+    episodes: Count = 10
     evaluation_env: str = ""
-    truths: Annotated[int, Range(0)] = 0
-    max_reward: Annotated[float, Range(0, open_low=True)] = 1.0
+    truths: Annotated[int, Range(0, open_high=True)] = 0
+    max_reward: Positive = 1.0
 
     def __post_init__(self) -> None:
         check(self)

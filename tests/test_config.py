@@ -5,7 +5,7 @@ from typing import Annotated
 
 import pytest
 
-from rlcourse.config import Discount, NonNegative, Positive, Probability, Range, check, require
+from rlcourse.config import Count, Discount, NonNegative, Positive, Probability, Range, Threshold, check, require
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,9 @@ class Config:
     epsilon: Probability = 0.1
     lr: Positive = 0.1
     noise: NonNegative = 0.0
-    batch_size: Annotated[int, Range(1)] = 32
+    batch_size: Count = 32
+    clip: Threshold = 1.0
+    half: Annotated[float, Range(0, 0.5)] = 0.1
     note: str = "fields without a range are left alone"
 
     def __post_init__(self) -> None:
@@ -23,7 +25,7 @@ class Config:
 
 def test_ends_that_belong_to_the_range_are_taken() -> None:
     Config(gamma=0, epsilon=0, noise=0, batch_size=1)
-    Config(epsilon=1, gamma=0.9999)
+    Config(epsilon=1, gamma=0.9999, clip=float("inf"), half=0.5)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +37,8 @@ def test_ends_that_belong_to_the_range_are_taken() -> None:
         ({"lr": 0.0}, "lr = 0.0 is out of range: it must be in (0, inf)"),
         ({"noise": -1e-9}, "noise = -1e-09 is out of range: it must be in [0, inf)"),
         ({"batch_size": 0}, "batch_size = 0 is out of range: it must be in [1, inf)"),
+        ({"clip": 0.0}, "clip = 0.0 is out of range: it must be in (0, inf]"),
+        ({"half": 0.6}, "half = 0.6 is out of range: it must be in [0, 0.5]"),
         ({"lr": float("nan")}, "lr = nan is out of range: it must be in (0, inf)"),
         ({"lr": float("inf")}, "lr = inf is out of range: it must be in (0, inf)"),
     ],

@@ -24,7 +24,7 @@ only, towards a target that moves with every step.
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (everyone's name for it)
@@ -32,10 +32,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rlcourse.buffers import Batch, NStep, PrioritizedReplay, ReplayBuffer, Transition
-from rlcourse.config import Discount, Positive, Probability, Range, check, require
+from rlcourse.config import Count, Discount, Positive, Probability, Range, Threshold, check, require
 from rlcourse.nets import generators, mlp, polyak_update
-
-Count = Annotated[int, Range(1)]
 
 
 @dataclass(frozen=True)
@@ -53,8 +51,8 @@ class Config:
     epsilon_start: Probability = 1.0  # probability of a random action at the start [DQN] table 1
     epsilon_end: Probability = 0.05  # and in the end; [DQN] table 1: 0.1
     epsilon_steps: Count = 5_000  # environment steps from one to the other, linearly
-    huber_threshold: Positive = 1.0  # |TD error| up to which the loss is quadratic [DQN]; inf: squared error
-    max_grad_norm: Positive = 10.0  # [DN] section 4.2; inf: no clipping
+    huber_threshold: Threshold = 1.0  # |TD error| up to which the loss is quadratic [DQN]; inf: squared error
+    max_grad_norm: Threshold = 10.0  # [DN] section 4.2; inf: no clipping
     double: bool = False  # the online network selects the next action, the target network evaluates it [DDQN]
     dueling: bool = False  # value and advantage streams [DN]
     n_step: Count = 1  # rewards before bootstrapping; [R] table 1: 3
