@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
-from rlcourse.buffers import Batch, NStep, PrioritizedReplay, ReplayBuffer, Transition, n_step
+from rlcourse.buffers import Batch, NStep, PrioritizedReplay, ReplayBuffer, Transition, _draw, n_step
 from rlcourse.nets import generators
 
 
@@ -227,7 +227,9 @@ def test_the_probability_of_a_draw_is_its_share_of_the_priorities() -> None:
     assert batch.probability.tolist() == pytest.approx([5 / 8, 1 / 8])
 
 
-def test_priorities_of_zero_weight_slots_are_never_drawn() -> None:
+def test_empty_slots_are_never_drawn() -> None:
+    # A draw of exactly 0 belongs to the first item that weighs something.
+    assert _draw(torch.tensor([[0.0, 1.0], [2.0, 1.0]]), torch.zeros(2, 1)).tolist() == [[1], [0]]
     replay = prioritized([1e-30, 1e-30], capacity=3000)
     assert set(replay.sample(2, generators(0, 1)[0]).indices.tolist()) <= {0, 1}
     assert frequencies(replay, 10_000).sum() == 10_000
@@ -274,6 +276,17 @@ def test_a_loaded_buffer_goes_on_like_the_saved_one(cls: type[ReplayBuffer], tra
     loaded.add(numbered(20))
     assert equal(everything(saved), everything(loaded))
     assert equal(saved.sample(3, generators(0, 1)[0]), loaded.sample(3, generators(0, 1)[0]))
+
+
+@pytest.mark.parametrize("cls", [ReplayBuffer, PrioritizedReplay])
+def test_a_saved_state_stays_as_it_was_and_is_no_larger_than_it_must_be(cls: type[ReplayBuffer]) -> None:
+    buffer = filled(cls(2, (2,)), 2)
+    state, before = buffer.state_dict(), everything(buffer)
+    buffer.add(numbered(9))
+    buffer.load_state_dict(state)
+    assert equal(everything(buffer), before)
+    barely_filled = filled(cls(1000, (2,)), 3).state_dict()["fields"]["obs"]
+    assert barely_filled.untyped_storage().nbytes() == 3 * 2 * 4  # transitions × numbers × bytes
 
 
 def test_a_buffer_of_another_size_is_refused() -> None:

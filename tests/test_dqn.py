@@ -13,9 +13,11 @@ from torch import Tensor
 from rlcourse.algorithms import dqn
 from rlcourse.algorithms.dqn import DQN, Config
 from rlcourse.buffers import Batch, PrioritizedReplay, ReplayBuffer, Transition
-from rlcourse.loop import train
+from rlcourse.loop import evaluate, train
 
-SMALL = Config(hidden=(8,), batch_size=4, buffer_size=64, learning_starts=4, epsilon_steps=20)
+SMALL = Config(
+    hidden=(8,), batch_size=4, buffer_size=64, learning_starts=4, epsilon_steps=20, n_step=1, huber_threshold=1.0
+)
 
 
 def batch(**changes: Any) -> Batch:
@@ -120,7 +122,7 @@ def test_no_gradient_reaches_the_target_network() -> None:
     agent = DQN(1, 2, replace(SMALL, tau=0.0), seed=0)
     before = weights(agent)
     agent.update(batch())
-    assert all(p.grad is None for p in agent.target_q.parameters())
+    assert not any(p.requires_grad for p in agent.target_q.parameters())
     assert all(p.grad is not None for p in agent.q.parameters())
     half = len(before) // 2
     assert torch.equal(weights(agent)[half:], before[half:])
@@ -140,6 +142,15 @@ def test_the_gradient_is_that_of_the_estimate_alone() -> None:
     for parameter, gradient in zip(agent.q.parameters(), expected, strict=True):
         assert parameter.grad is not None
         torch.testing.assert_close(parameter.grad, gradient)
+
+
+def test_an_update_discounts_each_row_by_the_steps_it_spans() -> None:
+    agent = DQN(1, 2, replace(SMALL, gamma=0.5), seed=0)
+    rows = batch(terminated=torch.zeros(2), steps=torch.tensor([3.0, 1.0]))
+    target = dqn.bellman_target(rows, agent.target_q, torch.tensor([0.125, 0.5]))
+    chosen = agent.q(rows.obs)[torch.arange(2), rows.action]
+    expected = dqn.critic_loss(chosen, target, torch.ones(2), 1.0).item()
+    assert agent.update(rows)["loss"] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("norm", [1e-3, 1e3])
@@ -246,6 +257,22 @@ def test_online_q_iteration_learns_from_the_latest_transition_only() -> None:
         assert torch.equal(online, target)
 
 
+# --- learning
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_cartpole_is_solved_by_at_least_four_of_five_seeds() -> None:
+    torch.set_num_threads(1)
+    scores = []
+    for seed in range(5):
+        agent = DQN(4, 2, Config(), seed)
+        for _ in train(gym.make("CartPole-v1"), agent, 25_000, seed):
+            pass
+        scores.append(evaluate(gym.make("CartPole-v1"), agent, 20, seed=1_000_000).mean())
+    assert sum(score >= 475 for score in scores) >= 4, scores
+
+
 # --- settings, seeds, saving
 
 
@@ -281,7 +308,7 @@ def test_every_field_of_the_config_is_tried() -> None:
 @pytest.mark.parametrize("name", CHANGES)
 def test_every_setting_changes_what_is_learned(name: str) -> None:
     # β matters where priorities do, and the double target where the networks differ in which action they prefer.
-    base = replace(SMALL, lr=3e-2, learning_starts=5, priority_exponent=0.6, importance_steps=100, tau=0.1)
+    base = replace(SMALL, lr=0.1, learning_starts=5, priority_exponent=0.6, importance_steps=100, tau=0.1)
     one, other = (DQN(4, 2, config, seed=0) for config in (base, replace(base, **{name: CHANGES[name]})))
     assert steps(one, 45) != steps(other, 45)
 
