@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from tests.benchmarks import q_iteration, widgets
+from tests.benchmarks import dqn, q_iteration, replay, widgets
 
-TABLES = (q_iteration.table, widgets.table)
+TABLES = (q_iteration.tables, widgets.tables, replay.tables, dqn.tables)
 
 
 def cpu_model() -> str:
@@ -29,8 +29,8 @@ def main() -> None:
         f"numpy {np.__version__}; OMP_NUM_THREADS {threads}",
         highlight=False,
     )
-    for table in TABLES:
-        console.print(table())
+    for tables in TABLES:
+        console.print(*tables())
 
 
 if __name__ == "__main__":

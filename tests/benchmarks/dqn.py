@@ -1,6 +1,6 @@
 """Our DQN against Stable-Baselines3's: steps per second, peak memory, seconds until CartPole is solved.
 
-    pip install -e ".[bench]" && python -m tests.benchmarks.dqn
+Needs the extra `bench`: pip install -c constraints.txt -e ".[bench]".
 
 Every measurement has a process of its own, with one thread; ours and theirs take turns, so that both see the same
 machine. The time that evaluations take does not count.
@@ -9,13 +9,13 @@ machine. The time that evaluations take does not count.
 import resource
 import time
 from concurrent.futures import ProcessPoolExecutor
+from importlib.util import find_spec
 from multiprocessing import get_context
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from rlcourse import loop
@@ -129,7 +129,9 @@ def their_seconds(seed: int) -> float:
     return watch.seconds if model.num_timesteps < LIMIT else float("inf")
 
 
-def main() -> None:
+def tables() -> list[Table]:
+    if find_spec("stable_baselines3") is None:
+        return [Table(title='DQN: not measured, pip install -c constraints.txt -e ".[bench]" brings its rival')]
     speed = Table("DQN", "steps/s, three runs", "peak memory [MiB]", title="one update of 128 per step, 2 × 128 units")
     solve = Table("seed", "ours [s]", "theirs [s]", title=f"training until {EPISODES} evaluation episodes ≥ {SOLVED}")
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
@@ -142,8 +144,4 @@ def main() -> None:
         speed.add_row("ratio of medians", f"{ratio:.2f}", "")
         for seed, (our, their) in zip(SEEDS, times, strict=True):
             solve.add_row(str(seed), f"{our.result():.1f}", f"{their.result():.1f}")
-    Console().print(speed, solve)
-
-
-if __name__ == "__main__":
-    main()
+    return [speed, solve]

@@ -15,7 +15,7 @@ from tests.benchmarks.timing import interleaved, mark, results
 SIDE, GAMMA, SWEEPS = 100, 0.9, 50
 
 
-def table() -> Table:
+def tables() -> list[Table]:
     world = GridWorld("\n".join(["." * SIDE] * (SIDE - 1) + ["." * (SIDE - 1) + "G"]), slip=0.2)
     mdp = world.mdp()
     entries, outcomes = mdp.num_states * mdp.num_actions, mdp.probability.size
@@ -61,7 +61,7 @@ def table() -> Table:
     rows.add_row("time, relative to the roofline", f"{sweep / copy:.1f}×", "≤ 4×", mark(sweep <= 4 * copy))
     rows.add_row("nested loops in Python", f"{1 / loop:.1f}/s", "", "")
     rows.add_row("speed, relative to the loops", f"{loop / sweep:.0f}×", "≥ 100×", mark(loop >= 100 * sweep))
-    return rows
+    return [rows]
 
 
 class _Loops:

@@ -1,7 +1,4 @@
-"""Prioritised replay against a plain cumulative sum: sample 256 and update their priorities, at 10⁴ to 10⁶ items.
-
-python -m tests.benchmarks.replay
-"""
+"""Prioritised replay against a plain cumulative sum: sample 256 and update their priorities, at 10⁴ to 10⁶ items."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +6,6 @@ from statistics import median
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from rlcourse.buffers import Batch, PrioritizedReplay
@@ -55,14 +51,10 @@ def sample_and_update(cls: type[PrioritizedReplay], size: int) -> Callable[[], N
     return lambda: replay.update_priorities(replay.sample(BATCH, generator).indices, fresh)
 
 
-def main() -> None:
+def tables() -> list[Table]:
     torch.set_num_threads(1)
     table = Table("items", "ours [ms]", "cumulative sum [ms]", "ratio", title=f"sample and update {BATCH}, one thread")
     for size in (10_000, 100_000, 1_000_000):
         ours, plain = (milliseconds(sample_and_update(cls, size)) for cls in (PrioritizedReplay, CumulativeSum))
         table.add_row(f"{size:,}", f"{ours:.3f}", f"{plain:.3f}", f"{ours / plain:.2f}")
-    Console().print(table)
-
-
-if __name__ == "__main__":
-    main()
+    return [table]

@@ -17,11 +17,14 @@ from tests.browser.lab import jupyterlab
 WIDGETS = (
     ("q_stepper", "q_stepper.widget('four-goal', slip=0.2, sweep=3)", "sweep"),
     ("exploration", "exploration.widget()", "epsilon"),
+    ("overestimation", "overestimation.widget('zero noise: bump, degree 9')", "gap"),
+    ("deadly_triad", "deadly_triad.widget()", "gamma"),
+    ("replay", "replay.widget()", "batch"),
 )
 MOVES = 15
 
 
-def table() -> Table:
+def tables() -> list[Table]:
     rows = results("Widgets, medians")
     labels = {}
     for module, call, parameter in WIDGETS:
@@ -40,7 +43,7 @@ def table() -> Table:
     browser = find_browser()
     if browser is None:
         rows.add_row("slider to picture", "no Chromium or Chrome found: not measured", "", "")
-        return rows
+        return [rows]
     with TemporaryDirectory() as folder, jupyterlab(Path(folder) / "home", browser) as lab:
         for module, call, _ in WIDGETS:
             with lab.notebook(f"from rlcourse.widgets import {module}\n{call}") as notebook:
@@ -50,4 +53,4 @@ def table() -> Table:
                 milliseconds(
                     rows, f"{module}: key press to picture", median(notebook.latencies(labels[module], MOVES)), 400
                 )
-    return rows
+    return [rows]

@@ -1,0 +1,74 @@
+"""Lecture 02's three widgets: presets, every slider to both ends, what fits where."""
+
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+from playwright.sync_api import ViewportSize
+
+from rlcourse.widgets import deadly_triad, overestimation, replay
+from tests.browser.lab import SIZES, Lab, Notebook
+
+pytestmark = pytest.mark.browser
+SLIDERS = {
+    overestimation: {"actions m": "actions", "noise σ": "noise", "samples n": "samples", "gap": "gap"},
+    deadly_triad: {"γ": "gamma", "step size α": "lr", "step": "step"},
+    replay: {"batch size": "batch"},
+}
+
+
+@pytest.fixture(scope="module", params=SLIDERS, ids=lambda module: module.__name__.rpartition(".")[2])
+def opened(request: pytest.FixtureRequest, lab: Lab) -> Iterator[tuple[ModuleType, Notebook]]:
+    name = request.param.__name__.rpartition(".")[2]
+    with lab.notebook(f"from rlcourse.widgets import {name}\n{name}.widget()") as notebook:
+        yield request.param, notebook
+
+
+@pytest.fixture
+def shown(opened: tuple[Any, Notebook]) -> tuple[Any, Notebook]:
+    module, notebook = opened
+    notebook.run()
+    notebook.expect_picture(described(module))
+    return module, notebook
+
+
+def described(module: Any, preset: str | None = None, **changes: Any) -> str:
+    values = module.PRESETS[preset or next(iter(module.PRESETS))] | changes
+    return str(module.describe(module.compute(**values)))
+
+
+def test_sliders(shown: tuple[Any, Notebook]) -> None:
+    module, notebook = shown
+    changes: dict[str, Any] = {}
+    for label, parameter in SLIDERS[module].items():
+        whole = isinstance(next(iter(module.PRESETS.values()))[parameter], int)
+        for key in ("Home", "End", "ArrowLeft"):
+            notebook.slider(label).press(key)
+            value = notebook.readout(label)
+            changes[parameter] = int(value) if whole else value
+            notebook.expect_picture(described(module, **changes))
+
+
+def test_presets(shown: tuple[Any, Notebook]) -> None:
+    module, notebook = shown
+    for name in [*module.PRESETS][1:]:
+        before = notebook.alt()
+        notebook.dropdown("preset").select_option(name)
+        notebook.expect_picture(described(module, name))
+        assert notebook.alt() != before
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size['width']}")
+def test_no_blemishes(shown: tuple[Any, Notebook], size: ViewportSize) -> None:
+    _, notebook = shown
+    notebook.resize(size)
+    assert notebook.blemishes() == []
+
+
+def test_play(lab: Lab) -> None:
+    with lab.notebook("from rlcourse.widgets import deadly_triad\ndeadly_triad.widget(step=97)") as notebook:
+        notebook.run()
+        notebook.expect_picture(described(deadly_triad, step=97))
+        notebook.page.locator(".widget-play button").first.click()
+        notebook.expect_picture(described(deadly_triad, step=deadly_triad.STEPS))
