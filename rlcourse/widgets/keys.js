@@ -8,6 +8,7 @@ export default {
       if (!meant && el.closest(".widget-vbox")?.contains(event.target)) event.stopPropagation();
     };
     document.body.addEventListener("keydown", guard); // JupyterLab listens one step further out
+    el.classList.add("rlcourse-keys"); // on guard: tests wait for it
     return () => document.body.removeEventListener("keydown", guard);
   },
 };

@@ -100,7 +100,7 @@ class Panel(ipywidgets.VBox):
         self.picture = Picture(width=round(size[0] * CSS_PIXELS))
         self._message = ipywidgets.HTML()
         self._held = False
-        self._values: dict[str, Any] = {}  # of the picture now shown
+        self._values: dict[str, Any] = {}  # the last that were drawn, or refused
         wrap = ipywidgets.Layout(flex_flow="row wrap")
         boxes = [ipywidgets.HBox(row, layout=wrap) for row in rows or [list(controls.values())]]
         for control in (control for box in boxes for control in box.children):

@@ -73,7 +73,7 @@ class Notebook:
         return self.picture.get_attribute("alt") or ""
 
     def pixels(self) -> str:
-        """What the picture shows once it is decoded, as a data URL: compare it with another."""
+        """A fingerprint of what the picture shows, once it is decoded."""
         return str(
             self.picture.evaluate("""async (image) => {
                 await image.decode();
@@ -130,6 +130,7 @@ class Notebook:
 
         Sliders have a readout of their own that can be typed into; buttons that show only an icon have no name.
         """
+        expect(self.page.locator(".rlcourse-keys").first).to_be_attached()  # before, arrows would leave the cell
         passed: list[str] = []
         while wanted not in passed:
             assert len(passed) < 50, f"Tab never came to {wanted!r} but passed {passed}"
