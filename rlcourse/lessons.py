@@ -8,6 +8,7 @@ import os
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from itertools import zip_longest
 from pathlib import Path
@@ -22,7 +23,9 @@ from jaxtyping import Float, UInt8
 from matplotlib.figure import Figure
 from tqdm.auto import tqdm
 
+from rlcourse import runs
 from rlcourse.loop import Agent
+from rlcourse.runs import Curve, load_curve
 from rlcourse.widgets.panel import COLORS, Keys, Still
 
 PREDICTIONS = Path("predictions.json")  # in the notebook's own folder: that is where its kernel runs
@@ -184,23 +187,27 @@ def budget(quick: int, full: int) -> int:
     return choices[chosen]
 
 
-def watch(
-    metrics: Iterable[dict[str, float]], steps: int, goal: float | None = None, window: int = 50
-) -> Float[np.ndarray, "episodes 2"]:
+@dataclass(frozen=True)
+class History:
+    """What `watch` saw: `(step, return)` of every finished episode, and of every evaluation its mean return."""
+
+    episodes: Float[np.ndarray, "episodes 2"]
+    evaluations: Float[np.ndarray, "evaluations 2"]
+
+
+def watch(metrics: Iterable[dict[str, Any]], steps: int, goal: float | None = None, window: int = 50) -> History:
     """Run a training loop to its end under a progress bar and a live curve of the episodes' returns.
 
     Stopping the kernel's work (the square button) ends the loop and leaves the agent as it then is, ready to use.
 
     Args:
-        metrics: what `loop.train` yields.
+        metrics: what `loop.train` or `loop.evaluated` yields.
         steps: how many environment steps it will take.
         goal: a line to reach.
         window: the curve is a running mean over this many episodes.
-
-    Returns:
-        The step at which each episode ended and its return, `(episodes, 2)`.
     """
     finished: list[tuple[float, float]] = []
+    evaluations: list[tuple[float, float]] = []
     handle = DisplayHandle()
     handle.display(_curve(finished, steps, goal, window))
     drawn = time.monotonic()
@@ -210,13 +217,15 @@ def watch(
                 bar.update(int(metric["step"]) - bar.n)
                 if "episode_return" in metric:
                     finished.append((metric["step"], metric["episode_return"]))
+                if "evaluation" in metric:
+                    evaluations.append((metric["step"], float(metric["evaluation"].mean())))
                 if time.monotonic() - drawn > 0.5:
                     handle.update(_curve(finished, steps, goal, window))
                     drawn = time.monotonic()
         except KeyboardInterrupt:
             print(f"Stopped by hand after {bar.n} steps; the agent keeps what it has learned.")
     handle.update(_curve(finished, steps, goal, window))
-    return np.array(finished).reshape(-1, 2)
+    return History(np.array(finished, float).reshape(-1, 2), np.array(evaluations, float).reshape(-1, 2))
 
 
 def _curve(finished: list[tuple[float, float]], steps: int, goal: float | None, window: int) -> Still:
@@ -254,6 +263,38 @@ def curves(
 
     ends = "; ".join(f"{name} ends at {seeds[:, -1].mean():.3g}, {len(seeds)} seeds" for name, seeds in runs.items())
     return Still(draw, f"{title} over {xlabel}, mean and range over seeds. {ends}.", size=(11, 3.6))
+
+
+def reference(name: str) -> Curve:
+    """A recorded curve from `assets/curves`, by its name without the ending."""
+    return load_curve(PACKAGE.parent / "assets" / "curves" / f"{name}.json")
+
+
+def compare_to_reference(history: History, name: str) -> Still:
+    """The run's evaluations drawn into the recorded seeds, and in words where they lie among them.
+
+    Raises:
+        ValueError: the run was not evaluated (see `loop.evaluated`), or at none of the reference's steps.
+    """
+    if not len(history.evaluations):
+        raise ValueError("the run has no evaluations: train under loop.evaluated")
+    recorded = reference(name)
+    own = Curve(history.evaluations[:, 0].astype(int), history.evaluations[None, :, 1])
+    words = runs.compare_to_reference(own, recorded).words
+    print(words)
+
+    def draw(figure: Figure) -> None:
+        ax = figure.add_axes((0.08, 0.17, 0.62, 0.74))
+        ax.plot(recorded.step, recorded.returns.T, color=COLORS[5], linewidth=0.7, alpha=0.6)
+        ax.fill_between(recorded.step, *recorded.band, color=COLORS[0], alpha=0.25, linewidth=0)
+        ax.plot(
+            recorded.step, recorded.mean, color=COLORS[0], label=f"mean of {len(recorded.returns)} seeds, 95 % band"
+        )
+        ax.plot(*history.evaluations.T, "o-", color=COLORS[1], label="this run")
+        ax.set(xlabel="environment step", title="return without exploration", ylim=(0, None))
+        ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+
+    return Still(draw, words, size=(11, 3.4))
 
 
 def record(env: gym.Env, agent: Agent, seed: int) -> list[np.ndarray]:

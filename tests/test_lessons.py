@@ -9,10 +9,10 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 
-from rlcourse import lessons
+from rlcourse import lessons, runs
 from rlcourse.algorithms import q_iteration as qi
 from rlcourse.envs import GRIDS, TabularEnv
-from rlcourse.loop import train
+from rlcourse.loop import evaluated, train
 
 
 @pytest.fixture(autouse=True)
@@ -164,13 +164,13 @@ def loop(steps: int) -> Iterator[dict[str, float]]:
 
 def test_watch_returns_every_episode(capsys: pytest.CaptureFixture[str]) -> None:
     expected = [(m["step"], m["episode_return"]) for m in loop(500) if "episode_return" in m]
-    np.testing.assert_array_equal(lessons.watch(loop(500), 500, goal=1), expected)
+    np.testing.assert_array_equal(lessons.watch(loop(500), 500, goal=1).episodes, expected)
     assert len(expected) > 10
     assert f"Return of {len(expected)} episodes" in capsys.readouterr().out
 
 
 def test_watch_without_a_finished_episode() -> None:
-    assert lessons.watch(loop(1), 1).shape == (0, 2)
+    assert lessons.watch(loop(1), 1).episodes.shape == (0, 2)
 
 
 def test_watch_can_be_stopped_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
@@ -180,7 +180,7 @@ def test_watch_can_be_stopped_by_hand(capsys: pytest.CaptureFixture[str]) -> Non
             if metrics["step"] == 200:
                 raise KeyboardInterrupt
 
-    history = lessons.watch(interrupted(), 500)
+    history = lessons.watch(interrupted(), 500).episodes
     assert len(history) > 0
     assert history[-1, 0] <= 200
     assert "Stopped by hand after 200 steps" in capsys.readouterr().out
@@ -218,3 +218,26 @@ def test_a_recorded_episode_becomes_a_small_moving_picture() -> None:
     picture = lessons.video(frames, fps=4, alt="the way down")
     assert picture.metadata["alt"] == "the way down"
     assert len(imageio.imread(picture.data, extension=".gif")) == 4
+
+
+def test_a_run_is_drawn_and_described_among_the_recorded_seeds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded = runs.Curve(np.array([100, 200]), np.array([[1.0, 2.0], [2.0, 4.0], [3.0, 6.0]]))
+    monkeypatch.setattr(lessons, "reference", lambda name: recorded)
+    history = lessons.History(np.zeros((0, 2)), np.array([[100, 1.5], [200, 5.0]]))
+    picture = lessons.compare_to_reference(history, "any")
+    assert "After 200 steps this run scores 5. The 3 reference seeds score 4 on average" in picture.alt
+    assert picture.alt in capsys.readouterr().out
+    with pytest.raises(ValueError, match=r"no evaluations: train under loop\.evaluated"):
+        lessons.compare_to_reference(lessons.History(np.zeros((0, 2)), np.zeros((0, 2))), "any")
+
+
+def test_watch_keeps_evaluations() -> None:
+    agent = qi.QLearning(12, 4, qi.Config(), seed=0)
+    env = TabularEnv(GRIDS["small"].mdp())
+    history = lessons.watch(
+        evaluated(train(env, agent, 400, 0), TabularEnv(GRIDS["small"].mdp()), agent, 200, 2, 9), 400
+    )
+    assert history.evaluations[:, 0].tolist() == [200, 400]
+    assert history.evaluations[-1, 1] == 1
