@@ -24,7 +24,7 @@ test: .venv/.test
 test-fast: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -m "not slow and not notebook and not browser" tests
+	$(BIN)/pytest -m "not slow and not thorough and not notebook and not browser" tests
 
 test-slow: .venv/.test
 	$(BIN)/pytest -m slow

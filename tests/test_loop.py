@@ -175,6 +175,7 @@ KILLED = [
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("agent", "config", "env", "steps"), KILLED, ids=lambda value: value if isinstance(value, str) else ""
 )

@@ -240,6 +240,7 @@ def test_q_learning_approaches_the_optimum(seed: int) -> None:
     assert np.abs(agent.q - qi.optimal_q(SLIPPERY, 0.9)).max() < 0.25
 
 
+@pytest.mark.thorough
 def test_q_learning_drives_a_taxi() -> None:
     agent = qi.QLearning(500, 6, qi.Config(gamma=0.95, lr=0.5), seed=0)
     list(train(gym.make("Taxi-v4"), agent, 100_000, seed=0))

@@ -106,6 +106,7 @@ def test_nonsense_is_refused_by_name(field: str, value: int) -> None:
         Experiment(**{**vars(POLE), field: value})
 
 
+@pytest.mark.thorough
 def test_seeds_in_parallel_are_the_seeds_alone(tmp_path: Path) -> None:
     together = runs.run_all(POLE, range(3), tmp_path / "together")
     assert [record.seed for record in together] == [0, 1, 2]
@@ -114,6 +115,7 @@ def test_seeds_in_parallel_are_the_seeds_alone(tmp_path: Path) -> None:
         assert record.returns == runs.run(POLE, record.seed, tmp_path / "alone").returns
 
 
+@pytest.mark.thorough
 def test_on_a_dask_cluster(tmp_path: Path) -> None:
     """A real cluster of two worker processes on loopback, each of which does some of the seeds."""
     distributed = pytest.importorskip("distributed")

@@ -140,6 +140,7 @@ def extremes(control: Any) -> list[Any]:
     ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("make", [q_stepper.widget, exploration.widget])
 def test_every_control_through_its_extremes(make: Any) -> None:
     panel: Panel = make()

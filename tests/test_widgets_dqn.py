@@ -434,6 +434,7 @@ def extremes(control: Any) -> list[Any]:
     return [control.min, middle, control.max]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("module", "preset"),
     [
