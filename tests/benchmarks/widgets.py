@@ -13,12 +13,12 @@ from rlcourse.doctor import find_browser
 from tests.benchmarks.timing import interleaved, milliseconds, results
 from tests.browser.lab import jupyterlab
 
-# Module, a cell that shows its widget, the parameter whose slider to move.
+# Module, a cell that shows its widget, the parameter whose slider to move: with room for `MOVES` to the right.
 WIDGETS = (
     ("q_stepper", "q_stepper.widget('four-goal', slip=0.2, sweep=3)", "sweep"),
     ("exploration", "exploration.widget()", "epsilon"),
     ("overestimation", "overestimation.widget('zero noise: bump, degree 9')", "gap"),
-    ("deadly_triad", "deadly_triad.widget()", "gamma"),
+    ("deadly_triad", "deadly_triad.widget()", "step"),
     ("replay", "replay.widget()", "batch"),
 )
 MOVES = 15
