@@ -110,13 +110,18 @@ class Panel(ipywidgets.VBox):
         for control in controls.values():
             control.observe(self.redraw, "value")
 
-    def redraw(self, _: Any = None) -> None:
-        """Compute and draw afresh; what `compute` refuses is said above the picture, which stays."""
+    @property
+    def values(self) -> dict[str, Any]:
+        """Where the controls stand, by `compute`'s names."""
         # The browser returns a slider's 0.9 as 0.9000000000000001, as soon as it is shown: that is no change.
-        values = {
+        return {
             name: round(control.value, 9) if isinstance(control.value, float) else control.value
             for name, control in self.controls.items()
         }
+
+    def redraw(self, _: Any = None) -> None:
+        """Compute and draw afresh; what `compute` refuses is said above the picture, which stays."""
+        values = self.values
         if self._held or values == self._values:
             return
         self._values = values

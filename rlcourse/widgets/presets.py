@@ -48,12 +48,7 @@ def attach(panel: Panel, presets: Presets) -> Panel:
 
     def name_it(_: Any = None) -> None:
         if not loading:
-            # The browser returns a slider's 0.9 as 0.9000000000000001, as soon as it is shown: that is no change.
-            values = {
-                name: round(control.value, 9) if isinstance(control.value, float) else control.value
-                for name, control in panel.controls.items()
-            }
-            dropdown.value = next((name for name, preset in presets.items() if preset == values), None)
+            dropdown.value = next((name for name, preset in presets.items() if preset == panel.values), None)
 
     name_it()
     dropdown.observe(load, "value")
