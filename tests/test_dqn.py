@@ -355,6 +355,7 @@ def test_a_loaded_agent_goes_on_like_the_saved_one(config: Config) -> None:
         ({"batch_size": 0}, "dqn.Config.batch_size = 0"),
         ({"batch_size": 100}, r"dqn.Config.batch_size = 100 is out of range: it must be in \[1, 64\]"),
         ({"hidden": (8, 0)}, "dqn.Config.hidden = 0"),
+        ({"hidden": (), "dueling": True}, "dqn.Config.hidden: number of layers = 0"),
         ({"buffer_size": 0}, "dqn.Config.buffer_size = 0"),
         ({"learning_starts": 3}, r"dqn.Config.learning_starts = 3 is out of range: it must be in \[4, 64\]"),
         ({"learning_starts": 65}, "dqn.Config.learning_starts = 65"),

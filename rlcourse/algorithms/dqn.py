@@ -65,6 +65,8 @@ class Config:
         check(self)
         for units in self.hidden:
             require("dqn.Config.hidden", units, Range(1))
+        if self.dueling:  # its two streams stand on the last hidden layer
+            require("dqn.Config.hidden: number of layers", len(self.hidden), Range(1))
         require("dqn.Config.batch_size", self.batch_size, Range(1, self.buffer_size))
         require("dqn.Config.learning_starts", self.learning_starts, Range(self.batch_size, self.buffer_size))
 
