@@ -20,6 +20,8 @@ WIDGETS = (
     ("overestimation", "overestimation.widget('zero noise: bump, degree 9')", "gap"),
     ("deadly_triad", "deadly_triad.widget()", "step"),
     ("replay", "replay.widget()", "batch"),
+    ("ppo_clip", "ppo_clip.widget(ratio=0.05)", "ratio"),
+    ("gae", "gae.widget(gae_lambda=0.0, steps=50)", "gae_lambda"),
 )
 MOVES = 15
 
