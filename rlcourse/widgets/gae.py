@@ -205,8 +205,8 @@ def describe(data: Gae) -> str:
     return (
         f"Generalised advantage estimation with λ = {data.gae_lambda:g}, γ = {data.gamma:g}, rollouts of {data.steps} "
         f"steps, critic error {data.error:g}, reward noise {data.noise:g}, averaged: {data.samples}. "
-        f"Weight of the one-step advantage {data.weights[0]:.3f}, of the longest {data.weights[-1]:.3f}. Squared bias {bias:.3f}, variance "
-        f"{variance:.3f}, sum {both:.3f}. The sum is smallest at λ = {data.best:.2f}."
+        f"Weight of the one-step advantage {data.weights[0]:.3f}, of the longest {data.weights[-1]:.3f}. "
+        f"Squared bias {bias:.3f}, variance {variance:.3f}, sum {both:.3f}. The sum is smallest at λ = {data.best:.2f}."
     )
 
 

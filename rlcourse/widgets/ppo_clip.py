@@ -3,8 +3,8 @@ r"""What clipping does to one sample and to a batch: the objective against the r
 With the ratio r = π(a|s) / π_old(a|s), the advantage A and the clip range ε, PPO maximises the mean over the batch of
 min(r·A, clip(r, 1 − ε, 1 + ε)·A) (Schulman et al. 2017, eq. 7). Its gradient with respect to r is A or 0: 0 if A > 0
 and r > 1 + ε, or if A < 0 and r < 1 − ε, that is, if the policy has already moved far enough in the direction that A
-asks for, and nowhere else. Two comparisons: r·A, not clipped, and clip(r, …)·A without the minimum, whose gradient is 0 for
-*every* ratio outside the range, also for those that moved the wrong way.
+asks for, and nowhere else. Two comparisons: r·A, not clipped, and clip(r, …)·A without the minimum, whose gradient is 0
+for *every* ratio outside the range, also for those that moved the wrong way.
 
 **The batch.** r = exp(σz − σ²/2) with normal z, and A normal, independent of it: a policy that has moved by σ in a
 direction that has nothing to do with the advantages. Then E[r] = 1, as for every policy: E over π_old of π/π_old is 1.
