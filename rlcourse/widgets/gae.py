@@ -148,12 +148,10 @@ def compute(gae_lambda: float, gamma: float, steps: int, error: float, noise: fl
     value, target, _ = exact(gamma)
     critic = (1 - error) * value
     states, reward = rollouts(steps, noise)
-    terminated = np.zeros(reward.shape, bool)
-    cut = terminated.copy()
-    cut[-1] = True
+    ends = np.zeros(reward.shape, bool)  # the task has none; at the cut `returns.gae` bootstraps
 
     def estimates(each: float) -> Float[np.ndarray, "rollouts S 2"]:
-        advantage = returns.gae(reward, critic[states[:-1]], critic[states[1:]], terminated, cut, gamma, each)
+        advantage = returns.gae(reward, critic[states[:-1]], critic[states[1:]], ends, ends, gamma, each)
         return (advantage[0] + critic[states[0]]).reshape(ROLLOUTS, STATES, 2)
 
     return Gae(
