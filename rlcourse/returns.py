@@ -15,8 +15,8 @@ step t counts as
 import numpy as np
 from jaxtyping import Bool, Float
 
-PerStep = Float[np.ndarray, "T *N"]  # noqa: F821  (a shape)
-Flags = Bool[np.ndarray, "T *N"]  # noqa: F821
+PerStep = Float[np.ndarray, "T *N"]
+Flags = Bool[np.ndarray, "T *N"]
 
 
 def discounted_returns(rewards: PerStep, gamma: float) -> PerStep:

@@ -40,7 +40,7 @@ class Config:
     gamma: Discount = 0.99  # per step
     lr: Positive = 1e-2  # of Adam
     hidden: tuple[int, ...] = (64,)  # units of each hidden layer
-    episodes: Count = 8  # whole episodes per update
+    batch_size: Count = 8  # whole episodes per update
     causality: bool = True  # an action is credited only with the rewards that follow it
     baseline: Baseline = "leave_one_out"  # what an episode's returns are compared with
 
@@ -49,7 +49,7 @@ class Config:
         for units in self.hidden:
             require("reinforce.Config.hidden", units, Range(1))
         if self.baseline == "leave_one_out":
-            require("reinforce.Config.episodes (there must be others to average)", self.episodes, Range(2))
+            require("reinforce.Config.batch_size (others are averaged)", self.batch_size, Range(2))
 
 
 def trajectory_returns(reward: Float[np.ndarray, "T E"], gamma: float, causality: bool) -> Float[np.ndarray, "T E"]:
@@ -111,7 +111,7 @@ class REINFORCE:
         self.episodes += bool(transition.terminated or transition.truncated)
 
     def learn(self) -> Iterator[dict[str, float]]:
-        if self.episodes < self.config.episodes:
+        if self.episodes < self.config.batch_size:
             return
         self.episodes = 0
         yield self.update(self.rollout.take())
