@@ -147,7 +147,12 @@ def test_every_sample_is_used_once_an_epoch(monkeypatch: pytest.MonkeyPatch) -> 
     config = Config(num_envs=2, rollout_steps=5, batch_size=4, epochs=3)
     agent = PPO(1, Discrete(2), config, seed=0)
     seen: list[list[float]] = []
-    monkeypatch.setattr(agent, "update", lambda samples: {"seen": seen.append(samples.obs.flatten().tolist())})
+
+    def update(samples: Samples) -> dict[str, float]:
+        seen.append(samples.obs.flatten().tolist())
+        return {}
+
+    monkeypatch.setattr(agent, "update", update)
     for t in range(5):
         obs = np.array([[t / 10], [t / 10 + 0.5]])
         agent.observe(Transition(obs, np.zeros(2, int), np.zeros(2), obs, np.zeros(2, bool), np.zeros(2, bool)))

@@ -1,7 +1,5 @@
 """Returns, n-step targets and generalised advantages: numbers worked out by hand, and the identities between them."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -13,17 +11,20 @@ VALUE = np.array([10.0, 20.0, 30.0, 40.0, 50.0, 60.0])
 NEXT_VALUE = np.array([20.0, 30.0, 99.0, 80.0, 60.0, 100.0])  # 99: of a terminal state, must never count
 TERMINATED = np.array([False, False, True, False, False, False])
 TRUNCATED = np.array([False, False, False, True, False, False])
-RECORD: Any = REWARD, NEXT_VALUE, TERMINATED, TRUNCATED
+RECORD = REWARD, NEXT_VALUE, TERMINATED, TRUNCATED
 
 
-def random_record(n: tuple[int, ...]) -> Any:
+Ends = tuple[np.ndarray, np.ndarray, np.ndarray]  # next value, terminated, truncated
+
+
+def random_record(n: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, Ends]:
     rng = np.random.default_rng(0)
     reward, value, next_value = rng.normal(size=(3, 12, *n))
     ends = rng.random((2, 12, *n)) < 0.15
     for t in range(11):  # a value function gives the same state the same value
         inside = ~(ends[0, t] | ends[1, t])
         next_value[t] = np.where(inside, value[t + 1], next_value[t])
-    return reward, value, next_value, ends[0], ends[1]
+    return reward, value, (next_value, ends[0], ends[1])
 
 
 def test_discounted_returns_by_hand() -> None:
@@ -82,7 +83,7 @@ def test_a_constant_value_gives_gae_in_closed_form() -> None:
 
 @pytest.mark.parametrize("n", [(), (3,)], ids=["T", "T × N"])
 def test_the_ends_of_the_spectrum(n: tuple[int, ...]) -> None:
-    reward, value, *rest = random_record(n)
+    reward, value, rest = random_record(n)
     td_error = n_step_targets(reward, *rest, 0.9, 1) - value
     monte_carlo = monte_carlo_targets(reward, *rest, 0.9) - value
     np.testing.assert_allclose(gae(reward, value, *rest, 0.9, 0.0), td_error)
@@ -93,7 +94,7 @@ def test_the_ends_of_the_spectrum(n: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("n", [(), (3,)], ids=["T", "T × N"])
 def test_gae_is_the_weighted_sum_of_n_step_advantages(n: tuple[int, ...]) -> None:
     """(1 − λ) Σ λ^(k−1) A^(k), and what remains of the weight, λ^(K−1), on the longest."""
-    reward, value, *rest = random_record(n)
+    reward, value, rest = random_record(n)
     weights = 0.3 * 0.7 ** np.arange(12)
     weights[-1] = 0.7**11
     advantages = [n_step_targets(reward, *rest, 0.9, k) - value for k in range(1, 13)]
@@ -102,11 +103,11 @@ def test_gae_is_the_weighted_sum_of_n_step_advantages(n: tuple[int, ...]) -> Non
 
 
 def test_columns_do_not_disturb_each_other_and_nothing_is_overwritten() -> None:
-    reward, value, *rest = random_record((3,))
+    reward, value, rest = random_record((3,))
     before = [array.copy() for array in (reward, value, *rest)]
     together = gae(reward, value, *rest, 0.9, 0.7), n_step_targets(reward, *rest, 0.9, 4)
     for i in range(3):
-        column: Any = [array[:, i] for array in rest]
+        column = rest[0][:, i], rest[1][:, i], rest[2][:, i]
         np.testing.assert_array_equal(gae(reward[:, i], value[:, i], *column, 0.9, 0.7), together[0][:, i])
         np.testing.assert_array_equal(n_step_targets(reward[:, i], *column, 0.9, 4), together[1][:, i])
     for array, copy in zip((reward, value, *rest), before, strict=True):
