@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import mujoco
 import numpy as np
 import pytest
 import torch
@@ -29,7 +30,7 @@ def q_learner(seed: int = 0) -> q_iteration.QLearning:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Bit for bit: nested dicts, dataclasses and sequences of tensors, arrays and numbers."""
+    """Bit for bit: nested dicts, dataclasses and sequences of tensors, arrays, numbers, generators, MuJoCo states."""
     if is_dataclass(a):
         return same(vars(a), vars(b))
     if isinstance(a, dict):
@@ -38,6 +39,10 @@ def same(a: Any, b: Any) -> bool:
         return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
     if isinstance(a, torch.Tensor):
         return torch.equal(a, b)
+    if isinstance(a, np.random.Generator):
+        return same(a.bit_generator.state, b.bit_generator.state)
+    if isinstance(a, mujoco.MjData):
+        return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in ("time", "qpos", "qvel", "qacc"))
     return np.array_equal(a, b)
 
 
