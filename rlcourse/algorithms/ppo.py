@@ -238,7 +238,7 @@ class PPO:
             "critic_loss": of_critic.item(),
             "entropy": entropy.item(),
             "kl": divergence.item(),
-            "max_ratio": (change[0] - change[1]).max().exp().item(),
+            "max_ratio": ratio(*change).max().item(),
         }
 
     def state_dict(self) -> dict[str, Any]:
