@@ -92,6 +92,17 @@ def test_lecture_2_on_overestimation_and_double() -> None:
     assert "not resolved, so a null result" in text
     assert change.low < 0 < change.high
 
+    noisy = [reference(f"02_noisy_{name}") for name in ("plain", "double")]
+    bias = np.array([curve.bias[:, -1] for curve in noisy])
+    highest = max(curve.returns[:, -1].max() for curve in noisy)
+    lower = (bias[1] < bias[0]).sum()
+    assert (
+        f"each of the ten critics ends at least {np.floor(bias.min()):.0f} too high, the worst {bias.max():.0f}, and "
+        f"no last evaluation passes {np.ceil(highest):.0f}. Double has the lower bias in {lower} of 5 "
+        "seeds." in text
+    )
+    assert bias.shape == (2, 5)
+
 
 def test_lecture_2_on_the_parts_of_rainbow() -> None:
     text = prose("02_dqn")
