@@ -324,7 +324,7 @@ def bias(agents: Mapping[str, Curve], log: bool = False) -> Still:
     """
 
     def draw(figure: Figure) -> None:
-        values, difference = figure.add_axes((0.06, 0.17, 0.33, 0.74)), figure.add_axes((0.46, 0.17, 0.33, 0.74))
+        values, difference = figure.add_axes((0.06, 0.17, 0.31, 0.74)), figure.add_axes((0.43, 0.17, 0.31, 0.74))
         difference.axhline(0, color=COLORS[6], linestyle=":", linewidth=1.5)
         for color, (name, curve) in zip(COLORS, agents.items(), strict=False):
             assert curve.believed is not None  # else its bias has been refused above
