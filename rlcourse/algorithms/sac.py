@@ -19,7 +19,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (everyone's name for it)
@@ -44,7 +44,9 @@ class Config:
     critics: Count = 2  # the smallest is believed [SAC] section 6
     temperature: Positive = 1.0  # price of entropy in units of reward: at the start, or for good
     learn_temperature: bool = True  # hold entropy near `target_entropy` [SAC] section 5
-    target_entropy: float = -1.0  # per number in an action, in nats [SAC] table 1
+    target_entropy: Annotated[
+        float, Range(-math.inf, math.inf, True, True)
+    ] = -1.0  # per number in an action, in nats [SAC] table 1
     value_network: bool = False  # the original's state-value network instead of target critics [SAC1]
 
     def __post_init__(self) -> None:
@@ -104,7 +106,7 @@ def critic_loss(q: Float[Tensor, "N B"], target: Float[Tensor, " B"]) -> Float[T
 def actor_loss(
     batch: Batch, actor: Policy, critic: QFunction, temperature: float, normal: Tensor
 ) -> tuple[Float[Tensor, ""], Float[Tensor, " B"]]:
-    r"""$\frac{1}{B} \sum_j \alpha \log \pi(a_j | s_j) - \min_i Q_i(s_j, a_j)$ with $a_j \sim \pi$, and each $\log \pi$."""
+    r"""$\frac{1}{B} \sum_j \alpha \log \pi(a_j | s_j) - \min_i Q_i(s_j, a_j)$ with $a_j \sim \pi$; and $\log \pi$."""
     action, log_prob = squash(actor(batch.obs), normal)
     return (temperature * log_prob - critic(batch.obs, action).amin(0)).mean(), log_prob
 
