@@ -41,6 +41,9 @@ AGENTS = {
     "reinforce": "rlcourse.algorithms.reinforce:REINFORCE",
     "actor_critic": "rlcourse.algorithms.actor_critic:ActorCritic",
     "ppo": "rlcourse.algorithms.ppo:PPO",
+    "ddpg": "rlcourse.algorithms.ddpg:DDPG",
+    "td3": "rlcourse.algorithms.td3:TD3",
+    "sac": "rlcourse.algorithms.sac:SAC",
 }
 
 _EVALUATION_SEED = 1_000_000  # far from the seeds that people train with
