@@ -40,7 +40,7 @@ from rlcourse.widgets.panel import COLORS, Panel
 
 STEP_SIZE, SWEEPS, MOST = 0.2, 60, 10
 METHODS = ("Monte Carlo", "TD")
-INFINITE = 1000  # steps: longer than any episode
+LONGEST = 2  # steps of an episode: targets of so many are returns
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Batch:
 
 
 def compute(example: str, first: int, second: int, third: int, fourth: int, sweep: int) -> Batch:
-    """Learn from so many episodes of each kind.
+    """Learn from so many episodes of each of the example's four kinds.
 
     Raises:
         ValueError: there are no episodes.
@@ -120,13 +120,13 @@ def compute(example: str, first: int, second: int, third: int, fourth: int, swee
     chosen = EXAMPLES[example]
     states = list(chosen.places)
     episodes = [
-        (np.array([states.index(name) for name in names]), reward)
-        for (names, reward), count in zip(chosen.kinds, counts, strict=True)
-        for _ in range(count)
+        (count, np.array([states.index(name) for name in names]), reward)
+        for count, (names, reward) in zip(counts, chosen.kinds, strict=True)
+        if count
     ]
-    visited = np.isin(np.arange(len(states)), np.concatenate([path for path, _ in episodes]))
+    visited = np.isin(np.arange(len(states)), np.concatenate([path for _, path, _ in episodes]))
     values = np.zeros((2, SWEEPS + 1, len(states)))
-    for method, n in enumerate((INFINITE, 1)):
+    for method, n in enumerate((LONGEST, 1)):
         for k in range(SWEEPS):
             old = values[method, k]
             values[method, k + 1] = old + STEP_SIZE * (mean_targets(episodes, old, n) - old)
@@ -134,39 +134,40 @@ def compute(example: str, first: int, second: int, third: int, fourth: int, swee
 
     low, high = sorted({reward for _, reward in chosen.kinds})
     chain = most_likely_chain(episodes, len(states), high)
-    answers = np.stack([mean_targets(episodes, np.zeros(len(states)), INFINITE), certainty_equivalent(chain, low, high)])
+    answers = np.stack([mean_targets(episodes, np.zeros(len(states)), LONGEST), certainty_equivalent(chain, low, high)])
     # Without rewards on the way, the return from every step of an episode is its last reward.
-    errors = [answers[:, path] - reward for path, reward in episodes]
-    squared_error = (np.concatenate(errors, axis=1) ** 2).mean(1)
+    squares = sum(count * ((answers[:, path] - reward) ** 2).sum(1) for count, path, reward in episodes)
+    squared_error = squares / sum(count * len(path) for count, path, _ in episodes)
     answers[:, ~visited] = np.nan
     return Batch(example, counts, sweep, values, answers, squared_error, chain)
 
 
 def mean_targets(
-    episodes: list[tuple[np.ndarray, float]], values: Float[np.ndarray, " S"], n: int
+    episodes: list[tuple[int, np.ndarray, float]], values: Float[np.ndarray, " S"], n: int
 ) -> Float[np.ndarray, " S"]:
     """The mean n-step target of all visits to each state; its value where there are none."""
     total, visits = np.zeros(len(values)), np.zeros(len(values))
-    for path, last_reward in episodes:
+    for count, path, last_reward in episodes:
         ends = np.arange(len(path)) == len(path) - 1
         next_value = np.append(values[path[1:]], 0.0)
         targets = n_step_targets(last_reward * ends, next_value, ends, np.zeros_like(ends), 1.0, n)
-        np.add.at(total, path, targets)
-        np.add.at(visits, path, 1)
+        total[path] += count * targets  # no episode visits a state twice
+        visits[path] += count
     return np.where(visits > 0, total / np.maximum(visits, 1), values)
 
 
-def most_likely_chain(episodes: list[tuple[np.ndarray, float]], size: int, high: float) -> Float[np.ndarray, "S S+2"]:
+def most_likely_chain(
+    episodes: list[tuple[int, np.ndarray, float]], size: int, high: float
+) -> Float[np.ndarray, "S S+2"]:
     """The observed shares of what follows each state: another state, the end with the lower reward, the higher."""
     seen = np.zeros((size, size + 2))
-    for path, last_reward in episodes:
-        following = np.append(path[1:], size + (last_reward == high))
-        np.add.at(seen, (path, following), 1)
+    for count, path, last_reward in episodes:
+        seen[path, np.append(path[1:], size + (last_reward == high))] += count
     return seen / np.maximum(seen.sum(1, keepdims=True), 1)
 
 
 def certainty_equivalent(chain: Float[np.ndarray, "S S+2"], low: float, high: float) -> Float[np.ndarray, " S"]:
-    """The chain's own values: as exact as planning is, because after as many sweeps as states nothing is left to come."""
+    """The chain's own values; exact, because no episode has more steps than there are states to sweep over."""
     size = len(chain)
     successors = np.arange(size + 2)
     over = successors >= size
@@ -219,9 +220,7 @@ def draw_chain(ax: Axes, data: Batch) -> None:
     ax.set_axis_off()
     for s, t in np.argwhere(data.chain > 0):
         (x, y), (x2, y2) = places[s], places[t]
-        ax.annotate(
-            "", (x2, y2), (x, y), arrowprops={"arrowstyle": "-|>", "lw": 2, "shrinkA": 24, "shrinkB": 24}
-        )
+        ax.annotate("", (x2, y2), (x, y), arrowprops={"arrowstyle": "-|>", "lw": 2, "shrinkA": 24, "shrinkB": 24})
         share = f"{100 * data.chain[s, t]:.0f} %"
         ax.text((x + x2) / 2 - 0.03, (y + y2) / 2 + (0.17 if y2 >= y else -0.17), share, ha="center", va="center")
     for s, state in enumerate(data.states):
@@ -249,8 +248,8 @@ def describe(data: Batch) -> str:
     learned = "; ".join(f"{method}: {listed(data.values[i, data.sweep])}" for i, method in enumerate(METHODS))
     return (
         f"{data.example.capitalize()}, {', '.join(map(str, data.counts))} of the four kinds. After {data.sweep} sweeps "
-        f"{learned}. Mean returns: {listed(data.answers[0])}. Most likely Markov chain: {listed(data.answers[1])}. Mean "
-        f"squared error on the data: Monte Carlo {data.squared_error[0]:.3f}, TD {data.squared_error[1]:.3f}."
+        f"{learned}. Mean returns: {listed(data.answers[0])}. Most likely Markov chain: {listed(data.answers[1])}. "
+        f"Mean squared error on the data: Monte Carlo {data.squared_error[0]:.3f}, TD {data.squared_error[1]:.3f}."
     )
 
 

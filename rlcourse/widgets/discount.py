@@ -3,8 +3,8 @@ r"""The discount as a chance of dying: the same value, once by weights and once 
 An agent receives the rewards r₀, r₁, … of a given stream.
 
 - **Discounted**: the reward after t steps counts γᵗ. The value is Σ γᵗ rₜ.
-- **Mortal**: all rewards count alike, but after each one the agent dies with probability 1 − γ. It still lives at t with
-  probability γᵗ, so the *expected sum until death* is Σ γᵗ rₜ as well.
+- **Mortal**: all rewards count alike, but after each one the agent dies with probability 1 − γ. It still lives at t
+  with probability γᵗ, so the *expected sum until death* is Σ γᵗ rₜ as well.
 
 A life has 1/(1 − γ) rewards on average: the effective horizon H. What lies beyond it still has the share γᴴ of all the
 weight, (1 − 1/H)^H → 1/e = 37 % for γ → 1.
@@ -26,7 +26,7 @@ from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
 T = np.arange(10_000)  # the longest discount's weights have died out by then, to 10⁻²¹
-MOST_LIVES, SEED = 2000, 0
+MOST_LIVES, SEED = 2000, 1
 STREAMS = ("1 every step", "10, once, late", "−1 at first, then 1")
 
 _STEADY = {"gamma": 0.9, "stream": STREAMS[0], "delay": 20, "lives": 200}
@@ -85,11 +85,12 @@ def chances() -> Float[np.ndarray, " lives"]:
 
 
 def compute(gamma: float, stream: str, delay: int, lives: int) -> Discounted:
-    rewards = {
+    streams: dict[str, np.ndarray] = {
         STREAMS[0]: np.ones(T.size),
         STREAMS[1]: 10.0 * (delay == T),
         STREAMS[2]: np.where(delay > T, -1.0, 1.0),
-    }[stream]
+    }
+    rewards = streams[stream]
     # P(a life has more than t rewards) = γᵗ, solved for t.
     lifetimes = np.minimum(np.floor(np.log(chances()[:lives]) / np.log(gamma)), T.size - 1).astype(int) + 1
     returns = rewards.cumsum()[lifetimes - 1]
@@ -101,17 +102,19 @@ def draw(figure: Figure, data: Discounted) -> None:
     shown = slice(0, max(40, data.delay + 10, round(3 * data.horizon)))
     left.fill_between(T[shown], data.weights[shown], color=COLORS[5], alpha=0.4, lw=0)
     left.plot(T[shown], data.weights[shown], color=COLORS[0], label="weight $γ^t$ = chance to be alive")
-    left.axvline(data.horizon, color=COLORS[1], linestyle="--", label=f"horizon 1/(1 − γ) = {data.horizon:.0f}")
+    left.axvline(data.horizon, 0, 0.6, color=COLORS[1], linestyle="--", label=f"horizon 1/(1 − γ) = {data.horizon:.0f}")
     if data.stream != STREAMS[0]:
         weight = data.weights[data.delay]
         left.plot(data.delay, weight, "o", color=COLORS[6], markersize=9, label=f"after {data.delay}: {weight:.2g}")
-    left.set(xlabel="step t", title=f"beyond the horizon: {100 * data.beyond:.0f} % of the weight", ylim=(0, 1.5))
+    left.set(xlabel="step t", title=f"beyond the horizon: {100 * data.beyond:.0f} % of the weight", ylim=(0, 1.6))
     left.set_yticks([0, 0.5, 1])
 
     some = np.sort(data.lifetimes[:40])
     middle.hlines(np.arange(some.size), 0, some, color=COLORS[2], lw=3)
     middle.axvline(data.horizon, color=COLORS[1], linestyle="--")
-    middle.set(xlabel="rewards received", yticks=[], title=f"{some.size} lives; mean of all {data.lifetimes.mean():.1f}")
+    middle.set(
+        xlabel="rewards received", yticks=[], title=f"{some.size} lives; mean of all {data.lifetimes.mean():.1f}"
+    )
 
     number = np.arange(1, data.returns.size + 1)
     running = data.returns.cumsum() / number
@@ -133,9 +136,9 @@ def signed(value: float) -> str:
 def describe(data: Discounted) -> str:
     late = "" if data.stream == STREAMS[0] else f", delay {data.delay}"
     return (
-        f"Discount {data.gamma:g}: horizon {data.horizon:.1f}, beyond it {100 * data.beyond:.1f} % of the weight. Rewards: "
-        f"{data.stream}{late}. Discounted value {data.value:.3f}. In {data.returns.size} lives without discounting, each "
-        f"step survived with probability {data.gamma:g}: {data.lifetimes.mean():.2f} rewards and a sum of "
+        f"Discount {data.gamma:g}: horizon {data.horizon:.1f}, beyond it {100 * data.beyond:.1f} % of the weight. "
+        f"Rewards: {data.stream}{late}. Discounted value {data.value:.3f}. In {data.returns.size} lives without "
+        f"discounting, each step survived with probability {data.gamma:g}: {data.lifetimes.mean():.2f} rewards and a sum of "
         f"{data.returns.mean():.3f} on average, standard error {data.standard_error:.3f}."
     )
 
@@ -159,9 +162,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         ),
         "stream": make.Dropdown(options=STREAMS, value=values["stream"], description="rewards", **wide),
         "delay": make.IntSlider(value=values["delay"], min=0, max=100, description="delay", **wide),
-        "lives": make.IntSlider(
-            value=values["lives"], min=10, max=MOST_LIVES, step=10, description="lives", **wide
-        ),
+        "lives": make.IntSlider(value=values["lives"], min=10, max=MOST_LIVES, step=10, description="lives", **wide),
     }
     panel = Panel(compute, draw, describe, controls, size=(13, 4.1))
 

@@ -36,13 +36,13 @@ from scipy.special import comb
 
 from rlcourse.algorithms.q_iteration import evaluate_policy
 from rlcourse.envs import TabularMDP
-from rlcourse.returns import n_step_targets
+from rlcourse.returns import monte_carlo_targets, n_step_targets
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
-STATES, SETS, SEED = 7, 100, 0
+STATES, SETS, SEED = 7, 50, 0
 MOST_EPISODES = 50
-INFINITE = 512  # steps; a walk is longer once in 10¹⁷ times
+INFINITE = 1000  # stands for ∞: no walk is that long
 N = np.array([*range(1, 33), INFINITE])  # where the curves are computed; drawn with ∞ at 48
 STEPS = {str(n): n for n in (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32)} | {"∞ (Monte Carlo)": INFINITE}
 POLICY = np.full((STATES, 2), 0.5)
@@ -149,13 +149,16 @@ def target_moments(
     paid_on_the_way = np.einsum("sak,sak,sakt->st", chance, world.reward, arrives)
     reward, squared = ((chance * world.reward**power).sum((1, 2)) for power in (1, 2))
     mean, mean_square = guess, guess**2
-    moments = np.empty((INFINITE + 1, 2, STATES))
-    for n in range(1, INFINITE + 1):
-        # (r + γG)² = r² + 2γ r G + γ² G², with the mean of the target that is one step shorter.
+    moments = []
+    for _ in N[:-1]:
+        # (r + γG)² = r² + 2γ r G + γ² G², with the target that is one step shorter for G.
         mean_square = squared + 2 * gamma * paid_on_the_way @ mean + gamma**2 * transition @ mean_square
         mean = reward + gamma * transition @ mean
-        moments[n] = mean, mean_square
-    means, mean_squares = moments[N].swapaxes(0, 1)
+        moments.append((mean, mean_square))
+    # The fixed point, n = ∞.
+    mean = np.linalg.solve(np.eye(STATES) - gamma * transition, reward)
+    mean_square = np.linalg.solve(np.eye(STATES) - gamma**2 * transition, squared + 2 * gamma * paid_on_the_way @ mean)
+    means, mean_squares = np.array([*moments, (mean, mean_square)]).swapaxes(0, 1)
     return means, mean_squares - means**2
 
 
@@ -192,7 +195,7 @@ def walks() -> Walks:
     rng, world, count = np.random.default_rng(SEED), walk(0.0), SETS * MOST_EPISODES
     state, going = np.full(count, STATES // 2), np.ones(count, bool)
     first = np.full((STATES, count), -1)
-    steps = []
+    steps: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     while going.any():
         new = np.flatnonzero(going & (first[state, np.arange(count)] < 0))
         first[state[new], new] = len(steps)
@@ -211,8 +214,8 @@ def sample(
     count = SETS * episodes
     path = tuple(each[:, :count] for each in walks().steps)
     terminated = world.terminated[path]
-    next_value = guess[world.next_state[path]]
-    targets = n_step_targets(world.reward[path], next_value, terminated, np.zeros_like(terminated), gamma, n)
+    steps = world.reward[path], guess[world.next_state[path]], terminated, np.zeros_like(terminated), gamma
+    targets = monte_carlo_targets(*steps) if n == INFINITE else n_step_targets(*steps, n)  # the same, but quicker
     first = walks().first[:, :count]
     visited = first >= 0
     first_targets = np.where(visited, targets[first, np.arange(count)], 0.0)
@@ -296,9 +299,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     make = ipywidgets
     controls = {
         "n": make.SelectionSlider(options=list(STEPS.items()), value=values["n"], description="n", **wide),
-        "episodes": make.IntSlider(
-            value=values["episodes"], min=1, max=MOST_EPISODES, description="episodes", **wide
-        ),
+        "episodes": make.IntSlider(value=values["episodes"], min=1, max=MOST_EPISODES, description="episodes", **wide),
         "error": make.FloatSlider(value=values["error"], min=-1, max=1, step=0.1, description="error of V̂", **wide),
         "where": make.Dropdown(options=list(ERRORS), value=values["where"], description="error", **wide),
         "noise": make.FloatSlider(value=values["noise"], min=0, max=2, step=0.1, description="noise σ", **wide),
