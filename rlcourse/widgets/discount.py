@@ -87,7 +87,7 @@ def chances() -> Float[np.ndarray, " lives"]:
 def compute(gamma: float, stream: str, delay: int, lives: int) -> Discounted:
     streams: dict[str, np.ndarray] = {
         STREAMS[0]: np.ones(T.size),
-        STREAMS[1]: 10.0 * (delay == T),
+        STREAMS[1]: np.where(delay == T, 10.0, 0.0),
         STREAMS[2]: np.where(delay > T, -1.0, 1.0),
     }
     rewards = streams[stream]
@@ -138,8 +138,8 @@ def describe(data: Discounted) -> str:
     return (
         f"Discount {data.gamma:g}: horizon {data.horizon:.1f}, beyond it {100 * data.beyond:.1f} % of the weight. "
         f"Rewards: {data.stream}{late}. Discounted value {data.value:.3f}. In {data.returns.size} lives without "
-        f"discounting, each step survived with probability {data.gamma:g}: {data.lifetimes.mean():.2f} rewards and a sum of "
-        f"{data.returns.mean():.3f} on average, standard error {data.standard_error:.3f}."
+        f"discounting, each step survived with probability {data.gamma:g}: {data.lifetimes.mean():.2f} rewards and a "
+        f"sum of {data.returns.mean():.3f} on average, standard error {data.standard_error:.3f}."
     )
 
 
