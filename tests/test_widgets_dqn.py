@@ -1,4 +1,7 @@
-"""The widgets of lecture 02 without a browser: what each preset claims, what theory says, every control's extremes."""
+"""The widgets of lecture 02 without a browser: what each preset claims, what theory says, every control's extremes.
+
+The last section is for the widgets with presets of later lectures too.
+"""
 
 from itertools import product
 from types import ModuleType
@@ -7,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlcourse.widgets import deadly_triad, overestimation, presets, replay
+from rlcourse.widgets import batch_td, deadly_triad, discount, mc_vs_td, overestimation, presets, replay
 
-MODULES = [overestimation, deadly_triad, replay]
+MODULES = [overestimation, deadly_triad, replay, mc_vs_td, batch_td, discount]
 
 # --- overestimation: one state
 
@@ -427,7 +430,7 @@ def test_walks_go_from_one_end_to_the_other() -> None:
 
 def extremes(control: Any) -> list[Any]:
     if hasattr(control, "options"):
-        return list(control.options)
+        return [option[1] if isinstance(option, tuple) else option for option in control.options]
     if not hasattr(control, "min"):
         return [False, True]
     middle = (control.min + control.max) / 2 if isinstance(control.min, float) else (control.min + control.max) // 2
@@ -442,6 +445,9 @@ def extremes(control: Any) -> list[Any]:
         (overestimation, "zero noise: bump, degree 9"),
         (deadly_triad, "all three: it grows"),
         (replay, SLOW),
+        (mc_vs_td, "in between is best"),
+        (batch_td, "eight episodes: two answers for A"),
+        (discount, "γ = 0.9: ten steps"),
     ],
 )
 def test_every_control_through_its_extremes(module: ModuleType, preset: str) -> None:
