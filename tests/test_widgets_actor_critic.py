@@ -56,7 +56,7 @@ def test_waves_are_forgotten_faster_and_one_place_has_to_be_reached() -> None:
     far = estimates("an error far away: the bias first grows").bias
     assert far[0, 4] == far[0, 0] == 0
     assert far[1, 4] > 0.2  # state 5 after two steps
-    assert 0.01 < far[:, 0].max()  # state 1 in the end
+    assert far[:, 0].max() > 0.01  # state 1 in the end
     assert np.abs(far[5:, 0]).argmax() > 0
     assert far[-1] == pytest.approx(0, abs=1e-9)
 

@@ -156,8 +156,8 @@ def advantage(q: Table, policy: Table) -> Table:
 def state_distribution(model: Model, policy: Table, start: Values, gamma: float) -> Values:
     r"""Where π spends its discounted time, $d^\pi(s) = (1 - \gamma) \sum_{t \ge 0} \gamma^t P(s_t = s)$.
 
-    Exactly: $(I - \gamma P^\pi)^\top d^\pi = (1 - \gamma)\, \rho$, with ρ the distribution `start` of the first state. It
-    sums to 1 where no episode ends, else to less: whoever has arrived is in no state.
+    Exactly: $(I - \gamma P^\pi)^\top d^\pi = (1 - \gamma)\, \rho$, with ρ the distribution `start` of the first state.
+    It sums to 1 where no episode ends, else to less: whoever has arrived is in no state.
 
     Raises:
         ValueError: as in `evaluate_policy`.

@@ -238,7 +238,7 @@ def signed(reward: float) -> str:
 
 
 def number(value: float) -> str:
-    return "?" if np.isnan(value) else f"{round(float(value), 2) + 0.0:.2f}".replace("-", "−")
+    return "?" if np.isnan(value) else f"{value:z.2f}".replace("-", "−")
 
 
 def describe(data: Batch) -> str:

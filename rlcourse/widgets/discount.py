@@ -130,7 +130,7 @@ def draw(figure: Figure, data: Discounted) -> None:
 
 
 def signed(value: float) -> str:
-    return f"{round(float(value), 2) + 0.0:+.2f}".replace("-", "−")
+    return f"{value:+z.2f}".replace("-", "−")
 
 
 def describe(data: Discounted) -> str:
