@@ -264,7 +264,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         ValueError: the preset or the name of a control is unknown.
     """
     values = presets.start(PRESETS, preset, changes)
-    wide = {"style": {"description_width": "70px"}, "layout": {"width": "300px"}}
+    wide = {"style": {"description_width": "90px"}, "layout": {"width": "300px"}}
     make = ipywidgets
     controls: dict[str, Any] = {
         "example": make.Dropdown(options=list(EXAMPLES), value=values["example"], description="example", **wide)
