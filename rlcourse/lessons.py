@@ -263,7 +263,12 @@ def curves(
             ax.plot(x, seeds.mean(0), color=color, linestyle=style, label=f"{name}: {seeds[:, -1].mean():.3g}")
             ax.fill_between(x, seeds.min(0), seeds.max(0), color=color, alpha=0.2, linewidth=0)
         ax.set(xlabel=xlabel, title=title, yscale="log" if log else "linear")
-        ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), title="at the end" if exact else "mean at the end")
+        ax.legend(
+            frameon=False,
+            loc="center left",
+            bbox_to_anchor=(1, 0.5),
+            title="at the end" if exact else "mean at the end",
+        )
 
     ends = "; ".join(
         f"{name} ends at {seeds[:, -1].mean():.3g}" + ("" if exact else f", {len(seeds)} seeds")

@@ -139,34 +139,38 @@ def compute(n: int, episodes: int, error: float, where: str, noise: float, gamma
     )  # fmt: skip
 
 
+def steps_of(world: TabularMDP) -> Float[np.ndarray, "S S"]:
+    """P, the chance of going from one state to another in a step; what a row lacks to 1 is that of the end."""
+    by_action = world.transition.toarray().reshape(2, STATES, STATES)
+    return np.asarray((POLICY.T[..., None] * by_action).sum(0))
+
+
 def target_moments(
     world: TabularMDP, guess: Float[np.ndarray, " S"], gamma: float
 ) -> tuple[Float[np.ndarray, "n S"], Float[np.ndarray, "n S"]]:
     """Mean and variance of a single n-step target from each state, for all of `N`."""
+    step = steps_of(world)
     chance = POLICY[..., None] * world.probability
-    arrives = np.eye(STATES)[world.next_state] * ~world.terminated[..., None]  # (S, A, K, S)
-    transition = np.einsum("sak,sakt->st", chance, arrives)
-    paid_on_the_way = np.einsum("sak,sak,sakt->st", chance, world.reward, arrives)
     reward, squared = ((chance * world.reward**power).sum((1, 2)) for power in (1, 2))
     mean, mean_square = guess, guess**2
     moments = []
     for _ in N[:-1]:
-        # (r + γG)² = r² + 2γ r G + γ² G², with the target that is one step shorter for G.
-        mean_square = squared + 2 * gamma * paid_on_the_way @ mean + gamma**2 * transition @ mean_square
-        mean = reward + gamma * transition @ mean
+        # (r + γG)² with the target G that is one step shorter. The mean of 2γrG is 0: where the walk goes on, r is
+        # noise; where it ends, there is no G.
+        mean_square = squared + gamma**2 * step @ mean_square
+        mean = reward + gamma * step @ mean
         moments.append((mean, mean_square))
     # The fixed point, n = ∞.
-    mean = np.linalg.solve(np.eye(STATES) - gamma * transition, reward)
-    mean_square = np.linalg.solve(np.eye(STATES) - gamma**2 * transition, squared + 2 * gamma * paid_on_the_way @ mean)
+    mean = np.linalg.solve(np.eye(STATES) - gamma * step, reward)
+    mean_square = np.linalg.solve(np.eye(STATES) - gamma**2 * step, squared)
     means, mean_squares = np.array([*moments, (mean, mean_square)]).swapaxes(0, 1)
     return means, mean_squares - means**2
 
 
 def visit_probability(world: TabularMDP) -> Float[np.ndarray, " S"]:
     """Of coming to each state at least once in an episode: expected visits from the start over those from there."""
-    step = (POLICY.T[..., None] * world.transition.toarray().reshape(2, STATES, STATES)).sum(0)
-    visits = np.linalg.inv(np.eye(STATES) - step)
-    return world.start @ visits / np.diag(visits)
+    visits = np.linalg.inv(np.eye(STATES) - steps_of(world))
+    return np.asarray(world.start @ visits / np.diag(visits))
 
 
 def mean_of_inverse_count(episodes: int, probability: Float[np.ndarray, " S"]) -> Float[np.ndarray, " S"]:
