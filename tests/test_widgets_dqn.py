@@ -1,7 +1,4 @@
-"""The widgets of lecture 02 without a browser: what each preset claims, what theory says, every control's extremes.
-
-The last section is for the widgets with presets of later lectures too.
-"""
+"""Lecture 02's widgets without a browser: what each preset claims, what theory says. All widgets: their controls."""
 
 from itertools import product
 from types import ModuleType
@@ -10,9 +7,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlcourse.widgets import batch_td, deadly_triad, discount, mc_vs_td, overestimation, presets, replay
+from rlcourse.widgets import (
+    batch_td,
+    deadly_triad,
+    discount,
+    gae,
+    mc_vs_td,
+    overestimation,
+    ppo_clip,
+    presets,
+    replay,
+)
 
-MODULES = [overestimation, deadly_triad, replay, mc_vs_td, batch_td, discount]
+MODULES = [overestimation, deadly_triad, replay, mc_vs_td, batch_td, discount, ppo_clip, gae]
 
 # --- overestimation: one state
 
@@ -448,6 +455,8 @@ def extremes(control: Any) -> list[Any]:
         (mc_vs_td, "in between is best"),
         (batch_td, "eight episodes: two answers for A"),
         (discount, "γ = 0.9: ten steps"),
+        (ppo_clip, next(iter(ppo_clip.PRESETS))),
+        (gae, next(iter(gae.PRESETS))),
     ],
 )
 def test_every_control_through_its_extremes(module: ModuleType, preset: str) -> None:
