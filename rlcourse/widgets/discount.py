@@ -158,7 +158,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     make = ipywidgets
     controls = {
         "gamma": make.FloatSlider(
-            value=values["gamma"], min=0.5, max=0.995, step=0.005, readout_format=".3f", description="γ", **wide
+            value=values["gamma"], min=0.5, max=0.995, step=0.001, readout_format=".3f", description="γ", **wide
         ),
         "stream": make.Dropdown(options=STREAMS, value=values["stream"], description="rewards", **wide),
         "delay": make.IntSlider(value=values["delay"], min=0, max=100, description="delay", **wide),
