@@ -249,7 +249,11 @@ def _curve(finished: list[tuple[float, float]], steps: int, goal: float | None, 
 def curves(
     runs: Mapping[str, Float[np.ndarray, "seeds points"]], x: np.ndarray, xlabel: str, title: str, log: bool = False
 ) -> Still:
-    """One line per entry, the mean over its seeds, in a band from the lowest to the highest seed."""
+    """One line per entry, the mean over its seeds, in a band from the lowest to the highest seed.
+
+    What is exact and needs no seeds is one row, and then nothing is said of any.
+    """
+    exact = all(len(seeds) == 1 for seeds in runs.values())
 
     def draw(figure: Figure) -> None:
         ax = figure.add_axes((0.08, 0.17, 0.66, 0.72))
@@ -259,10 +263,19 @@ def curves(
             ax.plot(x, seeds.mean(0), color=color, linestyle=style, label=f"{name}: {seeds[:, -1].mean():.3g}")
             ax.fill_between(x, seeds.min(0), seeds.max(0), color=color, alpha=0.2, linewidth=0)
         ax.set(xlabel=xlabel, title=title, yscale="log" if log else "linear")
-        ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), title="mean at the end")
+        ax.legend(
+            frameon=False,
+            loc="center left",
+            bbox_to_anchor=(1, 0.5),
+            title="at the end" if exact else "mean at the end",
+        )
 
-    ends = "; ".join(f"{name} ends at {seeds[:, -1].mean():.3g}, {len(seeds)} seeds" for name, seeds in runs.items())
-    return Still(draw, f"{title} over {xlabel}, mean and range over seeds. {ends}.", size=(11, 3.6))
+    ends = "; ".join(
+        f"{name} ends at {seeds[:, -1].mean():.3g}" + ("" if exact else f", {len(seeds)} seeds")
+        for name, seeds in runs.items()
+    )
+    what = f"{title} over {xlabel}" + ("" if exact else ", mean and range over seeds")
+    return Still(draw, f"{what}. {ends}.", size=(11, 3.6))
 
 
 def reference(name: str) -> Curve:

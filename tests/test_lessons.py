@@ -207,6 +207,8 @@ def test_budget(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_curves_state_their_ends() -> None:
     picture = lessons.curves({"a": np.array([[1.0, 2.0], [3.0, 6.0]])}, np.arange(2), "step", "error", log=True)
     assert picture.alt == "error over step, mean and range over seeds. a ends at 4, 2 seeds."
+    exact = lessons.curves({"a": np.array([[1.0, 2.0]]), "b": np.array([[1.0, 3.0]])}, np.arange(2), "share", "gain")
+    assert exact.alt == "gain over share. a ends at 2; b ends at 3."
 
 
 def test_estimates_are_drawn_from_the_top_down_and_stated() -> None:

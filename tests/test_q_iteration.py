@@ -132,6 +132,66 @@ def test_advantage_by_hand() -> None:
     assert qi.advantage(np.array([[1.0, 3.0]]), np.array([[0.5, 0.5]])).tolist() == [[-1, 1]]
 
 
+def test_state_distribution_by_hand() -> None:
+    # Right for ever from state 0, γ = ½: state 0 at t = 0, state 1 at t = 1, then it is over: ½·(1, ½, 0).
+    right = np.tile([0.0, 1, 0, 0], (3, 1))
+    start = np.array([1.0, 0, 0])
+    np.testing.assert_allclose(qi.state_distribution(CORRIDOR, right, start, 0.5), [0.5, 0.25, 0], atol=1e-15)
+    # Left for ever never arrives: in state 0 all the time.
+    left = np.tile([0.0, 0, 0, 1], (3, 1))
+    np.testing.assert_allclose(qi.state_distribution(CORRIDOR, left, start, 0.5), [1, 0, 0], atol=1e-15)
+    # From state 1: state 1 at t = 0 weighs ½, state 0 ever after ½·(½ + ¼ + …) = ½.
+    away = np.array([0.0, 1, 0])
+    np.testing.assert_allclose(qi.state_distribution(CORRIDOR, left, away, 0.5), [0.5, 0.5, 0], atol=1e-15)
+
+
+def test_expected_advantage_by_hand() -> None:
+    # States ¼ and ¾; in the first A = −1, 1 under π = ½, ½: 0; in the second A = 2, −2 under π = ¾, ¼: 1.
+    states, policy = np.array([0.25, 0.75]), np.array([[0.5, 0.5], [0.75, 0.25]])
+    assert qi.expected_advantage(states, policy, np.array([[-1.0, 1], [2, -2]])) == 0.75
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_performance_difference_lemma(name: str) -> None:
+    mdp, gamma, rng = WORLDS[name](), 0.9, np.random.default_rng(1)
+    shape = mdp.num_states, mdp.num_actions
+    for _ in range(3):
+        pi, mu = (rng.dirichlet(np.ones(shape[1]), size=shape[0]) for _ in range(2))
+        d_pi, d_mu = (qi.state_distribution(mdp, policy, mdp.start, gamma) for policy in (pi, mu))
+        value_pi, value_mu = (qi.evaluate_policy(mdp, policy, gamma) for policy in (pi, mu))
+        a_pi, a_mu = (
+            qi.advantage(qi.backup(mdp, value, gamma), policy) for value, policy in ((value_pi, pi), (value_mu, mu))
+        )
+        gap = mdp.start @ value_pi - mdp.start @ value_mu
+        assert qi.expected_advantage(d_pi, pi, a_mu) / (1 - gamma) == pytest.approx(gap, abs=1e-10)
+        assert -qi.expected_advantage(d_mu, mu, a_pi) / (1 - gamma) == pytest.approx(gap, abs=1e-10)
+        # States of μ instead: wrong, by at most 2γ ε / (1 − γ)² · E_{d^μ}[TV] (Achiam et al. 2017, corollary 1).
+        surrogate = qi.expected_advantage(d_mu, pi, a_mu) / (1 - gamma)
+        largest = np.abs((pi * a_mu).sum(-1)).max()
+        bound = 2 * gamma * largest / (1 - gamma) ** 2 * (d_mu @ np.abs(pi - mu).sum(-1) / 2)
+        assert 1e-6 < abs(surrogate - gap) <= bound
+
+
+def test_the_surrogate_is_exact_to_first_order_and_can_promise_what_is_not_there() -> None:
+    # Lecture 04's example: from a good policy towards one that only ever goes down.
+    mdp, gamma = GRIDS["two goals"].mdp(), 0.95
+    mu = qi.boltzmann(qi.optimal_q(mdp, gamma), 0.1)
+    down = np.tile([0.0, 0, 1, 0], (mdp.num_states, 1))
+    value = qi.evaluate_policy(mdp, mu, gamma)
+    a_mu = qi.advantage(qi.backup(mdp, value, gamma), mu)
+    d_mu = qi.state_distribution(mdp, mu, mdp.start, gamma)
+
+    def true_and_promised(share: float) -> tuple[float, float]:
+        pi = (1 - share) * mu + share * down
+        gap = mdp.start @ (qi.evaluate_policy(mdp, pi, gamma) - value)
+        return float(gap), qi.expected_advantage(d_mu, pi, a_mu) / (1 - gamma)
+
+    small, half_as_small = (np.subtract(*true_and_promised(share)) for share in (0.02, 0.01))
+    assert small / half_as_small == pytest.approx(4, rel=0.05)  # second order
+    assert true_and_promised(0.1) == pytest.approx((0.025, 0.034), abs=1e-3)
+    assert true_and_promised(1.0) == pytest.approx((-0.303, 0.340), abs=1e-3)
+
+
 @pytest.mark.parametrize(
     "solve", [qi.optimal_q, lambda mdp, gamma: qi.evaluate_policy(mdp, np.full((3, 4), 0.25), gamma)]
 )

@@ -7,9 +7,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlcourse.widgets import deadly_triad, gae, overestimation, ppo_clip, presets, replay
+from rlcourse.widgets import (
+    batch_td,
+    deadly_triad,
+    discount,
+    gae,
+    mc_vs_td,
+    overestimation,
+    ppo_clip,
+    presets,
+    replay,
+)
 
-MODULES = [overestimation, deadly_triad, replay, ppo_clip, gae]
+MODULES = [overestimation, deadly_triad, replay, mc_vs_td, batch_td, discount, ppo_clip, gae]
 
 # --- overestimation: one state
 
@@ -427,7 +437,7 @@ def test_walks_go_from_one_end_to_the_other() -> None:
 
 def extremes(control: Any) -> list[Any]:
     if hasattr(control, "options"):
-        return list(control.options)
+        return [option[1] if isinstance(option, tuple) else option for option in control.options]
     if not hasattr(control, "min"):
         return [False, True]
     middle = (control.min + control.max) / 2 if isinstance(control.min, float) else (control.min + control.max) // 2
@@ -442,6 +452,9 @@ def extremes(control: Any) -> list[Any]:
         (overestimation, "zero noise: bump, degree 9"),
         (deadly_triad, "all three: it grows"),
         (replay, SLOW),
+        (mc_vs_td, "in between is best"),
+        (batch_td, "eight episodes: two answers for A"),
+        (discount, "γ = 0.9: ten steps"),
         (ppo_clip, next(iter(ppo_clip.PRESETS))),
         (gae, next(iter(gae.PRESETS))),
     ],

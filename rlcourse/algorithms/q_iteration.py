@@ -1,7 +1,8 @@
 r"""Tabular Q-iteration and Q-learning: the Bellman optimality equation, solved with the model, then from experience.
 
 Papers: Bellman (1957), *Dynamic Programming*; Howard (1960), *Dynamic Programming and Markov Processes*; Watkins and
-Dayan (1992), *Q-learning* [WD]; Sutton and Barto (2018), *Reinforcement Learning: An Introduction* [SB].
+Dayan (1992), *Q-learning* [WD]; Sutton and Barto (2018), *Reinforcement Learning: An Introduction* [SB]; Kakade and
+Langford (2002), *Approximately optimal approximate reinforcement learning* [KL].
 
 | function | equation |
 |---|---|
@@ -9,6 +10,7 @@ Dayan (1992), *Q-learning* [WD]; Sutton and Barto (2018), *Reinforcement Learnin
 | `evaluate_policy`, `evaluation_sweeps` | [SB] 4.4, solved at once, and 4.5, swept |
 | `value_iteration`, `q_iteration` | [SB] 4.10 and 4.2 |
 | `policy_iteration` | [SB] section 4.3 |
+| `state_distribution`, `expected_advantage` | [KL] section 2, and what their lemma 6.1 is made of |
 | `boltzmann`, `epsilon_greedy` | [SB] 13.2 with preferences Q/T, and section 2.2 |
 | `bellman_target`, `QLearning.update` | [SB] 6.8, [WD] eq. 1 |
 """
@@ -131,6 +133,11 @@ def evaluate_policy(model: Model, policy: Table, gamma: float) -> Values:
     Raises:
         ValueError: gamma outside [0, 1); a policy whose rows are no distributions, named by state.
     """
+    return np.asarray(sparse.linalg.spsolve(_system(model, policy, gamma), (policy * model.expected_reward).sum(-1)))
+
+
+def _system(model: Model, policy: Table, gamma: float) -> sparse.csc_array:
+    r"""The matrix $I - \gamma P^\pi$."""
     require("gamma", gamma, Range(0, 1, open_high=True))
     wrong = (policy < 0).any(-1) | ~np.isclose(policy.sum(-1), 1)
     if wrong.any():
@@ -138,13 +145,29 @@ def evaluate_policy(model: Model, policy: Table, gamma: float) -> Values:
     num_states, num_actions = policy.shape
     # Row s of the average takes rows (a, s) of the transition matrix, weighted by π(a|s).
     average = sparse.hstack([sparse.diags_array(policy[:, a]) for a in range(num_actions)], format="csr")
-    system = sparse.eye_array(num_states, format="csc") - gamma * (average @ model.transition)
-    return np.asarray(sparse.linalg.spsolve(sparse.csc_array(system), (policy * model.expected_reward).sum(-1)))
+    return sparse.csc_array(sparse.eye_array(num_states, format="csc") - gamma * (average @ model.transition))
 
 
 def advantage(q: Table, policy: Table) -> Table:
     r"""$A^\pi(s, a) = Q^\pi(s, a) - \sum_{a'} \pi(a' \mid s)\, Q^\pi(s, a')$: how much better than following π."""
     return q - (policy * q).sum(-1, keepdims=True)
+
+
+def state_distribution(model: Model, policy: Table, start: Values, gamma: float) -> Values:
+    r"""Where π spends its discounted time, $d^\pi(s) = (1 - \gamma) \sum_{t \ge 0} \gamma^t P(s_t = s)$.
+
+    Exactly: $(I - \gamma P^\pi)^\top d^\pi = (1 - \gamma)\, \rho$, with ρ the distribution `start` of the first state.
+    It sums to 1 where no episode ends, else to less: whoever has arrived is in no state.
+
+    Raises:
+        ValueError: as in `evaluate_policy`.
+    """
+    return np.asarray(sparse.linalg.spsolve(sparse.csc_array(_system(model, policy, gamma).T), (1 - gamma) * start))
+
+
+def expected_advantage(states: Values, policy: Table, advantage: Table) -> float:
+    r"""$\mathbb{E}_{s \sim d,\, a \sim \pi}[A(s, a)] = \sum_s d(s) \sum_a \pi(a \mid s)\, A(s, a)$."""
+    return float(states @ (policy * advantage).sum(-1))
 
 
 def policy_iteration(model: Model, policy: Table, gamma: float) -> Iterator[tuple[Table, Table]]:

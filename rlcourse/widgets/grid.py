@@ -56,7 +56,7 @@ def draw_q(ax: Axes, world: GridWorld, q: Float[np.ndarray, "S A"], scale: float
     ax.add_collection(PolyCollection(list(triangles), facecolors=colors, edgecolors="#999999", linewidths=0.5))
     places = (centres[:, None] + 0.33 * DIRECTIONS).reshape(-1, 2)
     inches = cell_inches(ax, world)
-    texts = [f"{value:.2f}" for value in q[inner].ravel()]
+    texts = [f"{value:z.2f}" for value in q[inner].ravel()]  # z: no −0.00
     if inches < 1.1:  # four numbers must fit: no leading zeros
         texts = [text.replace("0.", ".") for text in texts]
     write(ax, places, texts, colors, float(np.clip(9 * inches, 7, 10)))
@@ -66,7 +66,7 @@ def draw_q(ax: Axes, world: GridWorld, q: Float[np.ndarray, "S A"], scale: float
 def draw_values(ax: Axes, world: GridWorld, values: Float[np.ndarray, " S"], scale: float) -> None:
     """One number per cell, coloured from −scale to scale."""
     inner, _ = inside(world)
-    paint(ax, world, diverging(values[inner], scale), [f"{value:.2f}" for value in values[inner]])
+    paint(ax, world, diverging(values[inner], scale), [f"{value:z.2f}" for value in values[inner]])
 
 
 def draw_shares(ax: Axes, world: GridWorld, shares: Float[np.ndarray, " S"]) -> None:

@@ -20,6 +20,9 @@ WIDGETS = (
     ("overestimation", "overestimation.widget('zero noise: bump, degree 9')", "gap"),
     ("deadly_triad", "deadly_triad.widget()", "step"),
     ("replay", "replay.widget()", "batch"),
+    ("mc_vs_td", "mc_vs_td.widget(n=32, episodes=30)", "episodes"),
+    ("batch_td", "batch_td.widget(sweep=10)", "sweep"),
+    ("discount", "discount.widget()", "gamma"),
     ("ppo_clip", "ppo_clip.widget(ratio=0.05)", "ratio"),
     ("gae", "gae.widget(gae_lambda=0.0, steps=50)", "gae_lambda"),
 )

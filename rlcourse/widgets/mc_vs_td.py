@@ -1,0 +1,312 @@
+r"""How far n-step targets are from the true values: a bias from the guess they end with, a variance from their rewards.
+
+An agent walks on `STATES` states in a row, left or right with equal probability, from the middle one until it falls off
+an end. Falling off on the right pays 1, everything else 0, plus noise of ±σ on every reward. Each state's value is
+estimated by the mean of the n-step targets of its *first* visits in N episodes,
+
+$$G_t^{(n)} = \sum_{k=0}^{n-1} \gamma^k r_{t+k} + \gamma^n \hat V(s_{t+n}),$$
+
+without the last term where the episode ends before. The guess V̂ = V + e is wrong by e and stays fixed; n = 1 is the TD
+target, n = ∞ the Monte-Carlo return.
+
+Nothing of the main picture is sampled. With P the walk's transition probabilities (ending is not a state), the mean of
+a target and its mean square follow the recursion G⁽ⁿ⁾ = r + γ G⁽ⁿ⁻¹⁾(s') from V̂, one more step at a time, so
+
+- the bias is γⁿ Pⁿ e exactly, in absolute value at most γⁿ max |e|. It falls with every n if e is the same everywhere.
+  It falls much faster if e changes sign from place to place, because Pⁿ averages: the waves, e(s) = sin(3πs/8), are an
+  eigenvector of P and shrink by cos(3π/8) = 0.38 per step beside γ. An error in one place has to be reached first, and
+  the bias elsewhere *grows* with n before it falls;
+- the variance of the estimate is Var[G⁽ⁿ⁾] · E[1/K | K ≥ 1], K the number of episodes that visit the state: binomial
+  with N and the probability h of ever coming there. The targets of two first visits are independent: what follows a
+  first visit depends on nothing before it.
+
+The dots are `SETS` sampled sets of N episodes each, to be believed only together with the curves.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import ipywidgets
+import numpy as np
+from jaxtyping import Float, Int
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.special import comb
+
+from rlcourse.algorithms.q_iteration import evaluate_policy
+from rlcourse.envs import TabularMDP
+from rlcourse.returns import monte_carlo_targets, n_step_targets
+from rlcourse.widgets import presets
+from rlcourse.widgets.panel import COLORS, Panel
+
+STATES, SETS, SEED = 7, 50, 0
+MOST_EPISODES = 50
+INFINITE = 1000  # stands for ∞: no walk is that long
+N = np.array([*range(1, 33), INFINITE])  # where the curves are computed; drawn with ∞ at 48
+STEPS = {str(n): n for n in (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32)} | {"∞ (Monte Carlo)": INFINITE}
+POLICY = np.full((STATES, 2), 0.5)
+ERRORS = {
+    "everywhere": np.ones(STATES),
+    "in waves": np.sin(3 * np.pi * np.arange(1, STATES + 1) / (STATES + 1)),
+    f"in state {STATES} only": np.eye(STATES)[-1],
+}
+
+_MIDDLE = {"n": 2, "episodes": 20, "error": 0.5, "where": "in waves", "noise": 0.3, "gamma": 0.99}
+_EVERYWHERE = _MIDDLE | {"where": "everywhere"}
+PRESETS: dict[str, dict[str, Any]] = {
+    "in between is best": _MIDDLE,
+    "TD: the most bias, the least variance": _MIDDLE | {"n": 1},
+    "Monte Carlo: no bias, the most variance": _MIDDLE | {"n": INFINITE},
+    "a perfect guess: n = 1 is best": _MIDDLE | {"n": 1, "error": 0.0},
+    "a guess that is wrong everywhere: longer is better": _EVERYWHERE | {"n": 12},
+    "the same with much noise: n = 1 is best": _EVERYWHERE | {"n": 1, "noise": 1.0},
+    "half the episodes: twice the variance": _MIDDLE | {"episodes": 10},
+    "an error far away: the bias first grows": _MIDDLE | {"n": 4, "error": 1.0, "where": f"in state {STATES} only"},
+}
+
+
+def walk(noise: float) -> TabularMDP:
+    """The world: actions left and right, two equally likely outcomes each, whose rewards differ by 2σ."""
+    to = np.arange(STATES)[:, None] + [-1, 1]
+    end = (to < 0) | (to >= STATES)
+    reward = (to >= STATES)[..., None] + noise * np.array([-1.0, 1.0])
+    shape = reward.shape
+    start = np.eye(STATES)[STATES // 2]
+    return TabularMDP(
+        np.broadcast_to(np.clip(to, 0, STATES - 1)[..., None], shape),
+        np.full(shape, 0.5),
+        reward,
+        np.broadcast_to(end[..., None], shape),
+        start,
+    )
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Bias and variance of the estimates, for all of `N` and every state, and sampled ones for the chosen n.
+
+    Attributes:
+        value: V, exactly.
+        guess: V̂.
+        bias, variance: of the estimate, rows as in `N`.
+        sampled: estimates from `SETS` sets of episodes; not a number where a set never visits the state.
+    """
+
+    n: int
+    episodes: int
+    error: float
+    where: str
+    noise: float
+    gamma: float
+    value: Float[np.ndarray, " S"]
+    guess: Float[np.ndarray, " S"]
+    bias: Float[np.ndarray, "n S"]
+    variance: Float[np.ndarray, "n S"]
+    sampled: Float[np.ndarray, "sets S"]
+
+    @property
+    def here(self) -> tuple[Float[np.ndarray, " S"], Float[np.ndarray, " S"]]:
+        """Bias and variance for the chosen n, by state."""
+        (row,) = np.flatnonzero(self.n == N)
+        return self.bias[row], self.variance[row]
+
+    @property
+    def mse(self) -> Float[np.ndarray, " n"]:
+        """Mean squared error for all of `N`, mean over the states."""
+        return (self.bias**2 + self.variance).mean(1)
+
+    @property
+    def best(self) -> int:
+        """The n with the smallest mean squared error."""
+        return int(N[self.mse.argmin()])
+
+    @property
+    def bound(self) -> float:
+        """No bias is larger: γⁿ max |e|."""
+        return float(self.gamma**self.n * np.abs(self.guess - self.value).max())
+
+
+def compute(n: int, episodes: int, error: float, where: str, noise: float, gamma: float) -> Estimates:
+    world = walk(noise)
+    value = evaluate_policy(world, POLICY, gamma)
+    guess = value + error * ERRORS[where]
+    mean, variance = target_moments(world, guess, gamma)
+    share = mean_of_inverse_count(episodes, visit_probability(world))
+    return Estimates(
+        n, episodes, error, where, noise, gamma, value, guess, mean - value, variance * share,
+        sample(world, guess, n, episodes, gamma),
+    )  # fmt: skip
+
+
+def steps_of(world: TabularMDP) -> Float[np.ndarray, "S S"]:
+    """P, the chance of going from one state to another in a step; what a row lacks to 1 is that of the end."""
+    by_action = world.transition.toarray().reshape(2, STATES, STATES)
+    return np.asarray((POLICY.T[..., None] * by_action).sum(0))
+
+
+def target_moments(
+    world: TabularMDP, guess: Float[np.ndarray, " S"], gamma: float
+) -> tuple[Float[np.ndarray, "n S"], Float[np.ndarray, "n S"]]:
+    """Mean and variance of a single n-step target from each state, for all of `N`."""
+    step = steps_of(world)
+    chance = POLICY[..., None] * world.probability
+    reward, squared = ((chance * world.reward**power).sum((1, 2)) for power in (1, 2))
+    mean, mean_square = guess, guess**2
+    moments = []
+    for _ in N[:-1]:
+        # (r + γG)² with the target G that is one step shorter. The mean of 2γrG is 0: where the walk goes on, r is
+        # noise; where it ends, there is no G.
+        mean_square = squared + gamma**2 * step @ mean_square
+        mean = reward + gamma * step @ mean
+        moments.append((mean, mean_square))
+    # The fixed point, n = ∞.
+    mean = np.linalg.solve(np.eye(STATES) - gamma * step, reward)
+    mean_square = np.linalg.solve(np.eye(STATES) - gamma**2 * step, squared)
+    means, mean_squares = np.array([*moments, (mean, mean_square)]).swapaxes(0, 1)
+    return means, mean_squares - means**2
+
+
+def visit_probability(world: TabularMDP) -> Float[np.ndarray, " S"]:
+    """Of coming to each state at least once in an episode: expected visits from the start over those from there."""
+    visits = np.linalg.inv(np.eye(STATES) - steps_of(world))
+    return np.asarray(world.start @ visits / np.diag(visits))
+
+
+def mean_of_inverse_count(episodes: int, probability: Float[np.ndarray, " S"]) -> Float[np.ndarray, " S"]:
+    """E[1/K | K ≥ 1] for a binomial K."""
+    k = np.arange(1, episodes + 1)[:, None]
+    weight = comb(episodes, k) * probability**k * (1 - probability) ** (episodes - k)
+    return np.asarray((weight / k).sum(0) / weight.sum(0))
+
+
+@dataclass(frozen=True)
+class Walks:
+    """Episodes side by side, longest possible; what stands after an episode's end means nothing.
+
+    Attributes:
+        steps: state, action and outcome of each step.
+        first: the step of the first visit to each state, −1 for never.
+    """
+
+    steps: tuple[Int[np.ndarray, "T E"], Int[np.ndarray, "T E"], Int[np.ndarray, "T E"]]
+    first: Int[np.ndarray, "S E"]
+
+
+@cache
+def walks() -> Walks:
+    """All episodes that any setting of the controls needs: no control changes where the agent walks."""
+    rng, world, count = np.random.default_rng(SEED), walk(0.0), SETS * MOST_EPISODES
+    state, going = np.full(count, STATES // 2), np.ones(count, bool)
+    first = np.full((STATES, count), -1)
+    steps: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    while going.any():
+        new = np.flatnonzero(going & (first[state, np.arange(count)] < 0))
+        first[state[new], new] = len(steps)
+        action, outcome = rng.integers(2, size=(2, count))
+        steps.append((state, action, outcome))
+        going &= ~world.terminated[state, action, outcome]
+        state = world.next_state[state, action, outcome]
+    states, actions, outcomes = np.array(steps).swapaxes(0, 1)
+    return Walks((states, actions, outcomes), first)
+
+
+def sample(
+    world: TabularMDP, guess: Float[np.ndarray, " S"], n: int, episodes: int, gamma: float
+) -> Float[np.ndarray, "sets S"]:
+    """The estimate of each state in each of `SETS` sets of episodes."""
+    count = SETS * episodes
+    path = tuple(each[:, :count] for each in walks().steps)
+    terminated = world.terminated[path]
+    steps = world.reward[path], guess[world.next_state[path]], terminated, np.zeros_like(terminated), gamma
+    targets = monte_carlo_targets(*steps) if n == INFINITE else n_step_targets(*steps, n)  # the same, but quicker
+    first = walks().first[:, :count]
+    visited = first >= 0
+    first_targets = np.where(visited, targets[first, np.arange(count)], 0.0)
+    total, visits = (each.reshape(STATES, SETS, episodes).sum(-1) for each in (first_targets, visited))
+    with np.errstate(invalid="ignore"):  # 0/0 where a set never comes to a state
+        return np.asarray((total / visits).T)
+
+
+def draw(figure: Figure, data: Estimates) -> None:
+    left, middle, right = (figure.add_axes((x, 0.155, 0.27, 0.74)) for x in (0.05, 0.385, 0.72))
+    states, (bias, variance) = np.arange(1, STATES + 1), data.here
+    draw_values(left, data, states)
+
+    drawn = np.where(N == INFINITE, 48, N)
+    bias_squared = (data.bias**2).mean(1)
+    middle.stackplot(drawn, bias_squared, data.variance.mean(1), colors=(COLORS[1], COLORS[5]), lw=0)
+    middle.plot(drawn, data.mse, color=COLORS[6], label="squared error")
+    middle.plot([], [], color=COLORS[5], lw=8, label="variance")
+    middle.plot([], [], color=COLORS[1], lw=8, label="bias²")
+    chosen = drawn[data.n == N], data.mse[data.n == N]
+    middle.plot(*chosen, "o", color=COLORS[6], markersize=10)
+    middle.plot(drawn[data.best == N], data.mse.min(), "v", color=COLORS[3], markersize=12, label=f"best: {data.best}")
+    middle.set(xscale="log", xlim=(0.93, 52), title="error, mean over states", xlabel="n, rewards before bootstrapping")
+    middle.set_xticks([1, 2, 4, 8, 16, 32, 48], ["1", "2", "4", "8", "16", "32", "∞"])
+    middle.set_xticks([], minor=True)
+
+    right.bar(states, bias**2, color=COLORS[1], label="bias²")
+    right.bar(states, variance, bottom=bias**2, color=COLORS[5], label="variance")
+    measured = np.nanmean((data.sampled - data.value) ** 2, axis=0)
+    right.plot(states, measured, "D", color=COLORS[6], markersize=6, label="measured")
+    right.set(xlabel="state", title=f"error by state, n = {name(data.n)}", xticks=states)
+    for ax, top in ((middle, data.mse.max()), (right, max(float((bias**2 + variance).max()), float(measured.max())))):
+        ax.set_ylim(0, 1.5 * top)
+        ax.legend(frameon=False, loc="upper center", fontsize=11, ncols=2, columnspacing=1)
+
+
+def draw_values(ax: Axes, data: Estimates, states: Int[np.ndarray, " S"]) -> None:
+    bias, variance = data.here
+    jitter = np.random.default_rng(SEED).uniform(-0.2, 0.2, data.sampled.shape)
+    ax.plot((states + jitter).ravel(), data.sampled.ravel(), ".", color=COLORS[5], markersize=3, rasterized=True)
+    ax.plot([], [], ".", color=COLORS[5], label=f"{SETS} estimates, {data.episodes} episodes each")
+    mean, deviation = data.value + bias, np.sqrt(variance)
+    ax.errorbar(states, mean, deviation, color=COLORS[0], capsize=4, label="their mean ± deviation")
+    ax.plot(states, data.guess, "--", color=COLORS[1], label="guess V̂")
+    ax.plot(states, data.value, ":", color=COLORS[6], lw=3, label="true V")
+    low = min(float(data.guess.min()), float((mean - 2 * deviation).min()), 0.0)
+    high = max(float(data.guess.max()), float((mean + 2 * deviation).max()), 1.0)
+    ax.set(xlabel="state", title=f"values, n = {name(data.n)}", xticks=states)
+    ax.set_ylim(low - 0.05 * (high - low), high + 0.6 * (high - low))
+    ax.legend(frameon=False, loc="upper left", fontsize=11)
+
+
+def name(n: int) -> str:
+    return "∞" if n == INFINITE else str(n)
+
+
+def describe(data: Estimates) -> str:
+    bias, variance = data.here
+    measured = np.nanmean((data.sampled - data.value) ** 2)
+    return (
+        f"Values of {STATES} states from {data.episodes} episodes, n = {name(data.n)}, guess wrong by {data.error:g} "
+        f"{data.where}, noise {data.noise:g}, discount {data.gamma:g}. Mean over the states: bias² "
+        f"{(bias**2).mean():.4f}, variance {variance.mean():.4f}, squared error {(bias**2 + variance).mean():.4f}; "
+        f"measured in {SETS} sets {measured:.4f}. Largest bias {np.abs(bias).max():.3f}, bound {data.bound:.3f}. "
+        f"The squared error is smallest for n = {name(data.best)}."
+    )
+
+
+def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
+    """Choose how many rewards to add up before trusting the guess, and see where the error comes from.
+
+    Args:
+        preset: one of `PRESETS`, where the controls start.
+        changes: values of controls, by `compute`'s names, that differ from the preset's.
+
+    Raises:
+        ValueError: the preset or the name of a control is unknown.
+    """
+    values = presets.start(PRESETS, preset, changes)
+    wide = {"style": {"description_width": "90px"}, "layout": {"width": "320px"}}
+    make = ipywidgets
+    controls = {
+        "n": make.SelectionSlider(options=list(STEPS.items()), value=values["n"], description="n", **wide),
+        "episodes": make.IntSlider(value=values["episodes"], min=1, max=MOST_EPISODES, description="episodes", **wide),
+        "error": make.FloatSlider(value=values["error"], min=-1, max=1, step=0.1, description="error of V̂", **wide),
+        "where": make.Dropdown(options=list(ERRORS), value=values["where"], description="error", **wide),
+        "noise": make.FloatSlider(value=values["noise"], min=0, max=2, step=0.1, description="noise σ", **wide),
+        "gamma": make.FloatSlider(value=values["gamma"], min=0.5, max=0.99, step=0.01, description="γ", **wide),
+    }
+    return presets.attach(Panel(compute, draw, describe, controls, size=(13, 4.2)), PRESETS)

@@ -1,0 +1,92 @@
+"""Lecture 04's three widgets: presets, every slider to both ends, what fits where."""
+
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+from playwright.sync_api import ViewportSize
+
+from rlcourse.widgets import batch_td, discount, mc_vs_td
+from tests.browser.lab import SIZES, Lab, Notebook
+
+pytestmark = pytest.mark.browser
+SLIDERS = {
+    mc_vs_td: {"episodes": "episodes", "error of V̂": "error", "noise σ": "noise", "γ": "gamma"},
+    batch_td: {"first kind": "first", "sweep": "sweep"},
+    discount: {"γ": "gamma", "lives": "lives"},
+}
+
+
+@pytest.fixture(scope="module", params=SLIDERS, ids=lambda module: module.__name__.rpartition(".")[2])
+def opened(request: pytest.FixtureRequest, lab: Lab) -> Iterator[tuple[ModuleType, Notebook]]:
+    name = request.param.__name__.rpartition(".")[2]
+    with lab.notebook(f"from rlcourse.widgets import {name}\n{name}.widget()") as notebook:
+        yield request.param, notebook
+
+
+@pytest.fixture
+def shown(opened: tuple[Any, Notebook]) -> tuple[Any, Notebook]:
+    module, notebook = opened
+    notebook.run()
+    notebook.expect_picture(described(module))
+    return module, notebook
+
+
+def described(module: Any, preset: str | None = None, **changes: Any) -> str:
+    values = module.PRESETS[preset or next(iter(module.PRESETS))] | changes
+    return str(module.describe(module.compute(**values)))
+
+
+def test_sliders(shown: tuple[Any, Notebook]) -> None:
+    module, notebook = shown
+    changes: dict[str, Any] = {}
+    for label, parameter in SLIDERS[module].items():
+        whole = isinstance(next(iter(module.PRESETS.values()))[parameter], int)
+        for key in ("Home", "End", "ArrowLeft"):
+            notebook.slider(label).press(key)
+            value = notebook.readout(label)
+            changes[parameter] = int(value) if whole else value
+            notebook.expect_picture(described(module, **changes))
+
+
+def test_presets(shown: tuple[Any, Notebook]) -> None:
+    module, notebook = shown
+    for name in [*module.PRESETS][1:]:
+        before = notebook.alt()
+        notebook.dropdown("preset").select_option(name)
+        notebook.expect_picture(described(module, name))
+        assert notebook.alt() != before
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size['width']}")
+def test_no_blemishes(shown: tuple[Any, Notebook], size: ViewportSize) -> None:
+    _, notebook = shown
+    notebook.resize(size)
+    assert notebook.blemishes() == []
+
+
+def test_steps_up_to_monte_carlo(lab: Lab) -> None:
+    with lab.notebook("from rlcourse.widgets import mc_vs_td\nmc_vs_td.widget()") as notebook:
+        notebook.run()
+        notebook.expect_picture(described(mc_vs_td))
+        notebook.slider("n").press("End")
+        notebook.expect_picture(described(mc_vs_td, n=mc_vs_td.INFINITE))
+
+
+def test_play(lab: Lab) -> None:
+    with lab.notebook("from rlcourse.widgets import batch_td\nbatch_td.widget(sweep=57)") as notebook:
+        notebook.run()
+        notebook.expect_picture(described(batch_td, sweep=57))
+        notebook.page.locator(".widget-play button").first.click()
+        notebook.expect_picture(described(batch_td, sweep=batch_td.SWEEPS))
+
+
+def test_without_episodes_it_says_so(lab: Lab) -> None:
+    with lab.notebook("from rlcourse.widgets import batch_td\nbatch_td.widget(second=0, third=0)") as notebook:
+        notebook.run()
+        shown = described(batch_td, second=0, third=0)
+        notebook.expect_picture(shown)
+        notebook.slider("first kind").press("Home")
+        notebook.page.get_by_text("no episodes: nothing can be learned").wait_for()
+        assert notebook.alt() == shown
