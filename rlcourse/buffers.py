@@ -39,6 +39,7 @@ class Transition:
 
 
 _CHECKED = ("obs", "action", "reward", "next_obs")
+_ROLLOUT_FIELDS = (*_CHECKED, "terminated", "truncated")
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,36 @@ class NStep:
         while self.pending and (over or len(self.pending) == self.n):
             yield n_step(self.pending, self.gamma)
             self.pending.popleft()
+
+
+class Rollout:
+    """Successive transitions, of one environment or of N side by side, until an update takes them all."""
+
+    def __init__(self) -> None:
+        self.transitions: list[Transition] = []
+
+    def __len__(self) -> int:
+        return len(self.transitions)
+
+    def add(self, transition: Transition) -> None:
+        """Append one transition.
+
+        Raises:
+            ValueError: a number that is NaN or infinite; nothing is stored.
+        """
+        for name in _CHECKED:
+            value = getattr(transition, name)
+            if not np.isfinite(value).all():
+                raise ValueError(f"{name} = {value} is not finite: mend the environment, or lower the learning rate")
+        self.transitions.append(transition)
+
+    def take(self) -> Transition:
+        """All transitions as one, each field an array with a leading axis of time; the rollout is empty afterwards."""
+        fields = {
+            name: np.array([getattr(transition, name) for transition in self.transitions]) for name in _ROLLOUT_FIELDS
+        }
+        self.transitions.clear()
+        return Transition(**fields)
 
 
 class ReplayBuffer:

@@ -312,6 +312,20 @@ def make(env_id: str, **options: Any) -> gym.Env:
     return env
 
 
+def make_vector(env_id: str, num_envs: int, **options: Any) -> gym.vector.SyncVectorEnv:
+    """`num_envs` of `make` side by side, continuous actions clipped to [−1, 1]; each begins anew in the step it ends.
+
+    `infos["final_obs"]` has the observations that episodes ended with. Gymnasium's default mode would instead insert
+    a step from each episode's end to the next one's start, on which the action has no effect.
+    """
+
+    def one() -> gym.Env:
+        env = make(env_id, **options)
+        return gym.wrappers.ClipAction(env) if isinstance(env.action_space, Box) else env
+
+    return gym.vector.SyncVectorEnv([one] * num_envs, autoreset_mode=gym.vector.AutoresetMode.SAME_STEP)
+
+
 class RedundantActions(gym.ActionWrapper):
     """Each discrete action `copies` times over: more to maximise over, nothing more to know."""
 

@@ -1,4 +1,4 @@
-"""The training loop and the evaluation that every single-environment agent shares; saving and resuming."""
+"""The two training loops, of one environment and of many side by side; evaluation; saving and resuming."""
 
 import os
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 from jaxtyping import Float
 
+from rlcourse import envs
 from rlcourse.buffers import Transition
 
 
@@ -66,6 +67,56 @@ def train(env: gym.Env, agent: Agent, steps: int, seed: int | None, start: int =
             yield {"step": step, "reward": float(reward)}
 
 
+def train_vector(
+    env: gym.vector.VectorEnv,
+    agent: Agent,
+    steps: int,
+    seed: int | None,
+    start: int = 0,
+    running: dict[str, Any] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """The same for N environments side by side, each of which begins anew in the step it ends (`envs.make_vector`).
+
+    The agent acts on `(N, *obs)` and observes one `Transition` of N steps, whose `next_obs` are those that really
+    followed. Every environment's step counts, so there are N more after each round, and the last round is completed.
+
+    Args:
+        seed: of the first environment, and counting up; None leaves the random generators where they are.
+        start: the steps already done, and
+        running: where the environments stand, both as returned by `resume`; then pass no seed.
+
+    Yields:
+        What `train` yields; and after each round in which the agent learned `running`. That is the moment to `save`:
+        an on-policy agent has used up its data.
+    """
+    if running is None:
+        obs, _ = env.reset(seed=seed)
+        running = {"obs": obs, "episode_return": np.zeros(env.num_envs), "episode_length": np.zeros(env.num_envs, int)}
+    obs, episode_return, episode_length = (running[key].copy() for key in ("obs", "episode_return", "episode_length"))
+    for step in range(start, steps, env.num_envs):
+        action = agent.act(obs)
+        following, reward, terminated, truncated, infos = env.step(action)
+        over = terminated | truncated
+        next_obs = following.copy()
+        if over.any():
+            next_obs[over] = np.stack(infos["final_obs"][over])
+        agent.observe(Transition(obs, action, reward, next_obs, terminated, truncated))
+        learned = False
+        for metrics in agent.learn():
+            learned = True
+            yield {"step": step + env.num_envs, **metrics}
+        obs, episode_return, episode_length = following, episode_return + reward, episode_length + 1
+        for i in range(env.num_envs):
+            metrics = {"step": step + i + 1, "reward": float(reward[i])}
+            if over[i]:
+                metrics |= {"episode_return": float(episode_return[i]), "episode_length": int(episode_length[i])}
+            yield metrics
+        episode_return[over], episode_length[over] = 0.0, 0
+        if learned:
+            standing = {"obs": obs, "episode_return": episode_return, "episode_length": episode_length}
+            yield {"step": step + env.num_envs, "running": {key: array.copy() for key, array in standing.items()}}
+
+
 def evaluate(env: gym.Env, agent: Agent, episodes: int, seed: int) -> Float[np.ndarray, " episodes"]:
     """The undiscounted return of each of `episodes` episodes without exploration; use an environment of its own.
 
@@ -95,15 +146,21 @@ def evaluated(
         yield metrics
 
 
-def save(path: Path, env: gym.Env, agent: Agent, step: int, **extra: Any) -> None:
-    """Write all that `resume` needs to go on as if nothing had happened; call it between episodes (see `train`).
+def save(path: Path, env: gym.Env | gym.vector.SyncVectorEnv, agent: Agent, step: int, **extra: Any) -> None:
+    """Write all that `resume` needs to go on as if nothing had happened.
 
-    The environment's own state is its random generator only: between episodes nothing else is left. Wrappers that
-    learn (running means, say) are not covered. The file appears whole or not at all, whatever kills the process.
+    Call it between episodes (see `train`): there an environment's state is its random generator only. With
+    environments side by side call it after the agent has learned, and hand on `running` (see `train_vector`): there
+    each is in the middle of something, and `envs.snapshot` says what it covers. Wrappers that learn (running means,
+    say) are not covered. The file appears whole or not at all, whatever kills the process.
     """
     import torch  # late: a table needs no torch
 
-    state = {"step": step, "env": env.unwrapped.np_random.bit_generator.state, "agent": agent.state_dict(), **extra}
+    if isinstance(env, gym.vector.SyncVectorEnv):
+        world: Any = [envs.snapshot(one) for one in env.envs]
+    else:
+        world = env.unwrapped.np_random.bit_generator.state
+    state = {"step": step, "env": world, "agent": agent.state_dict(), **extra}
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:
         torch.save(state, file)
@@ -112,7 +169,7 @@ def save(path: Path, env: gym.Env, agent: Agent, step: int, **extra: Any) -> Non
     partial.replace(path)
 
 
-def resume(path: Path, env: gym.Env, agent: Agent) -> dict[str, Any]:
+def resume(path: Path, env: gym.Env | gym.vector.SyncVectorEnv, agent: Agent) -> dict[str, Any]:
     """Put back what `save` wrote and return it: `step`, for `train(..., seed=None, start=step)`, and the extras.
 
     Bit for bit the run that was never interrupted, given an agent and an environment made as for that run, on the
@@ -121,6 +178,11 @@ def resume(path: Path, env: gym.Env, agent: Agent) -> dict[str, Any]:
     import torch
 
     state: dict[str, Any] = torch.load(path, weights_only=False)
-    env.unwrapped.np_random.bit_generator.state = state.pop("env")
+    world = state.pop("env")
+    if isinstance(env, gym.vector.SyncVectorEnv):
+        for one, snap in zip(env.envs, world, strict=True):
+            envs.restore(one, snap)
+    else:
+        env.unwrapped.np_random.bit_generator.state = world
     agent.load_state_dict(state.pop("agent"))
     return state

@@ -1,11 +1,15 @@
-"""What several algorithms share unchanged: random generators, multilayer perceptrons, target networks."""
+"""What several algorithms share unchanged: random generators, multilayer perceptrons, policies, target networks."""
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import torch
-from torch import nn
+from gymnasium.spaces import Box, Discrete, Space
+from jaxtyping import Float, Int
+from torch import Tensor, nn
 
 
 def generators(seed: int, count: int) -> list[torch.Generator]:
@@ -32,6 +36,101 @@ def mlp(
             nn.init.uniform_(parameter, -(inputs**-0.5), inputs**-0.5, generator=generator)
         layers += [linear, activation()]
     return nn.Sequential(*layers[:-1])
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """A distribution over A actions for each of B observations, from unnormalised log-probabilities `logits`."""
+
+    logits: Float[Tensor, "*B A"]
+
+    @property
+    def mode(self) -> Int[Tensor, "*B"]:
+        """The most likely action."""
+        return self.logits.argmax(-1)
+
+    def sample(self, generator: torch.Generator) -> Int[Tensor, "*B"]:
+        return torch.multinomial(self.logits.softmax(-1), 1, generator=generator).squeeze(-1)
+
+    def log_prob(self, action: Int[Tensor, "*B"]) -> Float[Tensor, "*B"]:
+        return self.logits.log_softmax(-1).gather(-1, action[..., None]).squeeze(-1)
+
+    def entropy(self) -> Float[Tensor, "*B"]:
+        r"""$-\sum_a p(a) \log p(a)$, in nats."""
+        log_p = self.logits.log_softmax(-1)
+        return -(log_p.exp() * log_p).sum(-1)
+
+    def kl(self, other: "Categorical") -> Float[Tensor, "*B"]:
+        r"""$\mathrm{KL}(p \,\|\, q) = \sum_a p(a) (\log p(a) - \log q(a))$ with p this distribution."""
+        log_p, log_q = self.logits.log_softmax(-1), other.logits.log_softmax(-1)
+        return (log_p.exp() * (log_p - log_q)).sum(-1)
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """Independent normal distributions over A numbers, the same spread for every observation."""
+
+    mean: Float[Tensor, "*B A"]
+    log_std: Float[Tensor, " A"]
+
+    @property
+    def mode(self) -> Float[Tensor, "*B A"]:
+        """The most likely action, brought into [−1, 1]: a sample outside is the environment's to clip."""
+        return self.mean.clamp(-1, 1)
+
+    def sample(self, generator: torch.Generator) -> Float[Tensor, "*B A"]:
+        return self.mean + self.log_std.exp() * torch.randn(self.mean.shape, generator=generator)
+
+    def log_prob(self, action: Float[Tensor, "*B A"]) -> Float[Tensor, "*B"]:
+        r"""$-\sum_i \frac{(a_i - \mu_i)^2}{2 \sigma_i^2} + \log \sigma_i + \tfrac12 \log 2\pi$."""
+        standardised = (action - self.mean) * (-self.log_std).exp()
+        return -(0.5 * standardised**2 + self.log_std + 0.5 * math.log(2 * math.pi)).sum(-1)
+
+    def entropy(self) -> Float[Tensor, "*B"]:
+        r"""$\sum_i \log \sigma_i + \tfrac12 \log 2\pi e$, in nats."""
+        return (self.log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(-1).expand(self.mean.shape[:-1])
+
+    def kl(self, other: "Gaussian") -> Float[Tensor, "*B"]:
+        r"""$\mathrm{KL}(p \,\|\, q)$ with p this distribution."""
+        ratio = (2 * (self.log_std - other.log_std)).exp()
+        distance = ((self.mean - other.mean) * (-other.log_std).exp()) ** 2
+        return 0.5 * (ratio + distance - 1 - ratio.log()).sum(-1)
+
+
+Distribution = Categorical | Gaussian
+
+
+class Policy(nn.Module):
+    """A network that gives a distribution over actions for each observation.
+
+    Args:
+        action_space: `Discrete` (a `Categorical` over its actions), or a `Box` of A numbers (a `Gaussian`, whose
+            spread is learned, from 1 on, and does not depend on the observation).
+
+    Raises:
+        ValueError: another kind of action space.
+    """
+
+    def __init__(
+        self,
+        obs_size: int,
+        action_space: Space,
+        hidden: Sequence[int],
+        generator: torch.Generator,
+        activation: Callable[[], nn.Module] = nn.Tanh,
+    ) -> None:
+        super().__init__()
+        if isinstance(action_space, Discrete):
+            self.net = mlp([obs_size, *hidden, int(action_space.n)], generator, activation)
+            self.log_std = None
+        elif isinstance(action_space, Box) and len(action_space.shape) == 1:
+            self.net = mlp([obs_size, *hidden, *action_space.shape], generator, activation)
+            self.log_std = nn.Parameter(torch.zeros(action_space.shape))
+        else:
+            raise ValueError(f"action_space = {action_space}: it must be Discrete, or a Box with one axis")
+
+    def forward(self, obs: Float[Tensor, "*B O"]) -> Distribution:
+        return Categorical(self.net(obs)) if self.log_std is None else Gaussian(self.net(obs), self.log_std)
 
 
 @torch.no_grad()

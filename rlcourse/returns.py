@@ -1,11 +1,91 @@
-"""Returns of whole episodes."""
+r"""What rewards and values say an observation, or an action, is worth: returns, n-step targets, generalised advantages.
+
+Papers: Sutton & Barto (2018), *Reinforcement learning* [SB]; Schulman et al. (2016), *High-dimensional continuous
+control using generalized advantage estimation* [GAE].
+
+Arrays are `(T,)`, or `(T, N)` for N environments side by side; row t is step t. `next_value` is the value of the
+observation that really followed, at an episode's end the last one, not the next episode's first. What comes after
+step t counts as
+
+- nothing, if the step `terminated`: the world is over;
+- `next_value`, if it was `truncated`, or if it is the last row: the world goes on, only our record of it does not;
+- what the next row says, else.
+"""
 
 import numpy as np
-from jaxtyping import Float
-from scipy.signal import lfilter
+from jaxtyping import Bool, Float
+
+PerStep = Float[np.ndarray, "T *N"]
+Flags = Bool[np.ndarray, "T *N"]
 
 
-def discounted_returns(rewards: Float[np.ndarray, " T"], gamma: float) -> Float[np.ndarray, " T"]:
-    r"""The return from every step of one episode, $G_t = r_t + \gamma G_{t+1}$, from rewards `(T,)` ([SB] eq. 3.9)."""
-    # The recursion run backwards in time is a first-order linear filter.
-    return np.asarray(lfilter([1.0], [1.0, -gamma], rewards[::-1]))[::-1]
+def discounted_returns(rewards: PerStep, gamma: float) -> PerStep:
+    r"""The return from every step of one whole episode, $G_t = r_t + \gamma G_{t+1}$ ([SB] eq. 3.9)."""
+    return _accumulate(rewards, np.zeros(rewards.shape, bool), gamma)
+
+
+def monte_carlo_targets(
+    reward: PerStep,
+    next_value: PerStep,
+    terminated: Flags,
+    truncated: Flags,
+    gamma: float,
+) -> PerStep:
+    r"""$G_t = r_t + \gamma G_{t+1}$ for rows that hold many episodes; a value stands in where the record is cut."""
+    over, cut = _ends(terminated, truncated)
+    return _accumulate(reward + gamma * cut * next_value, over, gamma)
+
+
+def n_step_targets(
+    reward: PerStep,
+    next_value: PerStep,
+    terminated: Flags,
+    truncated: Flags,
+    gamma: float,
+    n: int,
+) -> PerStep:
+    r"""$G_{t:t+n} = r_t + \gamma r_{t+1} + \dots + \gamma^{n-1} r_{t+n-1} + \gamma^n V(s_{t+n})$ ([SB] eq. 7.1).
+
+    n = 1 is the TD target; from n = T on it equals `monte_carlo_targets`. Where an episode or the record ends earlier,
+    it spans the steps that there are.
+    """
+    over, _ = _ends(terminated, truncated)
+    one_step = reward + gamma * ~terminated * next_value
+    target = one_step
+    for _ in range(min(n, len(reward)) - 1):  # from k steps to k + 1: one more reward in front
+        target = np.concatenate([np.where(over[:-1], one_step[:-1], reward[:-1] + gamma * target[1:]), one_step[-1:]])
+    return target
+
+
+def gae(
+    reward: PerStep,
+    value: PerStep,
+    next_value: PerStep,
+    terminated: Flags,
+    truncated: Flags,
+    gamma: float,
+    gae_lambda: float,
+) -> PerStep:
+    r"""$\hat A_t = \delta_t + \gamma \lambda \hat A_{t+1}$ with $\delta_t = r_t + \gamma V(s_{t+1}) - V(s_t)$.
+
+    [GAE] eq. 16; V counts as 0 after termination.
+    λ = 0 is the TD error, λ = 1 the Monte-Carlo target minus V. $\hat A_t + V(s_t)$ is the λ-return, a target for V.
+    """
+    over, _ = _ends(terminated, truncated)
+    td_error = reward + gamma * ~terminated * next_value - value
+    return _accumulate(td_error, over, gamma * gae_lambda)
+
+
+def _ends(terminated: np.ndarray, truncated: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the next row is not what followed, and where of these a value must stand in for what did."""
+    over = terminated | truncated
+    over[-1] = True
+    return over, over & ~terminated
+
+
+def _accumulate(x: np.ndarray, over: np.ndarray, factor: float) -> np.ndarray:
+    """$y_t = x_t + factor · y_{t+1}$, and $y_t = x_t$ where `over`."""
+    y = np.array(x, np.float64)
+    for t in reversed(range(len(y) - 1)):
+        y[t] += factor * ~over[t] * y[t + 1]
+    return y

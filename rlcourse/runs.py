@@ -14,6 +14,7 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from functools import cache, cached_property, partial
 from importlib.metadata import version
 from importlib.util import find_spec
+from inspect import signature
 from itertools import count
 from pathlib import Path
 from pkgutil import resolve_name
@@ -37,6 +38,9 @@ from rlcourse.config import Count, Positive, Range, check
 AGENTS = {
     "q_learning": "rlcourse.algorithms.q_iteration:QLearning",
     "dqn": "rlcourse.algorithms.dqn:DQN",
+    "reinforce": "rlcourse.algorithms.reinforce:REINFORCE",
+    "actor_critic": "rlcourse.algorithms.actor_critic:ActorCritic",
+    "ppo": "rlcourse.algorithms.ppo:PPO",
 }
 
 _EVALUATION_SEED = 1_000_000  # far from the seeds that people train with
@@ -74,10 +78,17 @@ class Experiment:
         check(self)
 
     def make_agent(self, seed: int) -> tuple[Any, loop.Agent]:
-        """The environment and a fresh agent for it."""
+        """The environment and a fresh agent for it: `num_envs` of them side by side if its Config says so."""
         env = envs.make(self.env)
-        sizes = flatdim(env.observation_space), flatdim(env.action_space)
-        return env, resolve_name(AGENTS.get(self.agent, self.agent))(*sizes, self.config, seed)
+        kind = resolve_name(AGENTS.get(self.agent, self.agent))
+        action = env.action_space if "action_space" in signature(kind).parameters else flatdim(env.action_space)
+        agent = kind(flatdim(env.observation_space), action, self.config, seed)
+        return envs.make_vector(self.env, self.config.num_envs) if self.vector else env, agent
+
+    @property
+    def vector(self) -> bool:
+        """Whether the agent learns in `loop.train_vector`."""
+        return hasattr(self.config, "num_envs")
 
     def files(self, out: Path, seed: int) -> tuple[Path, Path]:
         """The result and the checkpoint of one seed; other settings or other code have other files."""
@@ -131,27 +142,30 @@ def run(experiment: Experiment, seed: int, out: Path, position: int = 0, save_ev
         start, evaluations = state["step"], state["evaluations"]
         began = saved = time.monotonic()
 
-        def save(step: int) -> float:
+        def save(step: int, **extra: Any) -> float:
             wall_time = float(state["wall_time"] + time.monotonic() - began)
-            loop.save(checkpoint, env, agent, step, evaluations=evaluations, wall_time=wall_time)
+            loop.save(checkpoint, env, agent, step, evaluations=evaluations, wall_time=wall_time, **extra)
             return wall_time
 
-        training = loop.train(env, agent, experiment.steps, None if resumed else seed, start)
+        begin = (None if resumed else seed), start
+        if experiment.vector:
+            training = loop.train_vector(env, agent, experiment.steps, *begin, state.get("running"))
+        else:
+            training = loop.train(env, agent, experiment.steps, *begin)
+        moment = "running" if experiment.vector else "episode_return"  # at which it can be saved
         evaluation = evaluation_env, agent, experiment.evaluate_every, experiment.episodes, _EVALUATION_SEED
         # disable=None: no bar where nobody watches.
         with tqdm(
             total=experiment.steps, initial=start, desc=f"seed {seed}", unit=" steps", position=position, disable=None
         ) as bar:
             for metrics in loop.evaluated(training, *evaluation):
-                if "reward" not in metrics:
-                    continue
-                bar.update()
+                bar.update("reward" in metrics)
                 if "evaluation" in metrics:
                     truth = ground_truth(evaluation_env, agent, experiment) if experiment.truths else np.zeros((2, 0))
                     evaluations.append((metrics["step"], metrics["evaluation"].tolist(), truth.tolist()))
                     bar.set_postfix(evaluation=f"{metrics['evaluation'].mean():.1f}")
-                if "episode_return" in metrics and time.monotonic() - saved >= save_every:
-                    save(metrics["step"])
+                if moment in metrics and time.monotonic() - saved >= save_every:
+                    save(metrics["step"], **{moment: metrics[moment]} if experiment.vector else {})
                     saved = time.monotonic()
         wall_time = save(experiment.steps)
         record = Run(
@@ -250,6 +264,8 @@ def code_hash(agent: str) -> str:
     """
     module, name = AGENTS.get(agent, agent).split(":")
     todo = {(module, name), ("rlcourse.loop", "train"), ("rlcourse.loop", "evaluated"), ("rlcourse.envs", "make")}
+    if "num_envs" in ast.unparse(_parse(module)[0].get("Config", ast.Pass())):
+        todo |= {("rlcourse.loop", "train_vector"), ("rlcourse.envs", "make_vector")}
     found: dict[tuple[str, str], str] = {}
     while todo:
         here = todo.pop()

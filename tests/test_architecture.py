@@ -16,7 +16,7 @@ TEACHING = {"widgets", "lessons"}
 ALLOWED: Mapping[str, set[str]] = {
     **{name: set() for name in ("envs", "nets", "returns", "config", "rendering", "workcopy", "publish")},
     "buffers": {"config"},
-    "loop": {"buffers"},
+    "loop": {"buffers", "envs"},
     "algorithms": {"buffers", "nets", "returns", "config"},
     "runs": {"algorithms", "envs", "loop", "config"},
     "widgets": {"widgets", "algorithms", *FOUNDATION, "loop", "runs"},
