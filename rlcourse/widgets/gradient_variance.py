@@ -28,7 +28,9 @@ from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from rlcourse.algorithms import reinforce
 from rlcourse.algorithms.q_iteration import Table, backup, boltzmann, evaluation_sweeps, sample
+from rlcourse.algorithms.reinforce import Baseline, trajectory_returns
 from rlcourse.envs import TabularMDP, two_floors
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
@@ -36,7 +38,7 @@ from rlcourse.widgets.panel import COLORS, Panel
 SAMPLED, SEED = 4096, 4  # episodes in all, however many of them make one estimate
 EPISODES = (2, 4, 8, 16, 32, 64)
 LONGEST = 20
-BASELINES = ("none", "batch mean", "leave one out")
+BASELINES: dict[str, Baseline] = {"none": "none", "batch mean": "mean", "leave one out": "leave_one_out"}
 NAMES = tuple(f"{prefix}{baseline}" for prefix in ("", "causality, ") for baseline in BASELINES)
 THETA = np.zeros((2, 2))  # both actions equally likely on both floors
 
@@ -71,7 +73,8 @@ def finite_differences(mdp: TabularMDP, theta: Table, horizon: int, step: float 
 def exact_gradient(mdp: TabularMDP, theta: Table, horizon: int) -> Table:
     r"""The policy gradient theorem (Sutton et al. 2000), with d_t the states' distribution after t steps:
 
-    $$\frac{\partial J}{\partial \theta(s, a)} = \sum_{t<T} d_t(s)\, \pi(a \mid s)\, \big(Q_{T-t}(s, a) - V_{T-t}(s)\big)$$
+    $$\frac{\partial J}{\partial \theta(s, a)} =
+      \sum_{t<T} d_t(s)\, \pi(a \mid s)\, \big(Q_{T-t}(s, a) - V_{T-t}(s)\big)$$
     """
     policy, states, gradient = boltzmann(theta, 1.0), mdp.start, np.zeros(theta.shape)
     values = list(islice(evaluation_sweeps(mdp, policy, 1.0), horizon + 1))
@@ -84,16 +87,11 @@ def exact_gradient(mdp: TabularMDP, theta: Table, horizon: int) -> Table:
 
 @dataclass(frozen=True)
 class Episodes:
-    """What happened, one row per episode, one column per step."""
+    """What happened, one row per step, one column per episode."""
 
-    state: Int[np.ndarray, "E T"]
-    action: Int[np.ndarray, "E T"]
-    reward: Float[np.ndarray, "E T"]
-
-    @property
-    def to_go(self) -> Float[np.ndarray, "E T"]:
-        """The rewards from each step on."""
-        return self.reward[:, ::-1].cumsum(1)[:, ::-1]
+    state: Int[np.ndarray, "T E"]
+    action: Int[np.ndarray, "T E"]
+    reward: Float[np.ndarray, "T E"]
 
 
 def roll_out(mdp: TabularMDP, policy: Table, horizon: int, episodes: int, seed: int) -> Episodes:
@@ -110,27 +108,18 @@ def roll_out(mdp: TabularMDP, policy: Table, horizon: int, episodes: int, seed: 
         state[t], action[t] = now, sample(policy[now], choice)
         outcome = now, action[t], sample(mdp.probability[now, action[t]], chance)
         reward[t], now = mdp.reward[outcome], mdp.next_state[outcome]
-    return Episodes(*(np.ascontiguousarray(each.T) for each in (state, action, reward)))
+    return Episodes(state, action, reward)
 
 
-def score_function(episodes: Episodes, weight: Float[np.ndarray, "E T"], policy: Table) -> Float[np.ndarray, "E S A"]:
-    r"""Of each episode $\sum_t w_t\, \nabla_\theta \log \pi_\theta(a_t \mid s_t)$; with the return for w, an estimate of ∇J.
+def score_function(episodes: Episodes, weight: Float[np.ndarray, "T E"], policy: Table) -> Float[np.ndarray, "E S A"]:
+    r"""Per episode $\sum_t w_t\, \nabla_\theta \log \pi_\theta(a_t \mid s_t)$: with returns for w an estimate of ∇J.
 
     For a softmax, $\partial \log \pi(a \mid s) / \partial \theta(s, b) = 1[a = b] - \pi(b \mid s)$.
     """
-    number, size = len(weight), policy.size
-    entry = np.arange(number)[:, None] * size + episodes.state * policy.shape[1] + episodes.action
-    chosen = np.bincount(entry.ravel(), weight.ravel(), number * size).reshape(number, *policy.shape)
+    number = weight.shape[1]
+    entry = np.arange(number) * policy.size + episodes.state * policy.shape[1] + episodes.action
+    chosen = np.bincount(entry.ravel(), weight.ravel(), number * policy.size).reshape(number, *policy.shape)
     return chosen - chosen.sum(-1, keepdims=True) * policy
-
-
-def centred(returns: Float[np.ndarray, "B N T"], baseline: str) -> Float[np.ndarray, "B N T"]:
-    """Returns less a baseline, one for every batch and step, from N episodes each."""
-    number = returns.shape[1]
-    if baseline == "none":
-        return returns
-    less_mean = returns - returns.mean(1, keepdims=True)
-    return less_mean if baseline == "batch mean" else less_mean * number / (number - 1)
 
 
 @dataclass(frozen=True)
@@ -155,7 +144,7 @@ class Variance:
 
     @property
     def chosen(self) -> int:
-        return 3 * self.causality + BASELINES.index(self.baseline)
+        return 3 * self.causality + [*BASELINES].index(self.baseline)
 
     @property
     def variance(self) -> Float[np.ndarray, "6"]:
@@ -177,15 +166,14 @@ def compute(episodes: int, horizon: int, offset: float, causality: bool, baselin
     """Estimate the gradient from batches of `episodes` episodes, `SAMPLED` in all."""
     mdp, policy = two_floors(offset), boltzmann(THETA, 1.0)
     happened = roll_out(mdp, policy, horizon, SAMPLED, SEED)
-    to_go = happened.to_go
-    whole = np.broadcast_to(to_go[:, :1], to_go.shape)
-    estimates = [
-        score_function(
-            happened, centred(returns.reshape(-1, episodes, horizon), name).reshape(-1, horizon), policy
-        )[:, :, 1].reshape(-1, episodes, 2).mean(1)
-        for returns in (whole, to_go)
-        for name in BASELINES
-    ]
+    estimates = []
+    for credited in (False, True):
+        returns = trajectory_returns(happened.reward, 1.0, credited)
+        batches = returns.reshape(-1, episodes)  # the columns of a batch next to each other
+        for kind in BASELINES.values():
+            advantage = (batches - reinforce.baseline(batches, kind)).reshape(returns.shape)
+            by_episode = score_function(happened, advantage, policy)[:, :, 1]
+            estimates.append(by_episode.reshape(-1, episodes, 2).mean(1))
     exact = exact_gradient(mdp, THETA, horizon)[:, 1]
     return Variance(episodes, horizon, offset, causality, baseline, exact, np.stack(estimates))
 
@@ -216,9 +204,9 @@ def draw(figure: Figure, data: Variance) -> None:
 
 def draw_cloud(ax: Axes, data: Variance) -> None:
     chosen = data.estimates[data.chosen]
-    ax.plot(*data.estimates[0].T, ".", color="#999999", markersize=4, alpha=0.4, label="plain", rasterized=True)
-    if data.chosen:
-        ax.plot(*chosen.T, ".", color=COLORS[1], markersize=4, alpha=0.6, label=NAMES[data.chosen], rasterized=True)
+    for which, color, size, name in ((0, "#999999", 4, "plain"), (data.chosen, COLORS[1], 5, "chosen")):
+        ax.plot(*data.estimates[which].T, ".", color=color, markersize=size, alpha=0.5, rasterized=True)
+        ax.plot([], [], "o", color=color, markersize=6, label=name)
     ax.plot(*data.exact, "*", color=COLORS[6], markersize=15, label="exact")
     ax.axhline(0, color="#777777", lw=0.8)
     ax.axvline(0, color="#777777", lw=0.8)
@@ -226,10 +214,10 @@ def draw_cloud(ax: Axes, data: Variance) -> None:
     seen = np.concatenate([np.percentile(chosen, (1, 99), axis=0), data.exact[None], np.zeros((1, 2))])
     size = np.ptp(seen, axis=0).max()
     (x, y) = seen.min(0) + np.ptp(seen, axis=0) / 2
-    ax.set(xlim=(x - 0.6 * size, x + 0.6 * size), ylim=(y - 0.6 * size, y + 0.95 * size))
+    ax.set(xlim=(x - 0.6 * size, x + 0.6 * size), ylim=(y - 0.6 * size, y + 0.85 * size))
     ax.set(xlabel="∂J/∂θ(downstairs, up)", ylabel="∂J/∂θ(upstairs, up)")
     ax.set_title(f"{len(chosen)} estimates, {data.episodes} episodes each")
-    ax.legend(frameon=False, loc="upper left", fontsize=11, ncols=2, columnspacing=1, handletextpad=0.3)
+    ax.legend(loc="upper left", fontsize=11, ncols=3, columnspacing=1, handletextpad=0.1, edgecolor="none")
 
 
 def two_digits(number: float) -> str:
@@ -264,12 +252,10 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     wide = {"style": {"description_width": "90px"}, "layout": {"width": "300px"}}
     make = ipywidgets
     controls = {
-        "episodes": make.SelectionSlider(
-            options=EPISODES, value=values["episodes"], description="episodes N", **wide
-        ),
+        "episodes": make.SelectionSlider(options=EPISODES, value=values["episodes"], description="episodes N", **wide),
         "horizon": make.IntSlider(value=values["horizon"], min=1, max=LONGEST, description="horizon T", **wide),
         "offset": make.FloatSlider(value=values["offset"], min=-5, max=5, step=0.5, description="reward +", **wide),
         "causality": make.Checkbox(value=values["causality"], description="causality", **wide),
-        "baseline": make.Dropdown(options=BASELINES, value=values["baseline"], description="baseline", **wide),
+        "baseline": make.Dropdown(options=list(BASELINES), value=values["baseline"], description="baseline", **wide),
     }
     return presets.attach(Panel(compute, draw, describe, controls, size=(13, 4.1)), PRESETS)

@@ -11,8 +11,8 @@ return J from the old one's episodes:
   but the states from the old one: not unbiased, for any number of episodes.
 
 The **effective sample size** $(\sum_i w_i)^2 / \sum_i w_i^2$ says how many equally weighted episodes are worth as much
-as these N. As E[w] = 1, with many episodes it is N / E[w²], and E[w²] is exact here: a sum over actions and states, step
-by step.
+as these N. As E[w] = 1, with many episodes it is N / E[w²], and E[w²] is exact here: a sum over actions and states,
+step by step.
 
 Papers: Precup, Sutton and Singh (2000), *Eligibility traces for off-policy policy evaluation*; Kong (1992) for the
 effective sample size.
@@ -25,6 +25,7 @@ import ipywidgets
 import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from rlcourse.algorithms.q_iteration import Table, boltzmann
 from rlcourse.envs import TabularMDP, two_floors
@@ -69,7 +70,7 @@ class Weights:
     horizon: int
     episodes: int
     kl: float
-    running: Float[np.ndarray, "40 T"]
+    running: Float[np.ndarray, "T 40"]
     shares: Float[np.ndarray, "2 N"]
     effective: Float[np.ndarray, "2 T"]
     limit: Float[np.ndarray, "2 T"]
@@ -84,7 +85,7 @@ class Weights:
         return np.sqrt(((self.estimates - self.new) ** 2).mean(1))
 
 
-def ratios(episodes: Episodes, old: Table, new: Table) -> Float[np.ndarray, "E T"]:
+def ratios(episodes: Episodes, old: Table, new: Table) -> Float[np.ndarray, "T E"]:
     r"""$\rho_t = \pi_{new}(a_t \mid s_t) / \pi_{old}(a_t \mid s_t)$ of every step."""
     return (new / old)[episodes.state, episodes.action]
 
@@ -105,7 +106,7 @@ def mean_square(mdp: TabularMDP, old: Table, new: Table, horizon: int) -> Float[
 
 
 def per_step_limit(mdp: TabularMDP, old: Table, new: Table, horizon: int) -> float:
-    r"""$\sum_t \sum_s d_t^{old}(s) \sum_a \pi_{new}(a \mid s)\, r(s, a)$: the new policy's actions in the old one's states."""
+    r"""$\sum_t \sum_s d_t^{old}(s) \sum_a \pi_{new}(a \mid s)\, r(s, a)$: new actions in the old policy's states."""
     states, total = mdp.start, 0.0
     for _ in range(horizon):
         total += float(states @ (new * mdp.expected_reward).sum(-1))
@@ -119,24 +120,24 @@ def compute(drift: float, horizon: int, episodes: int) -> Weights:
     old, new = boltzmann(OLD, 1.0), boltzmann(drifted, 1.0)
     happened = roll_out(mdp, old, horizon, SAMPLED, SEED)
     ratio = ratios(happened, old, new)
-    product = ratio.cumprod(1)
+    product = ratio.cumprod(0)
 
-    both = np.stack([product, ratio]).reshape(2, -1, episodes, horizon)
-    effective = effective_sample_size(both.swapaxes(2, 3)).mean(1) / episodes
-    last = both[:, 0, :, -1]
+    weight = np.stack([product, ratio]).reshape(2, horizon, -1, episodes)
+    effective = effective_sample_size(weight).mean(-1) / episodes
+    last = weight[:, -1, 0]
     shares = -np.sort(-last / last.sum(1, keepdims=True), axis=1)
     squares = mean_square(mdp, old, new, horizon)
     one_step = (new**2 / old).sum(-1)[0]
     limit = 1 / np.stack([squares, np.full(horizon, one_step)])
 
-    whole = product[:, -1] * happened.reward.sum(1)
-    single = (ratio * happened.reward).sum(1)
+    whole = product[-1] * happened.reward.sum(0)
+    single = (ratio * happened.reward).sum(0)
     estimates = np.stack([whole, single]).reshape(2, -1, episodes).mean(2) / horizon
     kl = float((old * np.log(old / new)).sum(-1)[0])
     true = [expected_return(mdp, theta, horizon) / horizon for theta in (drifted, OLD)]
     tends = per_step_limit(mdp, old, new, horizon) / horizon
     return Weights(
-        drift, horizon, episodes, kl, product[:DRAWN], shares, effective, limit, estimates, true[0], true[1], tends
+        drift, horizon, episodes, kl, product[:, :DRAWN], shares, effective, limit, estimates, true[0], true[1], tends
     )
 
 
@@ -144,18 +145,24 @@ def draw(figure: Figure, data: Weights) -> None:
     left, middle, right = (
         figure.add_axes((x, 0.16, width, 0.73)) for x, width in ((0.06, 0.26), (0.38, 0.26), (0.73, 0.26))
     )
-    t = np.arange(1, data.horizon + 1)
-    left.plot(t, data.running.T, color=COLORS[0], lw=0.8, alpha=0.6, marker="." if data.horizon == 1 else None)
+    t = np.arange(data.horizon + 1)  # before the first step all weights are 1
+    running, effective, limit = (
+        np.insert(each, 0, 1.0, axis) for each, axis in ((data.running, 0), (data.effective, 1), (data.limit, 1))
+    )
+    left.plot(t, running, color=COLORS[0], lw=0.8, alpha=0.6)
     left.axhline(1, color=COLORS[6], linestyle=":", lw=3, label="expected: 1")
     left.set(yscale="log", xlabel="step t", title=f"weight after t steps, {DRAWN} episodes")
+    left.set_ylim(min(0.04, running.min() / 2), max(25, 2 * running.max()))
     left.legend(frameon=False, loc="lower left", fontsize=11)
 
     for i, style in enumerate(("-", "--")):
-        label = f"{WAYS[i]}: {100 * data.effective[i, -1]:.0f} % at T"
-        middle.plot(t, 100 * data.effective[i], style, marker="o", markersize=4, color=COLORS[i], label=label)
-        middle.plot(t, 100 * data.limit[i], ":", color=COLORS[6], label="many episodes" if i else None)
+        label = f"{WAYS[i]}: {100 * effective[i, -1]:.0f} % at T"
+        middle.plot(t, 100 * effective[i], style, marker="o", markersize=4, color=COLORS[i], label=label)
+        middle.plot(t, 100 * limit[i], ":", color=COLORS[6], label="many episodes" if i else None)
     middle.set(xlabel="step t", ylim=(0, 150), title=f"effective sample size, % of {data.episodes}")
     middle.set_yticks(range(0, 101, 25))
+    for ax in (left, middle):
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     middle.legend(frameon=False, loc="upper left", fontsize=11)
 
     spread = np.random.default_rng(SEED).uniform(-0.25, 0.25, data.estimates.shape[1])
@@ -172,15 +179,16 @@ def draw(figure: Figure, data: Weights) -> None:
 
 def describe(data: Weights) -> str:
     parts = "; ".join(
-        f"{name}: effective sample size {100 * data.effective[i, -1]:.1f} % ({100 * data.limit[i, -1]:.2g} % for many), "
+        f"{name}: effective sample size {100 * data.effective[i, -1]:.1f} % "
+        f"({100 * data.limit[i, -1]:.2g} % for many episodes), "
         f"largest weight {100 * data.shares[i, 0]:.0f} % of all, estimates {data.estimates[i].mean():.3f} on average, "
         f"root mean square error {data.rmse[i]:.3f}"
         for i, name in enumerate(WAYS)
     )
     return (
         f"Batches of {data.episodes} episodes of {data.horizon} steps, logits drifted by {data.drift:g}, KL divergence "
-        f"{data.kl:.3f} nats per step. {parts}. True reward per step: new policy {data.new:.3f}, old {data.old:.3f}; per "
-        f"step tends to {data.per_step:.3f}."
+        f"{data.kl:.3f} nats per step. {parts}. True reward per step: new policy {data.new:.3f}, old {data.old:.3f}; "
+        f"per step tends to {data.per_step:.3f}."
     )
 
 
@@ -200,8 +208,6 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     controls = {
         "drift": make.FloatSlider(value=values["drift"], min=0, max=2, step=0.1, description="drift", **wide),
         "horizon": make.IntSlider(value=values["horizon"], min=1, max=LONGEST, description="horizon T", **wide),
-        "episodes": make.SelectionSlider(
-            options=EPISODES, value=values["episodes"], description="episodes N", **wide
-        ),
+        "episodes": make.SelectionSlider(options=EPISODES, value=values["episodes"], description="episodes N", **wide),
     }
     return presets.attach(Panel(compute, draw, describe, controls, size=(13, 4.1)), PRESETS)
