@@ -1,4 +1,4 @@
-"""The widgets of lecture 02 without a browser: what each preset claims, what theory says, every control's extremes."""
+"""The widgets of lecture 02 without a browser: what each preset claims, what theory says; every widget's controls."""
 
 from itertools import product
 from types import ModuleType
@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlcourse.widgets import deadly_triad, overestimation, presets, replay
+from rlcourse.widgets import deadly_triad, gradient_variance, importance_weights, overestimation, presets, replay
 
-MODULES = [overestimation, deadly_triad, replay]
+MODULES = [overestimation, deadly_triad, replay, gradient_variance, importance_weights]
 
 # --- overestimation: one state
 
@@ -442,6 +442,8 @@ def extremes(control: Any) -> list[Any]:
         (overestimation, "zero noise: bump, degree 9"),
         (deadly_triad, "all three: it grows"),
         (replay, SLOW),
+        (gradient_variance, "plain: the whole return, no baseline"),
+        (importance_weights, "the same drift, long episodes"),
     ],
 )
 def test_every_control_through_its_extremes(module: ModuleType, preset: str) -> None:

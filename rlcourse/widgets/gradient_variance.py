@@ -102,7 +102,7 @@ def roll_out(mdp: TabularMDP, policy: Table, horizon: int, episodes: int, seed: 
     rng = np.random.default_rng(seed)
     state, action = np.zeros((2, horizon, episodes), int)
     reward = np.zeros((horizon, episodes))
-    now = sample(mdp.start, rng.random(episodes))
+    now = sample(np.tile(mdp.start, (episodes, 1)), rng.random(episodes))
     for t in range(horizon):
         choice, chance = rng.random((2, episodes))
         state[t], action[t] = now, sample(policy[now], choice)
@@ -159,7 +159,7 @@ class Variance:
     @property
     def wrong_way(self) -> Float[np.ndarray, "6"]:
         """The share of estimates that point away from the gradient: a small step along them makes J smaller."""
-        return (self.along < 0).mean(1)
+        return (self.along < -1e-9).mean(1)  # not what is 0 but for rounding
 
 
 def compute(episodes: int, horizon: int, offset: float, causality: bool, baseline: str) -> Variance:

@@ -20,6 +20,8 @@ WIDGETS = (
     ("overestimation", "overestimation.widget('zero noise: bump, degree 9')", "gap"),
     ("deadly_triad", "deadly_triad.widget()", "step"),
     ("replay", "replay.widget()", "batch"),
+    ("gradient_variance", "gradient_variance.widget()", "horizon"),
+    ("importance_weights", "importance_weights.widget()", "horizon"),
 )
 MOVES = 15
 
