@@ -11,7 +11,7 @@ import torch
 from gymnasium.utils.env_checker import check_env
 from torch import Tensor, nn
 
-from rlcourse import envs
+from rlcourse import envs, lessons
 from rlcourse.algorithms import imitation
 from rlcourse.algorithms.imitation import Config, Imitation, Mixture, MixturePolicy
 from rlcourse.buffers import Transition
@@ -147,7 +147,7 @@ def test_the_clone_drives_after_the_first_round_in_dagger_only(dagger: bool) -> 
         assert agent.act(obs).tolist() == drives.tolist()
         agent.observe(Transition(obs, agent.act(obs), 1.0, obs, False, False))
     # Whoever drove, what is learned is what the expert does.
-    assert np.stack(agent._action) == pytest.approx(np.full((8, 1), 0.3))
+    assert agent.demonstrations[1].numpy() == pytest.approx(np.full((8, 1), 0.3))
     assert agent.act(obs, explore=False).tolist() == own.tolist()
 
 
@@ -352,6 +352,40 @@ def test_a_tree_is_passed_on_either_side_or_hit() -> None:
     world._tree = np.array([0.1], np.float32)
     for place, passed in ((0.1, 0), (0.39, 0), (0.41, 1), (-0.19, 0), (-0.21, 1)):
         assert world.step(np.array([place]))[1:4] == (passed, True, False)
+
+
+# --- pictures
+
+
+def test_the_picture_of_two_drivers_says_how_many_actions_hit_the_tree() -> None:
+    """Untrained clones, outputs set by hand: who goes to 0 hits where |tree| ≤ 0.3, in three quarters of all."""
+    clones = {
+        name: Imitation(1, 1, envs.TwoDrivers(np.random.default_rng(0)), replace(SMALL, components=components), 0)
+        for name, components in (("straight", 0), ("narrow", 1), ("wide", 1), ("aside", 0))
+    }
+    for name, bias in (("straight", [0.0]), ("narrow", [0.0, 0, -9]), ("wide", [0.0, 0, 9]), ("aside", [1.0])):
+        *_, weight, last = clones[name].policy.parameters()
+        nn.init.zeros_(weight)
+        last.data[:] = torch.tensor(bias)
+    for clone in clones.values():
+        action = clone.act(np.zeros(1))
+        clone.observe(Transition(np.zeros(1), action, 1.0, np.zeros(1), True, False))
+    picture = lessons.passing({name: clones[name] for name in ("straight", "narrow", "aside")})
+    # The narrow one scatters by e⁻³ = 0.05 only, at both ends alike.
+    assert picture.alt.endswith("straight: 75 %; narrow: 75 %; aside: 0 %.")
+    assert "wide: 0 %" in lessons.passing({"wide": clones["wide"]}).alt  # 0.6/(e⁹·√2π)
+
+
+def test_the_picture_of_the_road_says_who_stays_on_it() -> None:
+    env = envs.make("rlcourse/Road-v0")
+    drivers = {"expert": envs.road_expert, "asleep": lambda obs: np.zeros(1, np.float32)}
+    picture = lessons.drives(env, drivers, seed=3)
+    env.reset(seed=3)
+    steps, over = 0, False
+    while not over:
+        _, _, over, _, _ = env.step(np.zeros(1, np.float32))
+        steps += 1
+    assert picture.alt == f"A winding road: expert stays on it for 400 steps; asleep leaves it after {steps} steps."
 
 
 # --- settings, seeds, saving

@@ -156,10 +156,16 @@ class Imitation:
         self._obs.append(transition.obs)
         self._action.append(self.expert(transition.obs) if self.config.dagger else transition.action)
 
+    @property
+    def demonstrations(self) -> tuple[Float[Tensor, "N O"], Float[Tensor, "N A"]]:
+        """All observations so far, and what the expert does there."""
+        obs, action = (torch.as_tensor(np.stack(each), dtype=torch.float32) for each in (self._obs, self._action))
+        return obs, action
+
     def learn(self) -> Iterator[dict[str, float]]:
         if self.steps % self.config.round_steps:
             return
-        obs, action = (torch.as_tensor(np.stack(each), dtype=torch.float32) for each in (self._obs, self._action))
+        obs, action = self.demonstrations
         for _ in range(self.config.updates):
             rows = torch.randint(len(obs), (self.config.batch_size,), generator=self._sampling)
             yield self.update(obs[rows], action[rows])
