@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
-from rlcourse.buffers import Batch, NStep, PrioritizedReplay, ReplayBuffer, Transition, _draw, n_step
+from rlcourse.buffers import Batch, NStep, PrioritizedReplay, ReplayBuffer, Rollout, Transition, _draw, n_step
 from rlcourse.nets import generators
 
 
@@ -294,3 +294,28 @@ def test_a_buffer_of_another_size_is_refused() -> None:
         ReplayBuffer(6, (2,)).load_state_dict(filled(ReplayBuffer(5, (2,)), 3).state_dict())
     with pytest.raises(ValueError, match="saved from a buffer of shapes"):
         ReplayBuffer(5, (3,)).load_state_dict(filled(ReplayBuffer(5, (2,)), 3).state_dict())
+
+
+def test_a_rollout_stacks_along_time_and_is_empty_afterwards() -> None:
+    rollout = Rollout()
+    for t in range(3):
+        ends = np.array([t == 1, False]), np.array([False, t == 2])
+        rollout.add(Transition(np.full((2, 1), t), np.array([t, 0]), np.array([t, 1.0]), np.full((2, 1), t + 1), *ends))
+    assert len(rollout) == 3
+    taken = rollout.take()
+    assert taken.obs.shape == (3, 2, 1)
+    assert taken.next_obs[:, 0, 0].tolist() == [1, 2, 3]
+    assert taken.action.tolist() == [[0, 0], [1, 0], [2, 0]]
+    assert taken.reward.tolist() == [[0, 1], [1, 1], [2, 1]]
+    assert taken.terminated.tolist() == [[False, False], [True, False], [False, False]]
+    assert taken.truncated.tolist() == [[False, False], [False, False], [False, True]]
+    assert len(rollout) == 0
+
+
+@pytest.mark.parametrize("field", ["obs", "action", "reward", "next_obs"])
+def test_a_rollout_refuses_what_is_not_finite(field: str) -> None:
+    rollout = Rollout()
+    good: dict[str, Any] = {"obs": np.zeros(2), "action": np.zeros(1), "reward": 0.0, "next_obs": np.zeros(2)}
+    with pytest.raises(ValueError, match=f"^{field} = .*inf.* is not finite"):
+        rollout.add(Transition(**good | {field: good[field] + np.inf}, terminated=False, truncated=False))
+    assert len(rollout) == 0

@@ -5,16 +5,19 @@ import random
 import signal
 import time
 from dataclasses import is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import mujoco
 import numpy as np
 import pytest
 import torch
+from gymnasium.spaces import flatdim
 
 from rlcourse import envs, loop, runs
-from rlcourse.algorithms import dqn, q_iteration
+from rlcourse.algorithms import actor_critic, dqn, ppo, q_iteration, reinforce
 from tests import tiny
 from tests.tiny import Config as TinyConfig
 from tests.tiny import Tiny
@@ -27,7 +30,7 @@ def q_learner(seed: int = 0) -> q_iteration.QLearning:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Bit for bit: nested dicts, dataclasses and sequences of tensors, arrays and numbers."""
+    """Bit for bit: nested dicts, dataclasses and sequences of tensors, arrays, numbers, generators, MuJoCo states."""
     if is_dataclass(a):
         return same(vars(a), vars(b))
     if isinstance(a, dict):
@@ -36,6 +39,10 @@ def same(a: Any, b: Any) -> bool:
         return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
     if isinstance(a, torch.Tensor):
         return torch.equal(a, b)
+    if isinstance(a, np.random.Generator):
+        return same(a.bit_generator.state, b.bit_generator.state)
+    if isinstance(a, mujoco.MjData):
+        return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in ("time", "qpos", "qvel", "qacc"))
     return np.array_equal(a, b)
 
 
@@ -84,6 +91,91 @@ def test_the_last_transition_ends_where_the_episode_did() -> None:
         (0.0, 1.0, False, False),
         (1.0, 1.0, True, False),
     ]
+
+
+class VectorRecorder(Recorder):
+    """The same for environments side by side; learns once after every second round."""
+
+    def act(self, obs: Any, explore: bool = True) -> Any:
+        return np.ones(len(obs), int)
+
+    def learn(self) -> Any:
+        if len(self.transitions) % 2 == 0:
+            yield {"loss": 0.0}
+
+
+def side_by_side(*lengths: int) -> gym.vector.SyncVectorEnv:
+    """Worlds that pay 1 for ever, seen as 0 and then 1, cut after 2 steps or after what `lengths` say."""
+
+    def world(length: int) -> gym.Env:
+        return gym.wrappers.TimeLimit(envs.Discounting() if length == 0 else envs.TruncationIsNotTermination(), 5)
+
+    mode = gym.vector.AutoresetMode.SAME_STEP
+    return gym.vector.SyncVectorEnv([partial(world, length) for length in lengths], autoreset_mode=mode)
+
+
+def test_the_vector_loop_hands_over_what_really_followed() -> None:
+    """Both worlds go 0 → 1 → end; the observation at the end is 1, and 0 is the next episode's."""
+    agent = VectorRecorder()
+    list(loop.train_vector(side_by_side(0, 2), agent, 8, seed=0))
+    assert len(agent.transitions) == 4
+    for t, transition in enumerate(agent.transitions):
+        at_the_end = t % 2 == 1
+        assert transition.obs[:, 0].tolist() == [at_the_end, at_the_end]
+        assert transition.next_obs[:, 0].tolist() == [1, 1]
+        assert transition.terminated.tolist() == [at_the_end, False]
+        assert transition.truncated.tolist() == [False, at_the_end]
+        assert transition.reward.tolist() == [at_the_end, 1]
+
+
+def test_what_the_vector_loop_yields() -> None:
+    seen = list(loop.train_vector(side_by_side(0, 2), VectorRecorder(), 7, seed=0))  # the last round is completed
+    step, end = ["step", "reward"], ["step", "reward", "episode_return", "episode_length"]
+    rounds = [step, step, ["step", "loss"], end, end, ["step", "running"]]
+    assert [list(metrics) for metrics in seen] == 2 * rounds
+    assert [m["step"] for m in seen] == [1, 2, 4, 3, 4, 4, 5, 6, 8, 7, 8, 8]
+    assert [(m["episode_return"], m["episode_length"]) for m in seen if "episode_return" in m] == 2 * [(1, 2), (2, 2)]
+
+
+def test_environments_side_by_side_have_their_own_seeds() -> None:
+    starts = envs.make_vector("CartPole-v1", 3).reset(seed=7)[0]
+    alone = [envs.make("CartPole-v1").reset(seed=seed)[0] for seed in (7, 8, 9)]
+    np.testing.assert_array_equal(starts, alone)
+
+
+def test_actions_side_by_side_are_rescaled_and_clipped() -> None:
+    """Pendulum's torque is −2 to 2; an action of 3 is 1, and 1 is the torque 2."""
+    world: Any = envs.make_vector("Pendulum-v1", 2)
+    world.reset(seed=0)
+    world.step(np.array([[3.0], [0.25]], np.float32))
+    assert [float(one.unwrapped.last_u) for one in world.envs] == [2.0, 0.5]
+
+
+@pytest.mark.parametrize("env_id", ["tests.tiny:ShortCartPole-v1", "tests.tiny:ShortCheetah-v5"])
+def test_resume_is_exact_after_every_rollout(env_id: str, tmp_path: Path) -> None:
+    def fresh() -> tuple[Any, Any]:
+        env = envs.make_vector(env_id, 3)
+        config = actor_critic.Config(num_envs=3, rollout_steps=20, n_step=5)
+        size = flatdim(env.single_observation_space)
+        return env, actor_critic.ActorCritic(size, env.single_action_space, config, seed=3)
+
+    def without_arrays(seen: list[Any]) -> list[Any]:
+        return [metrics for metrics in seen if "running" not in metrics]
+
+    env, agent = fresh()
+    whole, saves = [], []
+    for metrics in loop.train_vector(env, agent, 600, seed=0):
+        whole.append(metrics)
+        if "running" in metrics:
+            saves.append((tmp_path / str(metrics["step"]), len(whole)))
+            loop.save(saves[-1][0], env, agent, metrics["step"], running=metrics["running"])
+    assert len(saves) == 10
+    for path, position in saves[::3]:
+        other_env, other = fresh()
+        state = loop.resume(path, other_env, other)
+        again = list(loop.train_vector(other_env, other, 600, None, state["step"], state["running"]))
+        assert without_arrays(again) == without_arrays(whole[position:])
+        assert same(other.state_dict(), agent.state_dict())
 
 
 def test_evaluation_neither_explores_nor_learns_and_counts_truncated_episodes() -> None:
@@ -172,6 +264,9 @@ SMALL_DQN = dqn.Config(hidden=(16,), batch_size=16, buffer_size=500, learning_st
 KILLED = [
     ("dqn", SMALL_DQN, "tests.tiny:ShortCartPole-v1", 3_000),
     ("tests.tiny:TinyBox", TinyConfig(), "tests.tiny:ShortCheetah-v5", 4_000),
+    ("reinforce", reinforce.Config(batch_size=4), "tests.tiny:ShortCartPole-v1", 12_000),
+    ("actor_critic", actor_critic.Config(num_envs=4), "tests.tiny:ShortCartPole-v1", 20_000),
+    ("ppo", ppo.Config(num_envs=2, rollout_steps=100, epochs=2), "tests.tiny:ShortCheetah-v5", 6_000),
 ]
 
 

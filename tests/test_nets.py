@@ -1,10 +1,15 @@
-"""Generators, perceptrons and target networks."""
+"""Generators, perceptrons, policies and target networks."""
 
+import math
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from torch import nn
 
-from rlcourse.nets import generators, mlp, polyak_update
+from rlcourse.nets import Categorical, Gaussian, Policy, generators, mlp, polyak_update
 
 
 def linear(weight: float, bias: float) -> nn.Linear:
@@ -48,3 +53,71 @@ def test_polyak_update_moves_the_target_by_tau(tau: float, weight: float, bias: 
     assert (target.weight.item(), target.bias.item()) == (weight, bias)
     assert (online.weight.item(), online.bias.item()) == (3.0, 7.0)
     assert not target.weight.requires_grad
+
+
+P = Categorical(torch.tensor([[0.25, 0.5, 0.25], [1.0, 0.0, 0.0]]).log())
+NORMAL = Gaussian(torch.tensor([[1.0, -2.0]]), torch.tensor([0.0, math.log(2)]))
+
+
+def test_categorical_by_hand() -> None:
+    assert P.log_prob(torch.tensor([1, 0])).tolist() == pytest.approx([math.log(0.5), 0])
+    shifted = Categorical(P.logits[:1] + 7)  # logits need not be normalised
+    assert shifted.log_prob(torch.tensor([2])).item() == pytest.approx(math.log(0.25), abs=1e-5)
+    assert shifted.entropy().item() == pytest.approx(1.5 * math.log(2), abs=1e-5)  # 1½ bits
+    assert P.mode.tolist() == [1, 0]
+    q = Categorical(torch.tensor([[0.5, 0.25, 0.25]]).log())
+    # ¼ log(¼/½) + ½ log(½/¼) = ¼ log 2
+    assert Categorical(P.logits[:1]).kl(q).item() == pytest.approx(0.25 * math.log(2))
+
+
+def test_gaussian_by_hand() -> None:
+    # −(2² / 2 + ½ log 2π) − (4² / (2·4) + log 2 + ½ log 2π) = −4 − log 2 − log 2π at (3, 2)
+    log_prob = NORMAL.log_prob(torch.tensor([[3.0, 2.0]]))
+    assert log_prob.tolist() == pytest.approx([-4 - math.log(2) - math.log(2 * math.pi)])
+    assert NORMAL.entropy().tolist() == pytest.approx([math.log(2) + math.log(2 * math.pi * math.e)])
+    assert NORMAL.mode.tolist() == [[1, -1]]  # −2 is no action
+    other = Gaussian(torch.tensor([[0.0, -2.0]]), torch.zeros(2))
+    # ½ (1 + 1 − 1 − 0) + ½ (4 + 0 − 1 − log 4)
+    assert NORMAL.kl(other).item() == pytest.approx(0.5 + 0.5 * (3 - math.log(4)))
+
+
+@pytest.mark.parametrize("batch", [(), (3,), (4, 3)])
+@pytest.mark.parametrize("space", [Discrete(5), Box(-1.0, 1.0, (2,))], ids=["discrete", "continuous"])
+def test_a_policy_gives_a_distribution_for_each_observation(space: Any, batch: tuple[int, ...]) -> None:
+    if isinstance(space, Discrete) and len(batch) == 2:
+        pytest.skip("nobody samples for rollouts")
+    policy = Policy(3, space, (8,), generators(0, 1)[0])
+    distribution = policy(torch.zeros(*batch, 3))
+    action = distribution.sample(generators(1, 1)[0])
+    assert action.shape == distribution.mode.shape == (*batch, *space.shape)
+    assert distribution.log_prob(action).shape == distribution.entropy().shape == batch
+    assert distribution.kl(distribution).abs().max() < 1e-6
+
+
+def test_samples_are_as_frequent_as_their_probabilities_and_repeat_with_the_generator() -> None:
+    many = Categorical(P.logits[:1].expand(4000, 3))
+    counts = many.sample(generators(0, 1)[0]).bincount(minlength=3) / 4000
+    # Four standard deviations of √(¼·¾/4000) = 0.0068 and √(½·½/4000) = 0.0079.
+    assert counts.tolist() == pytest.approx([0.25, 0.5, 0.25], abs=0.03)
+    one, same, other = (many.sample(generators(seed, 1)[0]) for seed in (0, 0, 1))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+    normal = Gaussian(torch.tensor([1.0, -2.0]).expand(4000, 2), NORMAL.log_std).sample(generators(0, 1)[0])
+    # Four standard errors of the mean, 2/√4000, and of the spread, 2/√8000.
+    assert normal.mean(0).tolist() == pytest.approx([1, -2], abs=0.13)
+    assert normal.std(0).tolist() == pytest.approx([1, 2], abs=0.09)
+
+
+def test_a_policy_refuses_other_action_spaces() -> None:
+    for space in (MultiDiscrete([2, 2]), Box(-1.0, 1.0, (2, 2))):
+        with pytest.raises(ValueError, match=r"action_space = .* must be Discrete, or a Box with one axis"):
+            Policy(3, space, (8,), generators(0, 1)[0])
+
+
+def test_log_probabilities_agree_with_scipy() -> None:
+    from scipy import stats
+
+    action = np.array([[0.3, -0.7]])
+    expected = stats.norm([1.0, -2.0], [1.0, 2.0]).logpdf(action).sum()
+    assert NORMAL.log_prob(torch.tensor(action, dtype=torch.float32)).item() == pytest.approx(expected)

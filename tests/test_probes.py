@@ -1,6 +1,6 @@
 """The ladder: worlds whose true values are known, in the order in which to look for the bug.
 
-An agent joins by one line in `LEARNERS`: how to make it, for how many steps it trains, and what it thinks Q is.
+An agent joins by one line in `LEARNERS`: how to make it, for how many steps it trains, and what it thinks Q or V is.
 """
 
 from collections.abc import Callable
@@ -11,11 +11,11 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from gymnasium.spaces import Discrete
+from gymnasium.spaces import Box, Discrete
 from gymnasium.utils.env_checker import check_env
 
 from rlcourse import envs, loop
-from rlcourse.algorithms import dqn, q_iteration
+from rlcourse.algorithms import actor_critic, dqn, ppo, q_iteration, reinforce
 from rlcourse.envs import ActionMatters, ConstantReward, Discounting, ObservationMatters, TruncationIsNotTermination
 
 torch.set_num_threads(1)  # small networks: a second thread only slows them down
@@ -38,8 +38,10 @@ TRUTH: list[tuple[type[envs.Probe], float, int, float]] = [
 @dataclass(frozen=True)
 class Learner:
     make: Callable[[], Any]
-    q: Callable[[Any, float, int], float]  # (agent, observation, action −1 or 1) → what it thinks the pair is worth
     steps: int
+    q: Callable[[Any, float, int], float] | None = None  # (agent, observation, action −1 or 1) → what it thinks Q is
+    v: Callable[[Any, float], float] | None = None  # (agent, observation) → what it thinks V is, of its own policy
+    num_envs: int = 0  # trained side by side
     continuous: bool = False
     tabular: bool = False
     tolerance: float = 0.1
@@ -48,23 +50,56 @@ class Learner:
 DQN_CONFIG = dqn.Config(
     gamma=GAMMA, lr=1e-2, hidden=(32,), batch_size=32, learning_starts=32, epsilon_end=0.5, epsilon_steps=1, tau=0.1
 )
+AC_CONFIG = actor_critic.Config(gamma=GAMMA, lr=1e-2, hidden=(32,), rollout_steps=8, n_step=2, entropy_coefficient=0.0)
+PPO_CONFIG = ppo.Config(gamma=GAMMA, lr=1e-2, hidden=(32,), num_envs=2, rollout_steps=32, batch_size=32, epochs=4)
+ONE_NUMBER = Box(-1.0, 1.0, (1,))
+
+
+def value(agent: Any, obs: float) -> float:
+    return float(agent.value(np.array([obs])))
+
+
 LEARNERS = {
     "q_learning": Learner(
         lambda: q_iteration.QLearning(3, 2, q_iteration.Config(gamma=GAMMA, lr=0.2, epsilon=0.5), seed=0),
-        lambda agent, obs, action: float(agent.q[int(obs) + 1, (action + 1) // 2]),
         steps=300,
+        q=lambda agent, obs, action: float(agent.q[int(obs) + 1, (action + 1) // 2]),
         tabular=True,
     ),
     "dqn": Learner(
         lambda: dqn.DQN(1, 2, DQN_CONFIG, seed=0),
-        lambda agent, obs, action: agent.q(torch.tensor([obs]))[(action + 1) // 2].item(),
         steps=600,
+        q=lambda agent, obs, action: agent.q(torch.tensor([obs]))[(action + 1) // 2].item(),
+    ),
+    "reinforce": Learner(
+        lambda: reinforce.REINFORCE(1, Discrete(2), reinforce.Config(gamma=GAMMA, lr=3e-2), seed=0), steps=1_000
+    ),
+    "actor_critic": Learner(lambda: actor_critic.ActorCritic(1, Discrete(2), AC_CONFIG, 0), 6_000, v=value, num_envs=8),
+    "actor_critic, continuous": Learner(
+        lambda: actor_critic.ActorCritic(1, ONE_NUMBER, AC_CONFIG, 0), 12_000, v=value, num_envs=8, continuous=True
+    ),
+    "ppo": Learner(lambda: ppo.PPO(1, Discrete(2), PPO_CONFIG, 0), 3_000, v=value, num_envs=2),
+    "ppo, continuous": Learner(
+        lambda: ppo.PPO(1, ONE_NUMBER, PPO_CONFIG, 0), 8_000, v=value, num_envs=2, continuous=True
     ),
 }
 
 
+def train(env: Callable[[], gym.Env], agent: Any, learner: Learner) -> None:
+    if learner.num_envs:
+        mode = gym.vector.AutoresetMode.SAME_STEP
+        worlds = gym.vector.SyncVectorEnv([env] * learner.num_envs, autoreset_mode=mode)
+        training = loop.train_vector(worlds, agent, learner.steps, seed=0)
+    else:
+        training = loop.train(env(), agent, learner.steps, seed=0)
+    for _ in training:
+        pass
+
+
 def world(probe: type[envs.Probe], learner: Learner) -> gym.Env:
     env: gym.Env = probe(learner.continuous)
+    if learner.continuous:
+        env = gym.wrappers.ClipAction(env)
     if learner.tabular:  # −1, 0, 1 → states 0, 1, 2
         env = gym.wrappers.TransformObservation(env, lambda obs: int(obs[0]) + 1, Discrete(3))
     return env
@@ -75,19 +110,22 @@ def world(probe: type[envs.Probe], learner: Learner) -> gym.Env:
 def test_ladder(name: str, probe: type[envs.Probe]) -> None:
     learner = LEARNERS[name]
     agent = learner.make()
-    for _ in loop.train(world(probe, learner), agent, learner.steps, seed=0):
-        pass
+    train(lambda: world(probe, learner), agent, learner)
     truth = [(obs, action, value) for which, obs, action, value in TRUTH if which is probe]
-    believed = [learner.q(agent, obs, action) for obs, action, _ in truth]
-    np.testing.assert_allclose(believed, [value for *_, value in truth], atol=learner.tolerance)
+    if learner.q is not None:
+        believed = [learner.q(agent, obs, action) for obs, action, _ in truth]
+        np.testing.assert_allclose(believed, [value for *_, value in truth], atol=learner.tolerance)
+    elif learner.v is not None:  # of the best action, which its policy has found: all that these worlds have to learn
+        best = {obs: max(v for o, _, v in truth if o == obs) for obs, *_ in truth}
+        believed = [learner.v(agent, obs) for obs in best]
+        np.testing.assert_allclose(believed, list(best.values()), atol=learner.tolerance)
 
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_the_policy_follows_the_values(name: str) -> None:
     learner = LEARNERS[name]
     agent = learner.make()
-    for _ in loop.train(world(ActionMatters, learner), agent, learner.steps, seed=0):
-        pass
+    train(lambda: world(ActionMatters, learner), agent, learner)
     assert loop.evaluate(world(ActionMatters, learner), agent, 1, seed=9)[0] > 0.9
 
 
@@ -123,6 +161,27 @@ def test_a_limit_taken_for_an_end_is_found_out() -> None:
 
     learner = LEARNERS["q_learning"]
     agent = Mistaken(3, 2, q_iteration.Config(gamma=GAMMA, lr=0.2), seed=0)
-    for _ in loop.train(world(TruncationIsNotTermination, learner), agent, learner.steps, seed=0):
-        pass
+    train(lambda: world(TruncationIsNotTermination, learner), agent, learner)
+    assert learner.q is not None
     assert learner.q(agent, 1.0, -1) == pytest.approx(1.0, abs=0.1)
+
+
+@pytest.mark.parametrize("mistake", ["the limit is an end", "the next episode's first observation", "no value"])
+def test_side_by_side_too_every_mistake_at_a_limit_is_found_out(mistake: str) -> None:
+    """Truth 2 in both places. Taken for an end: V(1) = 1. The next start or nothing instead of what followed: not 2."""
+
+    class Mistaken(actor_critic.ActorCritic):
+        def observe(self, transition: Any) -> None:
+            changes = {
+                "the limit is an end": {"terminated": transition.terminated | transition.truncated},
+                "the next episode's first observation": {
+                    "next_obs": np.where(transition.truncated[:, None], -1.0, transition.next_obs)
+                },
+                "no value": {"next_obs": transition.next_obs + 100.0},  # where the critic knows nothing
+            }
+            super().observe(type(transition)(**vars(transition) | changes[mistake]))
+
+    learner = LEARNERS["actor_critic"]
+    agent = Mistaken(1, Discrete(2), AC_CONFIG, seed=0)
+    train(lambda: world(TruncationIsNotTermination, learner), agent, learner)
+    assert abs(value(agent, 1.0) - 2.0) > 3 * learner.tolerance

@@ -18,7 +18,7 @@ everybody does: the policy shall act well at step 400 too.
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -48,6 +48,8 @@ class Config:
         check(self)
         for units in self.hidden:
             require("reinforce.Config.hidden", units, Range(1))
+        if self.baseline not in get_args(Baseline):
+            raise ValueError(f"reinforce.Config.baseline = {self.baseline!r}: it must be one of {get_args(Baseline)}")
         if self.baseline == "leave_one_out":
             require("reinforce.Config.batch_size (others are averaged)", self.batch_size, Range(2))
 
