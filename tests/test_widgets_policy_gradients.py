@@ -347,3 +347,20 @@ def test_without_drift_all_weights_are_one() -> None:
     assert data.running == pytest.approx(1)
     assert data.shares == pytest.approx(1 / data.episodes)
     assert data.new == pytest.approx(data.old)
+
+
+def test_what_the_lecture_says_about_the_picture() -> None:
+    data = weights("per step: precise, and wrong")
+    assert np.unique(data.running[0].round(2)).tolist() == [0.54, 1.46]
+    assert 256 * data.effective[0, -1] == pytest.approx(21.5, abs=0.5)
+    large = weights("a large drift: a few episodes have all the weight")
+    assert large.estimates[0].mean() < 0.5 * large.new
+    small = weights(drift=0.2, horizon=20)
+    assert small.per_step == pytest.approx(small.new, rel=0.03)
+    assert weights(drift=0.5, horizon=20).per_step < 0.95 * weights(drift=0.5, horizon=20).new
+    assert [small.kl, large.kl] == pytest.approx([0.005, 0.434], abs=0.0005)
+    assert weights("the same drift, long episodes").effective[0, -1] == pytest.approx(0.75, abs=0.02)
+    twenty = variance(horizon=20).variance
+    assert twenty[3] < 0.5 * twenty[0]
+    five = variance("five more for every step: nothing changes, says J")
+    assert five.variance[0] > 100 * variance().variance[0]
