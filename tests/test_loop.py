@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import mujoco
+import mujoco  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 import torch
