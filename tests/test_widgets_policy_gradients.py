@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rlcourse import lessons
 from rlcourse.algorithms.q_iteration import boltzmann
 from rlcourse.algorithms.reinforce import baseline, trajectory_returns
 from rlcourse.envs import TabularMDP, two_floors
@@ -241,6 +242,15 @@ def test_numbers_on_the_bars_have_no_exponent() -> None:
         "0.45",
         "0.0052",
     ]
+
+
+def test_what_the_lecture_says_about_the_recorded_seeds() -> None:
+    neither, both = (lessons.reference(f"03_{name}").returns for name in ("plain", "cartpole_reinforce"))
+    assert (neither[:, -1] < 300).sum() == 4
+    assert (both[:, -1] > 490).all()
+    assert len(neither) == len(both) == 5
+    highest_so_far = np.maximum.accumulate(neither, axis=1)
+    assert (neither < highest_so_far / 2).any(1).all()
 
 
 # --- importance weights
