@@ -336,10 +336,9 @@ def drives(env: gym.Env, drivers: Mapping[str, Callable[[np.ndarray], np.ndarray
             if terminated:
                 left.plot(*road.on_map(*track[-1:].T), "X", color=color, markersize=12)
                 right.plot(*track[-1], "X", color=color, markersize=12)
-        right.set(
-            xlabel="distance along the road", title="offset from the centre line", xlim=(0, end), ylim=(-1.4, 2.2)
-        )
-        right.legend(frameon=False, loc="upper left", ncols=len(tracks))
+        right.set(xlabel="distance along the road", title="offset from the centre line")
+        right.set(xlim=(0, end), ylim=(-1.3, 2.3), yticks=(-1, 0, 1))
+        right.legend(frameon=False, loc="upper left", ncols=2)
 
     words = "; ".join(
         f"{name} {'leaves it after' if terminated else 'stays on it for'} {len(track) - 1} steps"
