@@ -28,7 +28,7 @@ from rlcourse import runs
 from rlcourse.algorithms.imitation import Imitation, Mixture
 from rlcourse.envs import Road, TreeAhead
 from rlcourse.loop import Agent
-from rlcourse.runs import Curve, load_curve
+from rlcourse.runs import Curve, Estimate, load_curve, mean_band, mean_estimate
 from rlcourse.widgets.panel import COLORS, Keys, Still
 
 PREDICTIONS = Path("predictions.json")  # in the notebook's own folder: that is where its kernel runs
@@ -377,6 +377,54 @@ def compare_to_reference(history: History, name: str) -> Still:
         ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
 
     return Still(draw, words, size=(11, 3.4))
+
+
+def estimates(rows: Mapping[str, Estimate], title: str, mark: float) -> Still:
+    """A point in its 95 % interval for each row, from the top down, and a line at `mark` to compare them with."""
+
+    def draw(figure: Figure) -> None:
+        ax = figure.add_axes((0.3, 0.5 / height, 0.4, 1 - 0.9 / height))
+        ax.axvline(mark, color=COLORS[6], linestyle=":", linewidth=1.5)
+        for number, estimate in enumerate(rows.values()):
+            ax.plot((estimate.low, estimate.high), (number, number), color=COLORS[0])
+            ax.plot(estimate.value, number, "o", color=COLORS[0])
+            ax.text(1.03, number, str(estimate), transform=ax.get_yaxis_transform(), va="center")
+        ax.set(title=title, yticks=range(len(rows)), yticklabels=rows, ylim=(len(rows) - 0.5, -0.5))
+
+    height = 1 + 0.35 * len(rows)
+    ends = "; ".join(f"{name}: {estimate}" for name, estimate in rows.items())
+    return Still(draw, f"{title}, with 95 % intervals. {ends}.", size=(11, height))
+
+
+def bias(agents: Mapping[str, Curve], log: bool = False) -> Still:
+    """What critics believe of their own actions and what these return, over training; and the difference.
+
+    On the left means over seeds, on the right the mean difference in its 95 % band: above 0 is overestimation.
+
+    Args:
+        log: draw values beyond ±100 on a logarithmic scale.
+    """
+
+    def draw(figure: Figure) -> None:
+        values, difference = figure.add_axes((0.06, 0.17, 0.31, 0.74)), figure.add_axes((0.43, 0.17, 0.31, 0.74))
+        difference.axhline(0, color=COLORS[6], linestyle=":", linewidth=1.5)
+        for color, (name, curve) in zip(COLORS, agents.items(), strict=False):
+            assert curve.believed is not None  # else its bias has been refused above
+            assert curve.truth is not None
+            values.plot(curve.step, curve.believed.mean(0), color=color)
+            values.plot(curve.step, curve.truth.mean(0), color=color, linestyle="--")
+            difference.plot(curve.step, curve.bias.mean(0), color=color, label=f"{name}: {ends[name].value:+.3g}")
+            difference.fill_between(curve.step, *mean_band(curve.bias), color=color, alpha=0.2, linewidth=0)
+        if log:
+            values.set_yscale("symlog", linthresh=100)
+            difference.set_yscale("symlog", linthresh=100)
+        values.set(xlabel="environment step", title="believed (solid), true (dashed)")
+        difference.set(xlabel="environment step", title="bias: believed − true")
+        difference.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), title="mean at the end")
+
+    ends = {name: mean_estimate(curve.bias[:, -1]) for name, curve in agents.items()}
+    words = "; ".join(f"{name} {ends[name]} over {len(curve.bias)} seeds" for name, curve in agents.items())
+    return Still(draw, f"Believed less true return over training; at the end, with 95 % intervals: {words}.", (11, 3.4))
 
 
 def record(env: gym.Env, agent: Agent, seed: int) -> list[np.ndarray]:

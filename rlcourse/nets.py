@@ -68,10 +68,10 @@ class Categorical:
 
 @dataclass(frozen=True)
 class Gaussian:
-    """Independent normal distributions over A numbers, the same spread for every observation."""
+    """Independent normal distributions over A numbers; `log_std` may be the same for every observation, `(A,)`."""
 
     mean: Float[Tensor, "*B A"]
-    log_std: Float[Tensor, " A"]
+    log_std: Float[Tensor, " A"] | Float[Tensor, "*B A"]
 
     @property
     def mode(self) -> Float[Tensor, "*B A"]:
@@ -131,6 +131,65 @@ class Policy(nn.Module):
 
     def forward(self, obs: Float[Tensor, "*B O"]) -> Distribution:
         return Categorical(self.net(obs)) if self.log_std is None else Gaussian(self.net(obs), self.log_std)
+
+
+def action_size(action_space: Space) -> int:
+    """How many numbers in [−1, 1] an action is.
+
+    Raises:
+        ValueError: actions are discrete, or bounded otherwise, or not at all.
+    """
+    if isinstance(action_space, Box) and len(action_space.shape) == 1:
+        low, high = action_space.low, action_space.high
+        if np.all(low == -1) and np.all(high == 1):
+            return int(action_space.shape[0])
+    raise ValueError(
+        f"action_space = {action_space}: it must be a Box from -1 to 1 with one axis; envs.make rescales bounded "
+        "actions, for discrete ones use DQN or PPO"
+    )
+
+
+class Actor(nn.Module):
+    """A deterministic policy: observations `(*B, obs_size)` → actions `(*B, action_size)` in [−1, 1]."""
+
+    def __init__(self, obs_size: int, action_size: int, hidden: Sequence[int], generator: torch.Generator) -> None:
+        super().__init__()
+        self.net = mlp([obs_size, *hidden, action_size], generator)
+
+    def forward(self, obs: Float[Tensor, "*B O"]) -> Float[Tensor, "*B A"]:
+        return self.net(obs).tanh()
+
+
+class Critics(nn.Module):
+    """N Q-functions with weights of their own, computed together, which takes hardly longer than one by one.
+
+    Observations `(B, obs_size)` and actions `(B, action_size)` → `(N, B)`. Initialised like `mlp`.
+    """
+
+    def __init__(
+        self, obs_size: int, action_size: int, hidden: Sequence[int], generator: torch.Generator, count: int
+    ) -> None:
+        super().__init__()
+        # One whole network after the other: the first is the same however many follow.
+        nets = [mlp([obs_size + action_size, *hidden, 1], generator) for _ in range(count)]
+        layers = [[layer for layer in net if isinstance(layer, nn.Linear)] for net in nets]
+        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
+        for same in zip(*layers, strict=True):
+            self.weights.append(nn.Parameter(torch.stack([layer.weight.detach().T for layer in same])))
+            self.biases.append(nn.Parameter(torch.stack([layer.bias.detach()[None] for layer in same])))
+
+    def forward(self, obs: Float[Tensor, "B O"], action: Float[Tensor, "B A"]) -> Float[Tensor, "N B"]:
+        return self._first(len(self.weights[0]), obs, action)
+
+    def first(self, obs: Float[Tensor, "B O"], action: Float[Tensor, "B A"]) -> Float[Tensor, " B"]:
+        """What the first one says, without asking the others."""
+        return self._first(1, obs, action).squeeze(0)
+
+    def _first(self, count: int, obs: Tensor, action: Tensor) -> Tensor:
+        x = torch.cat([obs, action], -1).expand(count, -1, -1)
+        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            x = torch.baddbmm(bias[:count], x.relu() if layer else x, weight[:count])
+        return x.squeeze(-1)
 
 
 @torch.no_grad()

@@ -41,6 +41,9 @@ AGENTS = {
     "reinforce": "rlcourse.algorithms.reinforce:REINFORCE",
     "actor_critic": "rlcourse.algorithms.actor_critic:ActorCritic",
     "ppo": "rlcourse.algorithms.ppo:PPO",
+    "ddpg": "rlcourse.algorithms.ddpg:DDPG",
+    "td3": "rlcourse.algorithms.td3:TD3",
+    "sac": "rlcourse.algorithms.sac:SAC",
 }
 
 _EVALUATION_SEED = 1_000_000  # far from the seeds that people train with
@@ -309,6 +312,36 @@ def _parse(module: str) -> tuple[dict[str, ast.stmt], dict[str, tuple[str, str]]
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """A number and the ends of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3g} ({self.low:.3g} to {self.high:.3g})"
+
+
+def mean_band(seeds: Float[np.ndarray, "N ..."]) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
+    """Low and high end of the 95 % bootstrap interval of the mean over seeds; needs two seeds.
+
+    It says how well the mean is known, not where single seeds fall. With few seeds it is too narrow: a mean of 20
+    normal numbers lies inside in 93 % of the cases, one of 10 in 91 %, one of 5 in 84 %.
+    """
+    interval = stats.bootstrap(
+        (seeds,), np.mean, axis=0, n_resamples=2000, method="percentile", rng=np.random.default_rng(0)
+    ).confidence_interval
+    return np.asarray(interval.low), np.asarray(interval.high)
+
+
+def mean_estimate(seeds: Float[np.ndarray, " N"]) -> Estimate:
+    """The mean over seeds in its interval, see `mean_band`."""
+    low, high = mean_band(seeds)
+    return Estimate(float(seeds.mean()), float(low), float(high))
+
+
+@dataclass(frozen=True)
 class Curve:
     """Evaluations of N seeds at the same steps; one seed is a student's own run.
 
@@ -330,14 +363,38 @@ class Curve:
 
     @cached_property
     def band(self) -> tuple[Float[np.ndarray, " T"], Float[np.ndarray, " T"]]:
-        """Low and high end of the 95 % bootstrap interval of the mean over seeds; needs two seeds.
+        """Low and high end of the mean over seeds, see `mean_band`."""
+        return mean_band(self.returns)
 
-        It says how well the mean is known, not where single seeds fall.
+    @property
+    def bias(self) -> Float[np.ndarray, "N T"]:
+        """What the critic believed less the truth: above 0 it overestimates.
+
+        Raises:
+            ValueError: the truth was not measured.
         """
-        interval = stats.bootstrap(
-            (self.returns,), np.mean, axis=0, n_resamples=2000, method="percentile", rng=np.random.default_rng(0)
-        ).confidence_interval
-        return np.asarray(interval.low), np.asarray(interval.high)
+        if self.believed is None or self.truth is None:
+            raise ValueError("the truth was not measured: record the curve with --truths 20, say")
+        return self.believed - self.truth
+
+    def success_rate(self, goal: float) -> Estimate:
+        """The share of seeds whose last evaluation reaches `goal`, with the exact interval of Clopper and Pearson."""
+        test = stats.binomtest(int((self.returns[:, -1] >= goal).sum()), len(self.returns))
+        interval = test.proportion_ci(0.95, method="exact")
+        return Estimate(float(test.statistic), float(interval.low), float(interval.high))
+
+    def gain(self, base: "Curve") -> Estimate:
+        """How much more it returns than `base`, averaged over all evaluations: the area between the two curves.
+
+        Paired: seed i less seed i, up to the last that both have.
+
+        Raises:
+            ValueError: the two were not evaluated at the same steps.
+        """
+        if self.step.tolist() != base.step.tolist():
+            raise ValueError("the two curves were not evaluated at the same steps: there is no area between them")
+        shared = min(len(self.returns), len(base.returns))
+        return mean_estimate((self.returns[:shared] - base.returns[:shared]).mean(1))
 
 
 def curve(runs: Sequence[Run]) -> Curve:

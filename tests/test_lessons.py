@@ -209,6 +209,44 @@ def test_curves_state_their_ends() -> None:
     assert picture.alt == "error over step, mean and range over seeds. a ends at 4, 2 seeds."
 
 
+def test_estimates_are_drawn_from_the_top_down_and_stated() -> None:
+    rows = {"all": runs.Estimate(1, 0.83, 1), "none": runs.Estimate(0.2, 0.03, 0.56)}
+    picture = lessons.estimates(rows, "share that succeeds", mark=1)
+    assert picture.alt == ("share that succeeds, with 95 % intervals. all: 1 (0.83 to 1); none: 0.2 (0.03 to 0.56).")
+    (ax,) = picture.figure.axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["all", "none"]
+    assert ax.yaxis_inverted()
+    mark, all_interval, all_point, *_ = (np.asarray(line.get_xdata()).tolist() for line in ax.lines)
+    assert (mark, all_interval, all_point) == ([1, 1], [0.83, 1], [1])
+    assert [text.get_text() for text in ax.texts] == [str(estimate) for estimate in rows.values()]
+
+
+def test_bias_over_training_is_believed_less_true() -> None:
+    """At the end +2 and +4 for the two seeds of one, −1 for both of the other."""
+    step = np.array([10, 20])
+    believed = np.array([[1.0, 5.0], [2.0, 8.0]])
+    agents = {
+        "high": runs.Curve(step, np.zeros((2, 2)), believed, np.array([[1.0, 3.0], [2.0, 4.0]])),
+        "low": runs.Curve(step, np.zeros((2, 2)), believed, believed + 1),
+    }
+    picture = lessons.bias(agents)
+    assert "high 3 (2 to 4) over 2 seeds; low -1 (-1 to -1) over 2 seeds" in picture.alt
+    values, difference = picture.figure.axes
+    high_believed, high_true, *_ = values.lines
+    np.testing.assert_array_equal(high_believed.get_ydata(), [1.5, 6.5])
+    np.testing.assert_array_equal(high_true.get_ydata(), [1.5, 3.5])
+    assert (high_believed.get_linestyle(), high_true.get_linestyle()) == ("-", "--")
+    zero, high, low = (np.asarray(line.get_ydata()).tolist() for line in difference.lines)
+    assert (zero, high, low) == ([0, 0], [0, 3], [-1, -1])
+    band = np.asarray(difference.collections[0].get_paths()[0].vertices)[:, 1]
+    assert (band.min(), band.max()) == (0, 4)  # 0 for both at first, from +2 to +4 at the end
+    assert difference.get_legend_handles_labels()[1] == ["high: +3", "low: -1"]
+    assert {ax.get_yscale() for ax in picture.figure.axes} == {"linear"}
+    assert {ax.get_yscale() for ax in lessons.bias(agents, log=True).figure.axes} == {"symlog"}
+    with pytest.raises(ValueError, match="the truth was not measured"):
+        lessons.bias({"unmeasured": runs.Curve(step, believed)})
+
+
 def test_a_recorded_episode_becomes_a_small_moving_picture() -> None:
     env = gym.make("FrozenLake-v1", render_mode="rgb_array", is_slippery=False)
     agent = qi.QLearning(16, 4, qi.Config(), seed=0)

@@ -17,7 +17,7 @@ import torch
 from gymnasium.spaces import flatdim
 
 from rlcourse import envs, loop, runs
-from rlcourse.algorithms import actor_critic, dqn, ppo, q_iteration, reinforce
+from rlcourse.algorithms import actor_critic, ddpg, dqn, ppo, q_iteration, reinforce, sac, td3
 from tests import tiny
 from tests.tiny import Config as TinyConfig
 from tests.tiny import Tiny
@@ -260,12 +260,17 @@ def test_a_save_that_fails_keeps_the_one_before(tmp_path: Path) -> None:
 
 SMALL_DQN = dqn.Config(hidden=(16,), batch_size=16, buffer_size=500, learning_starts=50, n_step=3)
 
+SMALL_BATCHES: dict[str, Any] = {"hidden": (16,), "batch_size": 16, "buffer_size": 500, "learning_starts": 50}
+
 # Every agent joins by a line: agent, its Config, environment, steps (some seconds of training, many short episodes).
 KILLED = [
     ("dqn", SMALL_DQN, "tests.tiny:ShortCartPole-v1", 3_000),
     ("tests.tiny:TinyBox", TinyConfig(), "tests.tiny:ShortCheetah-v5", 4_000),
     ("reinforce", reinforce.Config(batch_size=4), "tests.tiny:ShortCartPole-v1", 12_000),
     ("actor_critic", actor_critic.Config(num_envs=4), "tests.tiny:ShortCartPole-v1", 20_000),
+    ("ddpg", ddpg.Config(**SMALL_BATCHES, reversion=0.15), "tests.tiny:ShortCheetah-v5", 2_000),
+    ("td3", td3.Config(**SMALL_BATCHES), "tests.tiny:ShortCheetah-v5", 2_000),
+    ("sac", sac.Config(**SMALL_BATCHES), "tests.tiny:ShortCheetah-v5", 2_000),
     ("ppo", ppo.Config(num_envs=2, rollout_steps=100, epochs=2), "tests.tiny:ShortCheetah-v5", 6_000),
 ]
 

@@ -15,7 +15,7 @@ from gymnasium.spaces import Box, Discrete
 from gymnasium.utils.env_checker import check_env
 
 from rlcourse import envs, loop
-from rlcourse.algorithms import actor_critic, dqn, ppo, q_iteration, reinforce
+from rlcourse.algorithms import actor_critic, ddpg, dqn, ppo, q_iteration, reinforce, sac, td3
 from rlcourse.envs import ActionMatters, ConstantReward, Discounting, ObservationMatters, TruncationIsNotTermination
 
 torch.set_num_threads(1)  # small networks: a second thread only slows them down
@@ -59,6 +59,19 @@ def value(agent: Any, obs: float) -> float:
     return float(agent.value(np.array([obs])))
 
 
+def q_value(agent: Any, obs: float, action: int) -> float:
+    return float(agent.value(np.array([obs]), np.array([action])))
+
+
+CONTINUOUS: dict[str, Any] = {
+    "gamma": GAMMA,
+    "lr": 1e-2,
+    "hidden": (32,),
+    "batch_size": 32,
+    "buffer_size": 2_000,
+    "learning_starts": 500,
+    "tau": 0.1,
+}
 LEARNERS = {
     "q_learning": Learner(
         lambda: q_iteration.QLearning(3, 2, q_iteration.Config(gamma=GAMMA, lr=0.2, epsilon=0.5), seed=0),
@@ -70,6 +83,14 @@ LEARNERS = {
         lambda: dqn.DQN(1, 2, DQN_CONFIG, seed=0),
         steps=600,
         q=lambda agent, obs, action: agent.q(torch.tensor([obs]))[(action + 1) // 2].item(),
+    ),
+    "ddpg": Learner(lambda: ddpg.DDPG(1, ONE_NUMBER, ddpg.Config(**CONTINUOUS), 0), 1_500, q=q_value, continuous=True),
+    "td3": Learner(lambda: td3.TD3(1, ONE_NUMBER, td3.Config(**CONTINUOUS), 0), 1_500, q=q_value, continuous=True),
+    "sac": Learner(
+        lambda: sac.SAC(1, ONE_NUMBER, sac.Config(**CONTINUOUS, temperature=1e-3, learn_temperature=False), 0),
+        steps=1_500,
+        q=q_value,
+        continuous=True,
     ),
     "reinforce": Learner(
         lambda: reinforce.REINFORCE(1, Discrete(2), reinforce.Config(gamma=GAMMA, lr=3e-2), seed=0), steps=1_000

@@ -359,3 +359,34 @@ def test_redundant_actions_do_the_same_and_noise_has_mean_zero(copies: int) -> N
             noisy.reset()
     assert np.mean(rewards) == pytest.approx(1, abs=4 / np.sqrt(2000))
     assert np.std(rewards) == pytest.approx(1, abs=0.1)
+
+
+# --- numbers with their intervals
+
+
+def test_a_success_is_a_last_evaluation_that_reaches_the_goal() -> None:
+    """2 of 3 seeds; Clopper and Pearson's ends for 3 of 3 are (0.05 / 2)^(1/3) = 0.2924 and 1."""
+    returns = np.array([[500.0, 474.9], [0.0, 475.0], [0.0, 500.0]])
+    rate = Curve(np.arange(2), returns).success_rate(475)
+    assert rate.value == pytest.approx(2 / 3)
+    everyone = Curve(np.arange(2), returns[1:].repeat(3, 0)[:3]).success_rate(475)
+    assert (everyone.value, everyone.high) == (1, 1)
+    assert everyone.low == pytest.approx(0.2924, abs=5e-5)
+    assert str(everyone) == "1 (0.292 to 1)"
+
+
+def test_the_gain_is_the_mean_difference_of_the_seeds_that_both_have() -> None:
+    """Seed 0 gains (1 + 3) / 2 = 2, seed 1 gains (4 + 4) / 2 = 4; unpaired, the interval would reach far below 2."""
+    base = Curve(np.array([1, 2]), np.array([[0.0, 0.0], [1000.0, 2000.0], [7.0, 7.0]]))
+    own = Curve(np.array([1, 2]), np.array([[1.0, 3.0], [1004.0, 2004.0]]))
+    assert own.gain(base) == runs.Estimate(3, 2, 4)  # a mean of two drawn from {2, 4}: 2, 3, 3 or 4
+    assert base.gain(own) == runs.Estimate(-3, -4, -2)
+    with pytest.raises(ValueError, match="not evaluated at the same steps"):
+        own.gain(Curve(np.array([1, 3]), own.returns))
+
+
+def test_bias_is_positive_where_the_critic_believes_too_much() -> None:
+    measured = Curve(np.arange(1), np.zeros((2, 1)), np.array([[5.0], [1.0]]), np.array([[3.0], [2.0]]))
+    np.testing.assert_array_equal(measured.bias, [[2.0], [-1.0]])
+    with pytest.raises(ValueError, match="the truth was not measured"):
+        _ = Curve(np.arange(1), np.zeros((2, 1))).bias

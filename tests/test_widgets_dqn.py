@@ -1,4 +1,4 @@
-"""The widgets of lecture 02 without a browser: what each preset claims, what theory says; every widget's controls."""
+"""Lecture 02's widgets without a browser: what each preset claims, what theory says. All widgets: their controls."""
 
 from itertools import product
 from types import ModuleType
@@ -7,9 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlcourse.widgets import deadly_triad, gradient_variance, importance_weights, overestimation, presets, replay
+from rlcourse.widgets import (
+    deadly_triad,
+    gae,
+    gradient_variance,
+    importance_weights,
+    overestimation,
+    ppo_clip,
+    presets,
+    replay,
+)
 
-MODULES = [overestimation, deadly_triad, replay, gradient_variance, importance_weights]
+MODULES = [overestimation, deadly_triad, replay, gradient_variance, importance_weights, ppo_clip, gae]
 
 # --- overestimation: one state
 
@@ -444,6 +453,8 @@ def extremes(control: Any) -> list[Any]:
         (replay, SLOW),
         (gradient_variance, "plain: the whole return, no baseline"),
         (importance_weights, "the same drift, long episodes"),
+        (ppo_clip, next(iter(ppo_clip.PRESETS))),
+        (gae, next(iter(gae.PRESETS))),
     ],
 )
 def test_every_control_through_its_extremes(module: ModuleType, preset: str) -> None:

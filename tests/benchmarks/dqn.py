@@ -1,30 +1,18 @@
-"""Our DQN against Stable-Baselines3's: steps per second, peak memory, seconds until CartPole is solved.
+"""Our DQN against Stable-Baselines3's, see `rivals`."""
 
-Needs the extra `bench`: pip install -c constraints.txt -e ".[bench]".
-
-Every measurement has a process of its own, with one thread; ours and theirs take turns, so that both see the same
-machine. The time that evaluations take does not count.
-"""
-
-import resource
 import time
-from concurrent.futures import ProcessPoolExecutor
-from importlib.util import find_spec
-from multiprocessing import get_context
-from typing import Any
 
 import gymnasium as gym
-import numpy as np
 import torch
 from rich.table import Table
 
 from rlcourse import loop
 from rlcourse.algorithms.dqn import DQN, Config
+from tests.benchmarks import rivals
+from tests.benchmarks.rivals import ENV, Stopwatch, peak_memory
 
-ENV = "CartPole-v1"
 WARM_UP, STEPS, LIMIT = 1_000, 5_000, 50_000
-EVALUATE_EVERY, EPISODES, SOLVED, EVALUATION_SEED = 1_000, 10, 475, 1_000_000
-SEEDS = range(3)
+EVALUATE_EVERY = 1_000
 
 # Both: one update of 128 per step, 2 × 128 units, a copy of the network every 500 updates.
 OURS = Config(
@@ -63,7 +51,6 @@ ZOO = {
 
 
 def our_speed() -> tuple[float, float]:
-    """Environment steps per second of the full loop, and peak memory in MiB."""
     torch.set_num_threads(1)
     env, agent = gym.make(ENV), DQN(4, 2, OURS, seed=0)
     for _ in loop.train(env, agent, WARM_UP, seed=0):
@@ -71,7 +58,7 @@ def our_speed() -> tuple[float, float]:
     start = time.perf_counter()
     for _ in loop.train(env, agent, STEPS, seed=None):
         pass
-    return STEPS / (time.perf_counter() - start), _peak_memory()
+    return STEPS / (time.perf_counter() - start), peak_memory()
 
 
 def their_speed() -> tuple[float, float]:
@@ -82,25 +69,7 @@ def their_speed() -> tuple[float, float]:
     model.learn(WARM_UP)
     start = time.perf_counter()
     model.learn(STEPS, reset_num_timesteps=False)
-    return STEPS / (time.perf_counter() - start), _peak_memory()
-
-
-def _peak_memory() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-class Stopwatch:
-    """Training time until a first evaluation reaches `SOLVED`."""
-
-    def __init__(self, act: Any) -> None:
-        self.env, self.act = gym.make(ENV), act
-        self.seconds, self.started = 0.0, time.perf_counter()
-
-    def solved(self) -> bool:
-        self.seconds += time.perf_counter() - self.started
-        score = np.mean(loop.evaluate(self.env, self, EPISODES, EVALUATION_SEED))  # type: ignore[arg-type]  # it only acts
-        self.started = time.perf_counter()
-        return bool(score >= SOLVED)
+    return STEPS / (time.perf_counter() - start), peak_memory()
 
 
 def our_seconds(seed: int) -> float:
@@ -130,18 +99,5 @@ def their_seconds(seed: int) -> float:
 
 
 def tables() -> list[Table]:
-    if find_spec("stable_baselines3") is None:
-        return [Table(title='DQN: not measured, pip install -c constraints.txt -e ".[bench]" brings its rival')]
-    speed = Table("DQN", "steps/s, three runs", "peak memory [MiB]", title="one update of 128 per step, 2 × 128 units")
-    solve = Table("seed", "ours [s]", "theirs [s]", title=f"training until {EPISODES} evaluation episodes ≥ {SOLVED}")
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
-        pairs = [(pool.submit(our_speed), pool.submit(their_speed)) for _ in range(3)]
-        times = [(pool.submit(our_seconds, seed), pool.submit(their_seconds, seed)) for seed in SEEDS]
-        ours, theirs = ([one.result() for one in column] for column in zip(*pairs, strict=True))
-        for name, runs in (("ours", ours), ("Stable-Baselines3", theirs)):
-            speed.add_row(name, ", ".join(f"{rate:.0f}" for rate, _ in runs), f"{max(peak for _, peak in runs):.0f}")
-        ratio = np.median([rate for rate, _ in ours]) / np.median([rate for rate, _ in theirs])
-        speed.add_row("ratio of medians", f"{ratio:.2f}", "")
-        for seed, (our, their) in zip(SEEDS, times, strict=True):
-            solve.add_row(str(seed), f"{our.result():.1f}", f"{their.result():.1f}")
-    return [speed, solve]
+    setting = "one update of 128 per step, 2 × 128 units"
+    return rivals.tables("DQN", setting, our_speed, their_speed, our_seconds, their_seconds)

@@ -22,6 +22,8 @@ WIDGETS = (
     ("replay", "replay.widget()", "batch"),
     ("gradient_variance", "gradient_variance.widget()", "horizon"),
     ("importance_weights", "importance_weights.widget()", "horizon"),
+    ("ppo_clip", "ppo_clip.widget(ratio=0.05)", "ratio"),
+    ("gae", "gae.widget(gae_lambda=0.0, steps=50)", "gae_lambda"),
 )
 MOVES = 15
 

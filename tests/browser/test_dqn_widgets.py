@@ -1,4 +1,4 @@
-"""Lecture 02's three widgets: presets, every slider to both ends, what fits where."""
+"""The widgets of lectures 02 and 05: presets, every slider to both ends, what fits where."""
 
 from collections.abc import Iterator
 from types import ModuleType
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import ViewportSize
 
-from rlcourse.widgets import deadly_triad, overestimation, replay
+from rlcourse.widgets import deadly_triad, gae, overestimation, ppo_clip, replay
 from tests.browser.lab import SIZES, Lab, Notebook
 
 pytestmark = pytest.mark.browser
@@ -15,6 +15,8 @@ SLIDERS = {
     overestimation: {"actions m": "actions", "noise σ": "noise", "samples n": "samples", "gap": "gap"},
     deadly_triad: {"γ": "gamma", "step size α": "lr", "step": "step"},
     replay: {"batch size": "batch"},
+    ppo_clip: {"advantage A": "advantage", "ratio r": "ratio", "clip range ε": "clip", "policy moved σ": "spread"},
+    gae: {"λ": "gae_lambda", "γ": "gamma", "rollout T": "steps", "critic error": "error", "reward noise": "noise"},
 }
 
 

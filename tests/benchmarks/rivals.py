@@ -1,0 +1,70 @@
+"""An agent of ours against Stable-Baselines3's: steps per second, peak memory, seconds until CartPole is solved.
+
+Needs the extra `bench`: pip install -c constraints.txt -e ".[bench]".
+
+Every measurement has a process of its own, with one thread; ours and theirs take turns, so that both see the same
+machine. The time that evaluations take does not count.
+"""
+
+import resource
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from importlib.util import find_spec
+from multiprocessing import get_context
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from rich.table import Table
+
+from rlcourse import loop
+
+ENV = "CartPole-v1"
+EPISODES, SOLVED, EVALUATION_SEED = 10, 475, 1_000_000
+SEEDS = range(3)
+
+Speed = Callable[[], tuple[float, float]]  # environment steps per second of the full loop, peak memory in MiB
+Seconds = Callable[[int], float]  # seed → training time until CartPole is solved
+
+
+def peak_memory() -> float:
+    """Of this process so far, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+class Stopwatch:
+    """Training time until a first evaluation reaches `SOLVED`."""
+
+    def __init__(self, act: Any) -> None:
+        self.env, self.act = gym.make(ENV), act
+        self.seconds, self.started = 0.0, time.perf_counter()
+
+    def solved(self) -> bool:
+        self.seconds += time.perf_counter() - self.started
+        score = np.mean(loop.evaluate(self.env, self, EPISODES, EVALUATION_SEED))  # type: ignore[arg-type]  # it only acts
+        self.started = time.perf_counter()
+        return bool(score >= SOLVED)
+
+
+def tables(
+    algorithm: str, setting: str, our_speed: Speed, their_speed: Speed, our_seconds: Seconds, their_seconds: Seconds
+) -> list[Table]:
+    """Both comparisons; the functions must be importable, because each call runs in a process of its own."""
+    if find_spec("stable_baselines3") is None:
+        missing = f'{algorithm}: not measured, pip install -c constraints.txt -e ".[bench]" brings its rival'
+        return [Table(title=missing)]
+    speed = Table(algorithm, "steps/s, three runs", "peak memory [MiB]", title=setting)
+    title = f"{algorithm} on {ENV}: training until {EPISODES} evaluation episodes ≥ {SOLVED}"
+    solve = Table("seed", "ours [s]", "theirs [s]", title=title)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+        pairs = [(pool.submit(our_speed), pool.submit(their_speed)) for _ in range(3)]
+        times = [(pool.submit(our_seconds, seed), pool.submit(their_seconds, seed)) for seed in SEEDS]
+        ours, theirs = ([one.result() for one in column] for column in zip(*pairs, strict=True))
+        for name, runs in (("ours", ours), ("Stable-Baselines3", theirs)):
+            speed.add_row(name, ", ".join(f"{rate:.0f}" for rate, _ in runs), f"{max(peak for _, peak in runs):.0f}")
+        ratio = np.median([rate for rate, _ in ours]) / np.median([rate for rate, _ in theirs])
+        speed.add_row("ratio of medians", f"{ratio:.2f}", "")
+        for seed, (our, their) in zip(SEEDS, times, strict=True):
+            solve.add_row(str(seed), f"{our.result():.1f}", f"{their.result():.1f}")
+    return [speed, solve]

@@ -1,0 +1,277 @@
+"""What DDPG, TD3 and SAC have in common: settings, seeds, saving, refusals; a line each in `SMALL`."""
+
+import math
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gymnasium.spaces import Box, Discrete, Space
+
+from rlcourse import envs, loop
+from rlcourse.algorithms import ddpg, sac, td3
+from rlcourse.buffers import Batch, ReplayBuffer, Transition
+
+torch.set_num_threads(1)
+
+SIZES: dict[str, Any] = {"hidden": (8,), "batch_size": 8, "buffer_size": 200, "learning_starts": 10}
+SMALL: dict[Any, Any] = {
+    ddpg.DDPG: ddpg.Config(**SIZES, lr=1e-2),
+    td3.TD3: td3.Config(**SIZES, lr=1e-2),
+    sac.SAC: sac.Config(**SIZES, lr=1e-2),
+}
+AGENTS = pytest.mark.parametrize("kind", SMALL, ids=lambda kind: kind.__name__)
+PUSH = Box(-1.0, 1.0, (1,))
+
+
+def train(agent: Any, steps: int, seed: int = 0) -> list[dict[str, Any]]:
+    """What the training on Pendulum, with a time limit of 15, yields."""
+    return list(loop.train(envs.make("Pendulum-v1", max_episode_steps=15), agent, steps, seed))
+
+
+def make(kind: Any, seed: int = 0, **changes: Any) -> Any:
+    return kind(3, PUSH, replace(SMALL[kind], **changes), seed)
+
+
+def batch(**changes: Any) -> Batch:
+    """Two rows: reward 1 and going on, reward 2 and terminated; observations and actions of one number."""
+    columns = {
+        "obs": torch.tensor([[0.5], [-0.5]]),
+        "action": torch.tensor([[0.25], [0.75]]),
+        "reward": torch.tensor([1.0, 2.0]),
+        "next_obs": torch.tensor([[0.25], [4.0]]),
+        "terminated": torch.tensor([0.0, 1.0]),
+        "steps": torch.ones(2),
+        "probability": torch.full((2,), 0.5),
+        "indices": torch.tensor([0, 1]),
+    }
+    return Batch(**columns | changes)
+
+
+CHANGES: dict[str, Any] = {
+    "gamma": 0.5,
+    "lr": 1e-3,
+    "batch_size": 9,
+    "hidden": (9,),
+    "buffer_size": 20,
+    "learning_starts": 12,
+    "tau": 0.5,
+    "exploration_noise": 0.7,
+    "reversion": 0.2,
+    "critics": 1,
+    "policy_every": 3,
+    "target_noise": 0.7,
+    "noise_clip": 0.01,
+    "temperature": 0.1,
+    "learn_temperature": False,
+    "target_entropy": 0.5,
+    "value_network": True,
+}
+FIELDS = [(kind, field.name) for kind, config in SMALL.items() for field in fields(config)]
+
+
+@pytest.mark.parametrize(("kind", "name"), FIELDS, ids=lambda value: getattr(value, "__name__", value))
+def test_every_setting_changes_what_is_learned(kind: Any, name: str) -> None:
+    one, other = make(kind), make(kind, **{name: CHANGES[name]})
+    assert train(one, 40) != train(other, 40)
+
+
+def test_every_field_of_the_configs_is_tried() -> None:
+    assert CHANGES.keys() == {name for _, name in FIELDS}
+
+
+@AGENTS
+def test_same_seed_same_numbers_and_another_seed_others(kind: Any) -> None:
+    before = torch.get_rng_state(), str(np.random.get_state())  # noqa: NPY002  (it must not be touched)
+    runs = [train(make(kind, seed), 40) for seed in (0, 0, 1)]
+    assert runs[0] == runs[1]
+    assert runs[0] != runs[2]
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert str(np.random.get_state()) == before[1]  # noqa: NPY002
+
+
+@pytest.mark.parametrize(
+    ("kind", "switch", "first"),
+    [
+        (td3.TD3, {"critics": 1}, 10),  # in the first update, of steps 10, the target is another
+        (td3.TD3, {"policy_every": 1}, 10),  # the actor moves in the first update, not in the second
+        (td3.TD3, {"target_noise": 0.0}, 10),
+        (sac.SAC, {"learn_temperature": False}, 11),  # α of the first update is the same
+    ],
+)
+def test_a_switch_changes_nothing_before_the_first_update_it_affects(kind: Any, switch: Any, first: int) -> None:
+    one, other = train(make(kind), 30), train(make(kind, **switch), 30)
+    affected = next(i for i, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)
+    assert one[affected]["step"] == first
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [(ddpg.DDPG, {"reversion": 0.2}), (td3.TD3, {}), (sac.SAC, {}), (sac.SAC, {"value_network": True})],
+)
+def test_a_loaded_agent_goes_on_like_the_saved_one(kind: Any, changes: Any) -> None:
+    saved = make(kind, **changes)
+    train(saved, 37)  # an odd number of updates, in the middle of an episode
+    state = saved.state_dict()
+    expected = train(saved, 25, seed=7)
+    for seed in (5, 6):  # twice: what came out of `state_dict` is a copy that nobody has changed
+        loaded = make(kind, seed, **changes)
+        loaded.load_state_dict(state)
+        assert train(loaded, 25, seed=7) == expected
+
+
+@AGENTS
+def test_the_beginning_is_random_and_without_updates(kind: Any) -> None:
+    agent = make(kind, learning_starts=500, buffer_size=500)
+    seen = train(agent, 499)
+    assert all("critic_loss" not in metrics for metrics in seen)
+    actions = agent.replay.gather(torch.arange(499)).action
+    # Uniform on [−1, 1]: mean 0, spread 1/√3 = 0.577, each within 4 standard errors of 0.577/√499 = 0.026.
+    assert actions.mean().item() == pytest.approx(0, abs=0.104)
+    assert actions.std().item() == pytest.approx(0.577, abs=0.06)
+    assert "critic_loss" in train(agent, 1)[0]
+
+
+@AGENTS
+def test_actions_lie_in_the_box_and_only_exploration_is_random(kind: Any) -> None:
+    agent = make(kind)
+    train(agent, 12)
+    explored = np.array([agent.act(np.full(3, 9.0)) for _ in range(200)])
+    assert explored.shape == (200, 1)
+    assert np.abs(explored).max() <= 1
+    assert len(np.unique(explored)) > 5
+    assert len({float(agent.act(np.zeros(3), explore=False)[0]) for _ in range(50)}) == 1
+
+
+@AGENTS
+def test_the_value_is_that_of_the_first_critic(kind: Any) -> None:
+    agent = make(kind)
+    obs, action = np.array([0.1, 0.2, 0.3]), np.array([0.5])
+    both = agent.critic(torch.tensor([[0.1, 0.2, 0.3]]), torch.tensor([[0.5]]))
+    assert agent.value(obs, action) == pytest.approx(both[0].item())
+
+
+@AGENTS
+def test_an_injected_memory_is_used(kind: Any) -> None:
+    memory = ReplayBuffer(50, (3,), (1,))
+    agent = kind(3, PUSH, SMALL[kind], 0, replay=memory)
+    train(agent, 5)
+    assert agent.replay is memory
+    assert len(memory) == 5
+
+
+@AGENTS
+def test_no_gradient_reaches_targets_or_critics_by_way_of_the_actor(kind: Any) -> None:
+    agent = make(kind)
+    train(agent, 20)
+    gradients = [p.grad.clone() for p in agent.critic.parameters()]
+    agent.critic_optimizer.zero_grad()
+    sample = agent.replay.sample(8, torch.Generator())
+    normal = torch.randn(8, 1)
+    if kind is sac.SAC:
+        loss, _ = sac.actor_loss(sample, agent.actor, agent.critic, 0.2, normal)
+    else:
+        loss = ddpg.actor_loss(sample, agent.actor, agent.critic.first)
+    loss.backward(inputs=list(agent.actor.parameters()))
+    assert all(p.grad is None for p in agent.critic.parameters())
+    assert all(p.grad is None for p in agent.target_critic.parameters())
+    assert any(gradient.abs().max() > 0 for gradient in gradients)
+
+
+@AGENTS
+@pytest.mark.parametrize(
+    "space", [Discrete(3), Box(-2.0, 2.0, (1,)), Box(-np.inf, np.inf, (2,)), Box(-1.0, 1.0, (2, 2))], ids=str
+)
+def test_other_actions_are_refused(kind: Any, space: Space) -> None:
+    with pytest.raises(ValueError, match=r"action_space = .* it must be a Box from -1 to 1 with one axis; envs.make"):
+        kind(3, space, SMALL[kind], seed=0)
+
+
+@AGENTS
+@pytest.mark.parametrize("field", ["obs", "reward", "next_obs"])
+def test_what_is_not_finite_is_refused_where_it_enters(kind: Any, field: str) -> None:
+    agent = make(kind)
+    good: dict[str, Any] = {"obs": np.zeros(3), "reward": 1.0, "next_obs": np.zeros(3)}
+    with pytest.raises(ValueError, match=rf"{field} = .*nan.* is not finite"):
+        agent.observe(
+            Transition(action=np.zeros(1), terminated=False, truncated=False, **good | {field: good[field] * np.nan})
+        )
+    assert len(agent.replay) == 0
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"gamma": 1.0}, r"gamma = 1.0 is out of range: it must be in \[0, 1\)"),
+    ({"lr": math.nan}, "lr = nan"),
+    ({"batch_size": 0}, "batch_size = 0"),
+    ({"batch_size": 201}, r"batch_size = 201 is out of range: it must be in \[1, 200\]"),
+    ({"hidden": (8, 0)}, "hidden = 0"),
+    ({"buffer_size": 0}, "buffer_size = 0"),
+    ({"learning_starts": 7}, r"learning_starts = 7 is out of range: it must be in \[8, 200\]"),
+    ({"tau": 1.1}, "tau = 1.1"),
+    ({"exploration_noise": -0.1}, "exploration_noise = -0.1"),
+    ({"reversion": -0.1}, "reversion = -0.1"),
+    ({"critics": 0}, "critics = 0"),
+    ({"policy_every": 0}, "policy_every = 0"),
+    ({"target_noise": -1.0}, "target_noise = -1.0"),
+    ({"noise_clip": -1.0}, "noise_clip = -1.0"),
+    ({"temperature": 0.0}, "temperature = 0.0"),
+    ({"target_entropy": math.nan}, "target_entropy = nan"),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "message"),
+    [
+        (kind, changes, message)
+        for kind, config in SMALL.items()
+        for changes, message in REFUSED
+        if all(hasattr(config, name) for name in changes)
+    ],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
+def test_nonsense_is_refused_by_name(kind: Any, changes: dict[str, Any], message: str) -> None:
+    module = kind.__module__.rsplit(".", 1)[-1]
+    with pytest.raises(ValueError, match=rf"{module}\.Config\.{message}"):
+        replace(SMALL[kind], **changes)
+
+
+def test_every_numeric_field_has_a_value_that_is_refused() -> None:
+    switches = {"learn_temperature", "value_network"}
+    assert {name for changes, _ in REFUSED for name in changes} | switches == {name for _, name in FIELDS}
+
+
+@AGENTS
+def test_an_interrupt_leaves_a_usable_agent(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = make(kind)
+    genuine, calls = agent.update, iter(range(100))
+
+    def interrupted(argument: Any) -> Any:
+        if next(calls) == 5:
+            raise KeyboardInterrupt
+        return genuine(argument)
+
+    monkeypatch.setattr(agent, "update", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(agent, 100)
+    monkeypatch.undo()
+    assert loop.evaluate(envs.make("Pendulum-v1", max_episode_steps=5), agent, 2, seed=0).shape == (2,)
+    assert train(agent, 20)[-1]["step"] == 20
+
+
+# Pendulum in the lecture's size; measured thresholds, of the final policy, fresh evaluation seeds.
+PENDULUM: dict[str, Any] = {"hidden": (64, 64), "lr": 1e-3, "learning_starts": 1_000, "buffer_size": 20_000}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@AGENTS
+def test_pendulum_is_held_up_by_at_least_four_of_five_seeds(kind: Any) -> None:
+    config = replace(SMALL[kind], **PENDULUM, batch_size=128)
+    scores = []
+    for seed in range(5):
+        agent = kind(3, PUSH, config, seed)
+        for _ in loop.train(envs.make("Pendulum-v1"), agent, 15_000, seed):
+            pass
+        scores.append(loop.evaluate(envs.make("Pendulum-v1"), agent, 20, seed=1_000_000).mean())
+    assert sum(score >= -200 for score in scores) >= 4, scores
