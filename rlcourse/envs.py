@@ -446,6 +446,134 @@ PROBES: tuple[type[Probe], ...] = (  # in the order in which to look for the bug
 )
 
 
+def two_floors(offset: float = 0.0) -> TabularMDP:
+    """Every step that ends upstairs, in state 1, pays 1; the smallest world in which being somewhere matters.
+
+    Action 0 leads down. Action 1 leads up from downstairs with probability ½, and keeps upstairs with probability 0.9.
+    Episodes start downstairs and never end by themselves: give them a horizon.
+
+    Args:
+        offset: added to every reward; over a fixed horizon it changes no comparison of policies.
+    """
+    up = np.array([[0.0, 0.5], [0.0, 0.9]])
+    probability = np.stack([1 - up, up], -1)
+    next_state = np.broadcast_to(np.array([0, 1]), probability.shape).copy()
+    reward = np.broadcast_to(np.array([offset, 1.0 + offset]), probability.shape).copy()
+    return TabularMDP(next_state, probability, reward, np.zeros(probability.shape, bool), np.array([1.0, 0.0]))
+
+
+class Road(gym.Env[np.ndarray, np.ndarray]):
+    """Keep a car on a winding road at constant speed; every step on it pays 1, leaving it or turning round ends it.
+
+    Lengths are in half-widths of the road, so its edges are at offsets −1 and 1. Each episode has another road, a sum
+    of three sines, and starts on its centre line. The action is the steering, `(1,)`: the curvature of the car's own
+    path, where 1 is the tightest turn. Observed are five numbers: offset from the centre line (left is positive),
+    heading relative to it in radians, and the road's curvature here and `AHEAD`.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  (gymnasium's own convention)
+    SPEED = 0.2  # per step
+    BEND = 0.225  # curvature of each sine; together they stay well below the car's tightest turn
+    AHEAD: ClassVar[tuple[float, ...]] = (0.3, 0.6)
+
+    def __init__(self) -> None:
+        # The last observation of an episode lies at most one step outside of [−1, 1] and [−π/2, π/2].
+        self.observation_space = Box(-3.0, 3.0, (5,))
+        self.action_space = Box(-1.0, 1.0, (1,))
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._frequency = self.np_random.uniform(0.2, 0.8, 3)
+        self._phase = self.np_random.uniform(0, 2 * np.pi, 3)
+        self._distance = self._offset = self._heading = 0.0
+        return self._obs(), {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        bend = float(self._curvature(self._distance))
+        # The centre line's part of a step: on the inside of a bend less road goes by outside.
+        along = self.SPEED * float(np.cos(self._heading)) / (1 - self._offset * bend)
+        self._heading += self.SPEED * float(np.clip(action[0], -1, 1)) - bend * along
+        self._distance += along
+        self._offset += self.SPEED * float(np.sin(self._heading))
+        left = abs(self._offset) > 1 or abs(self._heading) > np.pi / 2
+        return self._obs(), 1.0, left, False, {"distance": self._distance, "offset": self._offset}
+
+    def on_map(
+        self, distance: Float[np.ndarray, " N"], offset: Float[np.ndarray, " N"]
+    ) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, " N"]]:
+        """Places given by their distance along this episode's road and their offset from it, as x and y."""
+        along = np.linspace(0, max(float(distance.max()), 1e-3), 2000)
+        heading = (self.BEND / self._frequency * (np.cos(self._phase) - np.cos(self._place(along)))).sum(-1)
+        step = along[1]
+        x, y = (
+            np.interp(distance, along, step * (np.cumsum(part) - part)) for part in (np.cos(heading), np.sin(heading))
+        )
+        direction = np.interp(distance, along, heading)
+        return x - offset * np.sin(direction), y + offset * np.cos(direction)
+
+    def _place(self, distance: Any) -> np.ndarray:
+        return self._frequency * np.asarray(distance)[..., None] + self._phase
+
+    def _curvature(self, distance: Any) -> Any:
+        return self.BEND * np.sin(self._place(distance)).sum(-1)
+
+    def _obs(self) -> np.ndarray:
+        ahead = self._curvature(self._distance + np.array((0.0, *self.AHEAD)))
+        return np.array([self._offset, self._heading, *ahead], np.float32)
+
+
+def road_expert(obs: np.ndarray) -> np.ndarray:
+    """Steers on `Road` as the road bends, and back to its centre line; from which it hardly ever strays."""
+    offset, heading, bend = obs[:3]
+    return np.clip([bend - offset - 1.5 * heading], -1, 1).astype(np.float32)
+
+
+class TreeAhead(gym.Env[np.ndarray, np.ndarray]):
+    """One step: a tree in the road, observed as its place `(1,)` across it; choose the place `(1,)` where to pass.
+
+    Pays 1 for passing with more than `CLEAR` between the car's middle and the tree's, else 0.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
+    CLEAR = 0.3
+
+    def __init__(self) -> None:
+        self.observation_space = Box(-0.4, 0.4, (1,))
+        self.action_space = Box(-1.0, 1.0, (1,))
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._tree = self.np_random.uniform(-0.4, 0.4, 1).astype(np.float32)
+        return self._tree.copy(), {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        passed = abs(float(action[0] - self._tree[0])) > self.CLEAR
+        return self._tree.copy(), float(passed), True, False, {}
+
+
+@dataclass(frozen=True)
+class TwoDrivers:
+    """Demonstrators in `TreeAhead`: of two drivers one always passes to the left of the tree, the other to the right.
+
+    Attributes:
+        rng: whose turn it is, each with probability ½, and how exactly they drive.
+    """
+
+    rng: np.random.Generator
+
+    def __call__(self, obs: np.ndarray) -> np.ndarray:
+        side = self.rng.choice((-0.5, 0.5))
+        return np.clip(obs + side + 0.05 * self.rng.normal(), -1, 1).astype(np.float32)
+
+
+gym.register("rlcourse/Road-v0", "rlcourse.envs:Road", max_episode_steps=400)
+gym.register("rlcourse/TreeAhead-v0", "rlcourse.envs:TreeAhead")
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """The state of an environment in mid-episode, made by `snapshot`; good for any number of `restore`s.

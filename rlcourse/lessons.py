@@ -18,12 +18,15 @@ import gymnasium as gym
 import imageio.v3 as imageio
 import ipywidgets
 import numpy as np
+import torch
 from IPython.display import DisplayHandle, Image, Markdown
 from jaxtyping import Float, UInt8
 from matplotlib.figure import Figure
 from tqdm.auto import tqdm
 
 from rlcourse import runs
+from rlcourse.algorithms.imitation import Imitation, Mixture
+from rlcourse.envs import Road, TreeAhead
 from rlcourse.loop import Agent
 from rlcourse.runs import Curve, Estimate, load_curve, mean_band, mean_estimate
 from rlcourse.widgets.panel import COLORS, Keys, Still
@@ -276,6 +279,85 @@ def curves(
     )
     what = f"{title} over {xlabel}" + ("" if exact else ", mean and range over seeds")
     return Still(draw, f"{what}. {ends}.", size=(11, 3.6))
+
+
+def passing(clones: Mapping[str, Imitation]) -> Still:
+    """What clones of two drivers have learned about passing a tree (`envs.TreeAhead`): one picture each."""
+    trees, places = np.linspace(-0.4, 0.4, 41), np.linspace(-1.2, 1.2, 121)
+    grid = torch.as_tensor(np.stack(np.meshgrid(trees, places), -1), dtype=torch.float32)
+
+    def draw(figure: Figure) -> None:
+        for column, (name, clone) in enumerate(clones.items()):
+            ax = figure.add_axes((0.055 + 0.325 * column, 0.17, 0.28, 0.72))
+            with torch.inference_mode():
+                output = clone.policy(grid[..., :1])
+                if isinstance(output, Mixture):
+                    density = output.log_prob(grid[..., 1:]).exp().numpy()
+                    ax.pcolormesh(trees, places, density, cmap="Blues", vmax=2 * density.max(), shading="gouraud")
+                    best = output.mode[0, :, 0]
+                else:
+                    best = output[0, :, 0]
+            ax.plot(*clone.demonstrations, ".", color=COLORS[1], markersize=2.5, alpha=0.5, rasterized=True)
+            ax.plot([], [], "o", color=COLORS[1], markersize=5, label="demonstrations")
+            ax.plot(trees, best, "s", color=COLORS[6], markersize=3.5, label="what the clone does")
+            for side in (-TreeAhead.CLEAR, TreeAhead.CLEAR):
+                label = "in between: a tree" if side > 0 else None
+                ax.plot(trees, trees + side, color=COLORS[2], linewidth=1.5, label=label)
+            ax.set(title=name, xlabel="place of the tree", ylim=(-1.2, 2.1), xlim=(-0.4, 0.4))
+            ax.set_yticks([-1, 0, 1])
+            ax.legend(frameon=False, loc="upper left", fontsize=11)
+        figure.axes[0].set_ylabel("place to pass")
+
+    hits = "; ".join(f"{name}: {100 * _hits(clone):.0f} %" for name, clone in clones.items())
+    return Still(draw, f"Passing a tree like two drivers. Share of actions that hit it: {hits}.", size=(13, 4))
+
+
+def _hits(clone: Imitation) -> float:
+    """The probability of hitting the tree, over trees drawn evenly; mixtures are sampled."""
+    tree = torch.linspace(-0.4, 0.4, 4001)[:, None]
+    with torch.inference_mode():
+        output = clone.policy(tree)
+        action = output.sample(torch.Generator().manual_seed(0)) if isinstance(output, Mixture) else output
+    return float(((action - tree).abs() <= TreeAhead.CLEAR).float().mean())
+
+
+def drives(env: gym.Env, drivers: Mapping[str, Callable[[np.ndarray], np.ndarray]], seed: int) -> Still:
+    """The same road (`envs.Road`), driven by several: from above, and as the offset from its centre line."""
+    road, tracks = env.unwrapped, {}
+    assert isinstance(road, Road)
+    for name, driver in drivers.items():
+        obs, _ = env.reset(seed=seed)
+        track, terminated, truncated = [(0.0, 0.0)], False, False
+        while not (terminated or truncated):
+            obs, _, terminated, truncated, info = env.step(driver(obs))
+            track.append((info["distance"], info["offset"]))
+        tracks[name] = np.array(track), terminated
+    end = max(float(track[-1, 0]) for track, _ in tracks.values())
+
+    def draw(figure: Figure) -> None:
+        left, right = (figure.add_axes(box) for box in ((0.01, 0.03, 0.37, 0.9), (0.46, 0.16, 0.53, 0.75)))
+        along = np.linspace(0, end, 500)
+        edges = [np.stack(road.on_map(along, np.full(500, side))) for side in (-1.0, 1.0)]
+        left.fill(*np.concatenate([edges[0], edges[1][:, ::-1]], 1), color="#dddddd", linewidth=0)
+        left.set(title="from above", aspect="equal")
+        left.axis("off")
+        for side in (-1, 1):
+            right.axhline(side, color="#777777", linewidth=3)
+        for color, style, (name, (track, terminated)) in zip(COLORS, ("-", "--", "-."), tracks.items(), strict=False):
+            left.plot(*road.on_map(*track.T), style, color=color)
+            right.plot(*track.T, style, color=color, label=f"{name}: {len(track) - 1} steps")
+            if terminated:
+                left.plot(*road.on_map(*track[-1:].T), "X", color=color, markersize=12)
+                right.plot(*track[-1], "X", color=color, markersize=12)
+        right.set(xlabel="distance along the road", title="offset from the centre line")
+        right.set(xlim=(0, end), ylim=(-1.3, 2.3), yticks=(-1, 0, 1))
+        right.legend(frameon=False, loc="upper left", ncols=2)
+
+    words = "; ".join(
+        f"{name} {'leaves it after' if terminated else 'stays on it for'} {len(track) - 1} steps"
+        for name, (track, terminated) in tracks.items()
+    )
+    return Still(draw, f"A winding road: {words}.", size=(13, 4))
 
 
 def reference(name: str) -> Curve:

@@ -14,6 +14,7 @@ IDS = [
     *("CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCar-v0"),
     *("FrozenLake-v1", "CliffWalking-v1", "Taxi-v4", "Blackjack-v1"),
     *("HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "Ant-v5", "InvertedDoublePendulum-v5", "Humanoid-v5"),
+    "rlcourse/Road-v0",
 ]
 
 

@@ -12,6 +12,8 @@ from rlcourse.widgets import (
     deadly_triad,
     discount,
     gae,
+    gradient_variance,
+    importance_weights,
     mc_vs_td,
     overestimation,
     ppo_clip,
@@ -19,7 +21,18 @@ from rlcourse.widgets import (
     replay,
 )
 
-MODULES = [overestimation, deadly_triad, replay, mc_vs_td, batch_td, discount, ppo_clip, gae]
+MODULES = [
+    overestimation,
+    deadly_triad,
+    replay,
+    gradient_variance,
+    importance_weights,
+    mc_vs_td,
+    batch_td,
+    discount,
+    ppo_clip,
+    gae,
+]
 
 # --- overestimation: one state
 
@@ -452,6 +465,8 @@ def extremes(control: Any) -> list[Any]:
         (overestimation, "zero noise: bump, degree 9"),
         (deadly_triad, "all three: it grows"),
         (replay, SLOW),
+        (gradient_variance, "plain: the whole return, no baseline"),
+        (importance_weights, "the same drift, long episodes"),
         (mc_vs_td, "in between is best"),
         (batch_td, "eight episodes: two answers for A"),
         (discount, "γ = 0.9: ten steps"),

@@ -7,7 +7,7 @@ et al. (2019), *Buy 4 REINFORCE samples, get a baseline for free!* [K], for the 
 | function | equation |
 |---|---|
 | `trajectory_returns` | [SB] section 13.3: $G_0$ for every step, or with causality $G_t$ |
-| `baseline` | [SB] section 13.4; leave-one-out: [K] eq. 8 |
+| `baseline` | [SB] section 13.4; leave-one-out: [K] |
 | `actor_loss` | [W] theorem 1 as a loss whose gradient is the estimate |
 | `REINFORCE.update` | [SB] section 13.3, box, for a batch of episodes |
 

@@ -20,6 +20,8 @@ WIDGETS = (
     ("overestimation", "overestimation.widget('zero noise: bump, degree 9')", "gap"),
     ("deadly_triad", "deadly_triad.widget()", "step"),
     ("replay", "replay.widget()", "batch"),
+    ("gradient_variance", "gradient_variance.widget()", "horizon"),
+    ("importance_weights", "importance_weights.widget()", "horizon"),
     ("mc_vs_td", "mc_vs_td.widget(n=32, episodes=30)", "episodes"),
     ("batch_td", "batch_td.widget(sweep=10)", "sweep"),
     ("discount", "discount.widget()", "gamma"),

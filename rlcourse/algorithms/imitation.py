@@ -1,0 +1,196 @@
+r"""Imitation = supervised learning of an expert's actions, from the states the expert visits or from one's own.
+
+Papers: Pomerleau (1989), *ALVINN: an autonomous land vehicle in a neural network* [BC]; Bishop (1994), *Mixture density
+networks* [MDN]; Ross, Gordon and Bagnell (2011), *A reduction of imitation learning and structured prediction to
+no-regret online learning* [DAgger].
+
+| function | equation |
+|---|---|
+| `squared_error` | regression, the likelihood of a Gaussian whose variance is fixed |
+| `actor_loss` | maximum likelihood, for any policy with a density |
+| `Mixture.log_prob` | [MDN] section 3, a mixture of Gaussian kernels; here each action has a width of its own |
+| `Imitation.act` | [DAgger] algorithm 3.1, its mixed policy with $\beta_1 = 1$ and then $\beta_i = 0$ |
+| `Imitation.learn` | [DAgger] algorithm 3.1, the loop's second half |
+
+*Behaviour cloning* is offline: the expert acts all the time. *DAgger* is online: after a first round the clone acts,
+and the expert only says what it would have done. Both are given the same number of the expert's actions.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from rlcourse.buffers import Transition
+from rlcourse.config import Count, Positive, Range, check, require
+from rlcourse.nets import generators, mlp
+
+
+@dataclass(frozen=True)
+class Config:
+    # Tuned on rlcourse/Road-v0: the course's own.
+    lr: Positive = 1e-3  # of Adam
+    batch_size: Count = 64  # pairs of observation and action per update
+    hidden: tuple[int, ...] = (32, 32)  # units of each hidden layer
+    components: Annotated[int, Range(0)] = 0  # of the mixture; 0 is one action, learned by squared error
+    dagger: bool = False  # after the first round the clone acts and the expert corrects [DAgger]
+    round_steps: Count = 200  # environment steps per round, each labelled by the expert
+    updates: Count = 200  # gradient steps after each round, on all rounds' data
+
+    def __post_init__(self) -> None:
+        check(self)
+        for units in self.hidden:
+            require("imitation.Config.hidden", units, Range(1))
+
+
+@dataclass(frozen=True)
+class Mixture:
+    r"""$\pi(a \mid s) = \sum_k w_k\, \mathcal{N}(a; \mu_k, \sigma_k^2)$, with K components and A independent actions.
+
+    Attributes:
+        logits: of the weights w, `(*B, K)`.
+        mean: `(*B, K, A)`.
+        log_std: `(*B, K, A)`.
+    """
+
+    logits: Float[Tensor, "*B K"]
+    mean: Float[Tensor, "*B K A"]
+    log_std: Float[Tensor, "*B K A"]
+
+    def log_prob(self, action: Float[Tensor, "*B A"]) -> Float[Tensor, " *B"]:
+        standardised = (action[..., None, :] - self.mean) / self.log_std.exp()
+        normal = -0.5 * standardised**2 - self.log_std - 0.5 * math.log(2 * math.pi)
+        return (self.logits.log_softmax(-1) + normal.sum(-1)).logsumexp(-1)
+
+    def sample(self, generator: torch.Generator) -> Float[Tensor, "*B A"]:
+        """One action for each observation of a batch."""
+        weights = self.logits.softmax(-1)
+        chosen = torch.multinomial(weights.flatten(0, -2), 1, generator=generator).reshape(weights.shape[:-1])
+        mean, std = self._component(self.mean, chosen), self._component(self.log_std, chosen).exp()
+        return mean + std * torch.randn(mean.shape, generator=generator)
+
+    @property
+    def mode(self) -> Float[Tensor, "*B A"]:
+        """The mean of the heaviest component: the mode itself where components do not overlap."""
+        return self._component(self.mean, self.logits.argmax(-1))
+
+    @staticmethod
+    def _component(each: Tensor, chosen: Tensor) -> Tensor:
+        return each.gather(-2, chosen[..., None, None].expand(*chosen.shape, 1, each.shape[-1])).squeeze(-2)
+
+
+class MixturePolicy(nn.Module):
+    """Observations `(*B, O)` → a `Mixture` of actions."""
+
+    LEAST_LOG_STD = -3.0  # a demonstrator who never varies would send the density to infinity
+
+    def __init__(
+        self, obs_size: int, action_size: int, components: int, hidden: Sequence[int], generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.shape = components, 1 + 2 * action_size
+        self.net = mlp([obs_size, *hidden, math.prod(self.shape)], generator)
+
+    def forward(self, obs: Float[Tensor, "*B O"]) -> Mixture:
+        logits, rest = self.net(obs).unflatten(-1, self.shape).tensor_split([1], -1)
+        mean, log_std = rest.chunk(2, -1)
+        return Mixture(logits.squeeze(-1), mean, log_std.clamp(min=self.LEAST_LOG_STD))
+
+
+def squared_error(prediction: Float[Tensor, "B A"], action: Float[Tensor, "B A"]) -> Float[Tensor, ""]:
+    r"""$\frac{1}{B} \sum_j \|\mu_\theta(s_j) - a_j\|^2$, smallest at the *mean* of the demonstrated actions."""
+    return ((prediction - action) ** 2).sum(-1).mean()
+
+
+def actor_loss(log_prob: Float[Tensor, " B"]) -> Float[Tensor, ""]:
+    r"""$-\frac{1}{B} \sum_j \log \pi_\theta(a_j \mid s_j)$: make what the demonstrators did more likely."""
+    return -log_prob.mean()
+
+
+class Imitation:
+    """A clone that learns a box of actions in [−1, 1] from what an expert would do.
+
+    Args:
+        obs_size: numbers in an observation.
+        action_size: numbers in an action.
+        expert: observation → action.
+
+    Attributes:
+        policy: `(*B, obs_size)` → a `Mixture`, or with `components = 0` actions `(*B, action_size)`.
+        steps: transitions observed.
+    """
+
+    def __init__(
+        self, obs_size: int, action_size: int, expert: Callable[[Any], np.ndarray], config: Config, seed: int
+    ) -> None:
+        self.config, self.expert = config, expert
+        initialisation, self._sampling = generators(seed, 2)
+        if config.components:
+            self.policy: nn.Module = MixturePolicy(
+                obs_size, action_size, config.components, config.hidden, initialisation
+            )
+        else:
+            self.policy = mlp([obs_size, *config.hidden, action_size], initialisation)
+        self.optimizer = torch.optim.Adam(self.policy.parameters(), lr=config.lr, fused=True)
+        self._obs: list[np.ndarray] = []
+        self._action: list[np.ndarray] = []
+        self.steps = 0
+
+    def act(self, obs: Any, explore: bool = True) -> np.ndarray:
+        """While exploring: whoever drives in this round."""
+        if explore and (self.steps < self.config.round_steps or not self.config.dagger):
+            return self.expert(obs)
+        with torch.inference_mode():
+            output = self.policy(torch.as_tensor(obs, dtype=torch.float32))
+            return (output.mode if self.config.components else output).clamp(-1, 1).numpy()
+
+    def observe(self, transition: Transition) -> None:
+        """Keep the expert's action, whoever acted."""
+        self.steps += 1
+        self._obs.append(transition.obs)
+        self._action.append(self.expert(transition.obs) if self.config.dagger else transition.action)
+
+    @property
+    def demonstrations(self) -> tuple[Float[Tensor, "N O"], Float[Tensor, "N A"]]:
+        """All observations so far, and what the expert does there."""
+        obs, action = (torch.as_tensor(np.stack(each), dtype=torch.float32) for each in (self._obs, self._action))
+        return obs, action
+
+    def learn(self) -> Iterator[dict[str, float]]:
+        if self.steps % self.config.round_steps:
+            return
+        obs, action = self.demonstrations
+        for _ in range(self.config.updates):
+            rows = torch.randint(len(obs), (self.config.batch_size,), generator=self._sampling)
+            yield self.update(obs[rows], action[rows])
+
+    def update(self, obs: Float[Tensor, "B O"], action: Float[Tensor, "B A"]) -> dict[str, float]:
+        output = self.policy(obs)
+        loss = actor_loss(output.log_prob(action)) if self.config.components else squared_error(output, action)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return {"loss": loss.item()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "policy": copy.deepcopy(self.policy.state_dict()),
+            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
+            "obs": list(self._obs),
+            "action": list(self._action),
+            "sampling": self._sampling.get_state(),
+            "steps": self.steps,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.policy.load_state_dict(state["policy"])
+        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+        self._obs, self._action = list(state["obs"]), list(state["action"])
+        self._sampling.set_state(state["sampling"])
+        self.steps = state["steps"]

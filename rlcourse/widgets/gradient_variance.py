@@ -1,0 +1,261 @@
+r"""How noisy an estimate of the policy gradient is, and what causality and baselines do about it.
+
+A softmax policy with one logit θ(s, a) per state and action acts in `envs.two_floors` for T steps. There its expected
+return J(θ) is known exactly, and so is the gradient. `compute` estimates it from N episodes again and again, in six
+ways at once:
+
+$$\hat g = \frac{1}{N} \sum_i \sum_t \nabla_\theta \log \pi_\theta(a_{i,t} \mid s_{i,t})\, (G_{i,t} - b_{i,t})$$
+
+- G is the episode's whole return, or with *causality* only the rewards from step t on;
+- the baseline b is 0, the mean of $G_{\cdot,t}$ over the batch, or, *leaving one out*, over the other N − 1 episodes.
+
+The batch mean contains the episode's own return, which depends on its actions. The part $G_{i,t} / N$ makes the
+expected estimate exactly $(1 - 1/N)\, \nabla J$. Leaving it out repairs that, and more: because
+$G_i - \frac{1}{N-1} \sum_{j \ne i} G_j = \frac{N}{N-1} (G_i - \bar G)$, it is the other estimate times N/(N − 1).
+
+Papers: Williams (1992), *Simple statistical gradient-following algorithms*; Sutton et al. (2000), *Policy gradient
+methods for reinforcement learning with function approximation*; Kool, van Hoof and Welling (2019), *Buy 4 REINFORCE
+samples, get a baseline for free!*, for leaving one out.
+"""
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import ipywidgets
+import numpy as np
+from jaxtyping import Float, Int
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rlcourse.algorithms import reinforce
+from rlcourse.algorithms.q_iteration import Table, backup, boltzmann, evaluation_sweeps, sample
+from rlcourse.algorithms.reinforce import Baseline, trajectory_returns
+from rlcourse.envs import TabularMDP, two_floors
+from rlcourse.widgets import presets
+from rlcourse.widgets.panel import COLORS, Panel
+
+SAMPLED, SEED = 4096, 4  # episodes in all, however many of them make one estimate
+EPISODES = (2, 4, 8, 16, 32, 64)
+LONGEST = 20
+BASELINES: dict[str, Baseline] = {"none": "none", "batch mean": "mean", "leave one out": "leave_one_out"}
+NAMES = tuple(f"{prefix}{baseline}" for prefix in ("", "causality, ") for baseline in BASELINES)
+THETA = np.zeros((2, 2))  # both actions equally likely on both floors
+
+_PLAIN = {"episodes": 8, "horizon": 10, "offset": 0.0, "causality": False, "baseline": "none"}
+PRESETS: dict[str, dict[str, Any]] = {
+    "plain: the whole return, no baseline": _PLAIN,
+    "causality and a baseline": _PLAIN | {"causality": True, "baseline": "leave one out"},
+    "five more for every step: nothing changes, says J": _PLAIN | {"offset": 5.0},
+    "five more, with a baseline": _PLAIN | {"offset": 5.0, "baseline": "leave one out"},
+    "two episodes: the batch mean halves the gradient": _PLAIN | {"episodes": 2, "baseline": "batch mean"},
+    "one step: no past to forget": _PLAIN | {"horizon": 1, "causality": True},
+}
+
+
+def expected_return(mdp: TabularMDP, theta: Table, horizon: int) -> float:
+    r"""$J(\theta)$ exactly: `horizon` sweeps of policy evaluation, undiscounted, averaged over the first state."""
+    values = next(islice(evaluation_sweeps(mdp, boltzmann(theta, 1.0), 1.0), horizon, None))
+    return float(mdp.start @ values)
+
+
+def finite_differences(mdp: TabularMDP, theta: Table, horizon: int, step: float = 1e-4) -> Table:
+    r"""$\partial J / \partial \theta(s, a) \approx (J(\theta + h\, e_{sa}) - J(\theta - h\, e_{sa})) / 2h$."""
+    gradient = np.zeros(theta.shape)
+    for entry in np.ndindex(theta.shape):
+        aside = np.zeros(theta.shape)
+        aside[entry] = step
+        up, down = (expected_return(mdp, theta + sign * aside, horizon) for sign in (1, -1))
+        gradient[entry] = (up - down) / (2 * step)
+    return gradient
+
+
+def exact_gradient(mdp: TabularMDP, theta: Table, horizon: int) -> Table:
+    r"""The policy gradient theorem (Sutton et al. 2000), with d_t the states' distribution after t steps:
+
+    $$\frac{\partial J}{\partial \theta(s, a)} =
+      \sum_{t<T} d_t(s)\, \pi(a \mid s)\, \big(Q_{T-t}(s, a) - V_{T-t}(s)\big)$$
+    """
+    policy, states, gradient = boltzmann(theta, 1.0), mdp.start, np.zeros(theta.shape)
+    values = list(islice(evaluation_sweeps(mdp, policy, 1.0), horizon + 1))
+    for t in range(horizon):
+        advantage = backup(mdp, values[horizon - t - 1], 1.0) - values[horizon - t][:, None]
+        gradient += states[:, None] * policy * advantage
+        states = (states[:, None] * policy).T.ravel() @ mdp.transition
+    return gradient
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """What happened, one row per step, one column per episode."""
+
+    state: Int[np.ndarray, "T E"]
+    action: Int[np.ndarray, "T E"]
+    reward: Float[np.ndarray, "T E"]
+
+
+def roll_out(mdp: TabularMDP, policy: Table, horizon: int, episodes: int, seed: int) -> Episodes:
+    """Episodes of `horizon` steps, all at once, in a world that does not end them earlier.
+
+    A longer horizon goes on where a shorter one stopped: its first steps are the same.
+    """
+    rng = np.random.default_rng(seed)
+    state, action = np.zeros((2, horizon, episodes), int)
+    reward = np.zeros((horizon, episodes))
+    now = sample(np.tile(mdp.start, (episodes, 1)), rng.random(episodes))
+    for t in range(horizon):
+        choice, chance = rng.random((2, episodes))
+        state[t], action[t] = now, sample(policy[now], choice)
+        outcome = now, action[t], sample(mdp.probability[now, action[t]], chance)
+        reward[t], now = mdp.reward[outcome], mdp.next_state[outcome]
+    return Episodes(state, action, reward)
+
+
+def score_function(episodes: Episodes, weight: Float[np.ndarray, "T E"], policy: Table) -> Float[np.ndarray, "E S A"]:
+    r"""Per episode $\sum_t w_t\, \nabla_\theta \log \pi_\theta(a_t \mid s_t)$: with returns for w an estimate of ∇J.
+
+    For a softmax, $\partial \log \pi(a \mid s) / \partial \theta(s, b) = 1[a = b] - \pi(b \mid s)$.
+    """
+    number = weight.shape[1]
+    entry = np.arange(number) * policy.size + episodes.state * policy.shape[1] + episodes.action
+    chosen = np.bincount(entry.ravel(), weight.ravel(), number * policy.size).reshape(number, *policy.shape)
+    return chosen - chosen.sum(-1, keepdims=True) * policy
+
+
+@dataclass(frozen=True)
+class Variance:
+    """Six ways to estimate the gradient, in the order of `NAMES`.
+
+    Gradients are with respect to the logits of going up, downstairs and upstairs; those of going down are their
+    negatives.
+
+    Attributes:
+        exact: the gradient.
+        estimates: each from a batch of N episodes.
+    """
+
+    episodes: int
+    horizon: int
+    offset: float
+    causality: bool
+    baseline: str
+    exact: Float[np.ndarray, "2"]
+    estimates: Float[np.ndarray, "6 B 2"]
+
+    @property
+    def chosen(self) -> int:
+        return 3 * self.causality + [*BASELINES].index(self.baseline)
+
+    @property
+    def variance(self) -> Float[np.ndarray, "6"]:
+        """Of an estimate: mean squared distance from the estimates' mean."""
+        return self.estimates.var(1, ddof=1).sum(-1)
+
+    @property
+    def along(self) -> Float[np.ndarray, "6 B"]:
+        """How far each estimate goes in the gradient's direction; 1 is as far as the gradient itself."""
+        return self.estimates @ self.exact / (self.exact @ self.exact)
+
+    @property
+    def wrong_way(self) -> Float[np.ndarray, "6"]:
+        """The share of estimates that point away from the gradient: a small step along them makes J smaller."""
+        return (self.along < -1e-9).mean(1)  # not what is 0 but for rounding
+
+
+def compute(episodes: int, horizon: int, offset: float, causality: bool, baseline: str) -> Variance:
+    """Estimate the gradient from batches of `episodes` episodes, `SAMPLED` in all."""
+    mdp, policy = two_floors(offset), boltzmann(THETA, 1.0)
+    happened = roll_out(mdp, policy, horizon, SAMPLED, SEED)
+    estimates = []
+    for credited in (False, True):
+        returns = trajectory_returns(happened.reward, 1.0, credited)
+        batches = returns.reshape(-1, episodes)  # the columns of a batch next to each other
+        for kind in BASELINES.values():
+            advantage = (batches - reinforce.baseline(batches, kind)).reshape(returns.shape)
+            by_episode = score_function(happened, advantage, policy)[:, :, 1]
+            estimates.append(by_episode.reshape(-1, episodes, 2).mean(1))
+    exact = exact_gradient(mdp, THETA, horizon)[:, 1]
+    return Variance(episodes, horizon, offset, causality, baseline, exact, np.stack(estimates))
+
+
+def draw(figure: Figure, data: Variance) -> None:
+    left, middle, right = (
+        figure.add_axes((x, 0.16, width, 0.73)) for x, width in ((0.062, 0.245), (0.475, 0.19), (0.705, 0.28))
+    )
+    draw_cloud(left, data)
+    rows = np.arange(len(NAMES))[::-1]
+    colors = [COLORS[1] if i == data.chosen else COLORS[5] for i in range(len(NAMES))]
+    middle.barh(rows, data.variance, color=colors, height=0.62)
+    for row, variance in zip(rows, data.variance, strict=True):
+        middle.text(variance, row, f" {two_digits(variance)}", va="center", fontsize=11)
+    middle.set(xscale="log", yticks=rows, title="variance of an estimate")
+    middle.set_yticklabels(NAMES)
+    low, high = data.variance.min(), data.variance.max()
+    middle.set_xlim(low / 4, high * (high / low) ** 0.4 * 2)
+
+    mean, error = data.along.mean(1), data.along.std(1, ddof=1) / np.sqrt(data.along.shape[1])
+    right.vlines(1, -0.6, 5.6, COLORS[6], ":", lw=3, label="∇J")
+    right.vlines(1 - 1 / data.episodes, -0.6, 5.6, COLORS[2], "--", label=f"(1 − 1/{data.episodes}) ∇J")
+    for row, center, width, color in zip(rows, mean, 2 * error, colors, strict=True):
+        right.errorbar(center, row, xerr=width, fmt="o", color=color, capsize=4, lw=2)
+    right.set(yticks=rows, yticklabels=[], ylim=(-0.6, 6.9), title="mean ± 2 standard errors, along ∇J")
+    right.legend(frameon=False, loc="upper left", ncols=2, fontsize=11)
+
+
+def draw_cloud(ax: Axes, data: Variance) -> None:
+    chosen = data.estimates[data.chosen]
+    for which, color, size, name in ((0, "#999999", 4, "plain"), (data.chosen, COLORS[1], 5, "chosen")):
+        ax.plot(*data.estimates[which].T, ".", color=color, markersize=size, alpha=0.5, rasterized=True)
+        ax.plot([], [], "o", color=color, markersize=6, label=name)
+    ax.plot(*data.exact, "*", color=COLORS[6], markersize=15, label="exact")
+    ax.axhline(0, color="#777777", lw=0.8)
+    ax.axvline(0, color="#777777", lw=0.8)
+    # As far as the chosen estimates go, but for the last one in a hundred.
+    seen = np.concatenate([np.percentile(chosen, (1, 99), axis=0), data.exact[None], np.zeros((1, 2))])
+    size = np.ptp(seen, axis=0).max()
+    (x, y) = seen.min(0) + np.ptp(seen, axis=0) / 2
+    ax.set(xlim=(x - 0.6 * size, x + 0.6 * size), ylim=(y - 0.6 * size, y + 0.85 * size))
+    ax.set(xlabel="∂J/∂θ(downstairs, up)", ylabel="∂J/∂θ(upstairs, up)")
+    ax.set_title(f"{len(chosen)} estimates, {data.episodes} episodes each")
+    ax.legend(loc="upper left", fontsize=11, ncols=3, columnspacing=1, handletextpad=0.1, edgecolor="none")
+
+
+def two_digits(number: float) -> str:
+    """Two significant ones, and never an exponent."""
+    return f"{float(f'{number:.2g}'):.{max(0, 1 - int(np.floor(np.log10(number))))}f}"
+
+
+def describe(data: Variance) -> str:
+    mean = data.along.mean(1)
+    parts = "; ".join(
+        f"{name}: variance {variance:.3g}, mean {share:.3f} of the gradient"
+        for name, variance, share in zip(NAMES, data.variance, mean, strict=True)
+    )
+    return (
+        f"Estimates of the policy gradient from {data.episodes} episodes of {data.horizon} steps, reward offset "
+        f"{data.offset:g}; shown: {NAMES[data.chosen]}, of which {100 * data.wrong_way[data.chosen]:.0f} % point the "
+        f"wrong way. {parts}."
+    )
+
+
+def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
+    """Choose batch, horizon, a constant reward, causality and baseline, and see how the estimates scatter.
+
+    Args:
+        preset: one of `PRESETS`, where the controls start.
+        changes: values of controls, by `compute`'s names, that differ from the preset's.
+
+    Raises:
+        ValueError: the preset or the name of a control is unknown.
+    """
+    values = presets.start(PRESETS, preset, changes)
+    wide = {"style": {"description_width": "90px"}, "layout": {"width": "300px"}}
+    make = ipywidgets
+    controls = {
+        "episodes": make.SelectionSlider(options=EPISODES, value=values["episodes"], description="episodes N", **wide),
+        "horizon": make.IntSlider(value=values["horizon"], min=1, max=LONGEST, description="horizon T", **wide),
+        "offset": make.FloatSlider(value=values["offset"], min=-5, max=5, step=0.5, description="reward +", **wide),
+        "causality": make.Checkbox(value=values["causality"], description="causality", **wide),
+        "baseline": make.Dropdown(options=list(BASELINES), value=values["baseline"], description="baseline", **wide),
+    }
+    return presets.attach(Panel(compute, draw, describe, controls, size=(13, 4.1)), PRESETS)

@@ -1,0 +1,213 @@
+r"""What data from one policy say about another: importance weights, per episode and per step.
+
+Episodes of `envs.two_floors` are collected by an old policy that takes both actions equally often. A new policy has
+drifted away from it: on both floors its logit of going up is larger by `drift`. Two ways to estimate the new policy's
+return J from the old one's episodes:
+
+- *per episode*: $\frac{1}{N} \sum_i w_i \sum_t r_{i,t}$ with $w_i = \prod_t \rho_{i,t}$,
+  $\rho_{i,t} = \pi_{new}(a_{i,t} \mid s_{i,t}) / \pi_{old}(a_{i,t} \mid s_{i,t})$. Unbiased, but the product explodes
+  or vanishes with T.
+- *per step*: $\frac{1}{N} \sum_i \sum_t \rho_{i,t}\, r_{i,t}$. It takes each action's probability from the new policy,
+  but the states from the old one: not unbiased, for any number of episodes.
+
+The **effective sample size** $(\sum_i w_i)^2 / \sum_i w_i^2$ says how many equally weighted episodes are worth as much
+as these N. As E[w] = 1, with many episodes it is N / E[w²], and E[w²] is exact here: a sum over actions and states,
+step by step.
+
+Papers: Precup, Sutton and Singh (2000), *Eligibility traces for off-policy policy evaluation*; Kong (1992) for the
+effective sample size.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import ipywidgets
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from rlcourse.algorithms.q_iteration import Table, boltzmann
+from rlcourse.envs import TabularMDP, two_floors
+from rlcourse.widgets import presets
+from rlcourse.widgets.gradient_variance import Episodes, expected_return, roll_out
+from rlcourse.widgets.panel import COLORS, Panel
+
+SAMPLED, SEED = 4096, 4  # episodes in all, however many of them make one estimate
+EPISODES = (16, 32, 64, 128, 256)
+LONGEST = 30
+DRAWN = 40  # episodes whose weights are drawn
+WAYS = ("per episode", "per step")
+OLD = np.zeros((2, 2))  # both actions equally likely on both floors
+
+_NEAR = {"drift": 0.5, "horizon": 10, "episodes": 64}
+PRESETS: dict[str, dict[str, Any]] = {
+    "a small drift, short episodes: both will do": _NEAR | {"drift": 0.2},
+    "the same drift, long episodes": _NEAR | {"drift": 0.2, "horizon": LONGEST},
+    "a large drift: a few episodes have all the weight": _NEAR | {"drift": 2.0, "horizon": 20},
+    "per step: precise, and wrong": _NEAR | {"drift": 1.0, "horizon": 20, "episodes": 256},
+    "one step: the two are one": _NEAR | {"drift": 2.0, "horizon": 1},
+}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """N of the episodes, and what all of them say.
+
+    Attributes:
+        kl: KL(old ‖ new) of the actions in one state, in nats; the same on both floors.
+        running: the product of the first t ratios, t = 1 … T, of `DRAWN` episodes.
+        shares: what part of all weight each of the first N episodes has, largest first, for both ways (per step: of the
+            last step's).
+        effective: effective sample size by t as a share of N, mean over batches, for both ways.
+        limit: what it tends to for many episodes, 1 / E[w²].
+        estimates: of J / T, one per batch of N episodes, for both ways.
+        new, old: the two policies' true J / T.
+        per_step: what the estimate per step tends to for many episodes, over T.
+    """
+
+    drift: float
+    horizon: int
+    episodes: int
+    kl: float
+    running: Float[np.ndarray, "T 40"]
+    shares: Float[np.ndarray, "2 N"]
+    effective: Float[np.ndarray, "2 T"]
+    limit: Float[np.ndarray, "2 T"]
+    estimates: Float[np.ndarray, "2 B"]
+    new: float
+    old: float
+    per_step: float
+
+    @property
+    def rmse(self) -> Float[np.ndarray, "2"]:
+        """Root mean square error of the estimates."""
+        return np.sqrt(((self.estimates - self.new) ** 2).mean(1))
+
+
+def ratios(episodes: Episodes, old: Table, new: Table) -> Float[np.ndarray, "T E"]:
+    r"""$\rho_t = \pi_{new}(a_t \mid s_t) / \pi_{old}(a_t \mid s_t)$ of every step."""
+    return (new / old)[episodes.state, episodes.action]
+
+
+def effective_sample_size(weight: Float[np.ndarray, "*B N"]) -> Float[np.ndarray, "*B"]:
+    r"""$(\sum_i w_i)^2 / \sum_i w_i^2$: N for equal weights, 1 if one episode has all of it."""
+    return weight.sum(-1) ** 2 / (weight**2).sum(-1)
+
+
+def mean_square(mdp: TabularMDP, old: Table, new: Table, horizon: int) -> Float[np.ndarray, " T"]:
+    r"""$E[w_t^2]$ of the product of the first t ratios, t = 1 … T: from step to step $\sum_a \pi_{old} \rho^2 P$."""
+    carried, squares = mdp.start, []
+    for _ in range(horizon):
+        weighted = carried[:, None] * new**2 / old
+        squares.append(weighted.sum())
+        carried = weighted.T.ravel() @ mdp.transition
+    return np.array(squares)
+
+
+def per_step_limit(mdp: TabularMDP, old: Table, new: Table, horizon: int) -> float:
+    r"""$\sum_t \sum_s d_t^{old}(s) \sum_a \pi_{new}(a \mid s)\, r(s, a)$: new actions in the old policy's states."""
+    states, total = mdp.start, 0.0
+    for _ in range(horizon):
+        total += float(states @ (new * mdp.expected_reward).sum(-1))
+        states = (states[:, None] * old).T.ravel() @ mdp.transition
+    return total
+
+
+def compute(drift: float, horizon: int, episodes: int) -> Weights:
+    """Weigh the old policy's episodes for the new one, in batches of `episodes`, `SAMPLED` in all."""
+    mdp, drifted = two_floors(), OLD + drift * np.array([0.0, 1.0])
+    old, new = boltzmann(OLD, 1.0), boltzmann(drifted, 1.0)
+    happened = roll_out(mdp, old, horizon, SAMPLED, SEED)
+    ratio = ratios(happened, old, new)
+    product = ratio.cumprod(0)
+
+    weight = np.stack([product, ratio]).reshape(2, horizon, -1, episodes)
+    effective = effective_sample_size(weight).mean(-1) / episodes
+    last = weight[:, -1, 0]
+    shares = -np.sort(-last / last.sum(1, keepdims=True), axis=1)
+    squares = mean_square(mdp, old, new, horizon)
+    one_step = (new**2 / old).sum(-1)[0]
+    limit = 1 / np.stack([squares, np.full(horizon, one_step)])
+
+    whole = product[-1] * happened.reward.sum(0)
+    single = (ratio * happened.reward).sum(0)
+    estimates = np.stack([whole, single]).reshape(2, -1, episodes).mean(2) / horizon
+    kl = float((old * np.log(old / new)).sum(-1)[0])
+    true = [expected_return(mdp, theta, horizon) / horizon for theta in (drifted, OLD)]
+    tends = per_step_limit(mdp, old, new, horizon) / horizon
+    return Weights(
+        drift, horizon, episodes, kl, product[:, :DRAWN], shares, effective, limit, estimates, true[0], true[1], tends
+    )
+
+
+def draw(figure: Figure, data: Weights) -> None:
+    left, middle, right = (
+        figure.add_axes((x, 0.16, width, 0.73)) for x, width in ((0.06, 0.26), (0.38, 0.26), (0.73, 0.26))
+    )
+    t = np.arange(data.horizon + 1)  # before the first step all weights are 1
+    running, effective, limit = (
+        np.insert(each, 0, 1.0, axis) for each, axis in ((data.running, 0), (data.effective, 1), (data.limit, 1))
+    )
+    left.plot(t, running, color=COLORS[0], lw=0.8, alpha=0.6)
+    left.axhline(1, color=COLORS[6], linestyle=":", lw=3, label="expected: 1")
+    left.set(yscale="log", xlabel="step t", title=f"weight after t steps, {DRAWN} episodes")
+    left.set_ylim(min(0.04, running.min() / 2), max(25, 2 * running.max()))
+    left.legend(frameon=False, loc="lower left", fontsize=11)
+
+    for i, style in enumerate(("-", "--")):
+        label = f"{WAYS[i]}: {100 * effective[i, -1]:.0f} % at T"
+        middle.plot(t, 100 * effective[i], style, marker="o", markersize=4, color=COLORS[i], label=label)
+        middle.plot(t, 100 * limit[i], ":", color=COLORS[6], label="many episodes" if i else None)
+    middle.set(xlabel="step t", ylim=(0, 150), title=f"effective sample size, % of {data.episodes}")
+    middle.set_yticks(range(0, 101, 25))
+    for ax in (left, middle):
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    middle.legend(frameon=False, loc="upper left", fontsize=11)
+
+    spread = np.random.default_rng(SEED).uniform(-0.25, 0.25, data.estimates.shape[1])
+    for i, row in enumerate((1, 0)):
+        right.plot(data.estimates[i], row + spread, ".", color=COLORS[i], alpha=0.5, markersize=5, rasterized=True)
+        right.plot(data.estimates[i].mean(), row, "D", color=COLORS[6], markersize=7, label=None if i else "mean")
+    right.vlines(data.new, -0.5, 1.5, COLORS[2], lw=3, label=f"new {data.new:.2f}")
+    right.vlines(data.old, -0.5, 1.5, COLORS[3], "--", label=f"old {data.old:.2f}")
+    right.set(yticks=(1, 0), ylim=(-0.5, 2.1), xlabel="reward per step", title="estimates of the new policy's J / T")
+    right.set_yticklabels(["per\nepisode", "per\nstep"])
+    right.set_xlim(*np.percentile(data.estimates, (0, 99)) + np.array([-0.1, 0.1]))
+    right.legend(frameon=False, loc="upper left", ncols=3, fontsize=11, columnspacing=1, handlelength=1.3)
+
+
+def describe(data: Weights) -> str:
+    parts = "; ".join(
+        f"{name}: effective sample size {100 * data.effective[i, -1]:.1f} % "
+        f"({100 * data.limit[i, -1]:.2g} % for many episodes), "
+        f"largest weight {100 * data.shares[i, 0]:.0f} % of all, estimates {data.estimates[i].mean():.3f} on average, "
+        f"root mean square error {data.rmse[i]:.3f}"
+        for i, name in enumerate(WAYS)
+    )
+    return (
+        f"Batches of {data.episodes} episodes of {data.horizon} steps, logits drifted by {data.drift:g}, KL divergence "
+        f"{data.kl:.3f} nats per step. {parts}. True reward per step: new policy {data.new:.3f}, old {data.old:.3f}; "
+        f"per step tends to {data.per_step:.3f}."
+    )
+
+
+def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
+    """Let two policies drift apart and episodes grow, and see what the old one's data are still good for.
+
+    Args:
+        preset: one of `PRESETS`, where the controls start.
+        changes: values of controls, by `compute`'s names, that differ from the preset's.
+
+    Raises:
+        ValueError: the preset or the name of a control is unknown.
+    """
+    values = presets.start(PRESETS, preset, changes)
+    wide = {"style": {"description_width": "90px"}, "layout": {"width": "300px"}}
+    make = ipywidgets
+    controls = {
+        "drift": make.FloatSlider(value=values["drift"], min=0, max=2, step=0.1, description="drift", **wide),
+        "horizon": make.IntSlider(value=values["horizon"], min=1, max=LONGEST, description="horizon T", **wide),
+        "episodes": make.SelectionSlider(options=EPISODES, value=values["episodes"], description="episodes N", **wide),
+    }
+    return presets.attach(Panel(compute, draw, describe, controls, size=(13, 4.1)), PRESETS)
