@@ -100,4 +100,10 @@ def their_seconds(seed: int) -> float:
 
 def tables() -> list[Table]:
     setting = "one update of 128 per step, 2 × 128 units"
-    return rivals.tables("DQN", setting, our_speed, their_speed, our_seconds, their_seconds)
+    return rivals.with_rivals(
+        "DQN",
+        lambda pool: [
+            rivals.speeds(pool, "DQN", setting, our_speed, their_speed),
+            rivals.until_solved(pool, "DQN", our_seconds, their_seconds),
+        ],
+    )

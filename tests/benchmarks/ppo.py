@@ -89,4 +89,10 @@ def their_seconds(seed: int) -> float:
 
 def tables() -> list[Table]:
     setting = f"{SPEED_ENV}, 2048 steps, 10 epochs of minibatches of 64, 2 × 64 tanh units"
-    return rivals.tables("PPO", setting, our_speed, their_speed, our_seconds, their_seconds)
+    return rivals.with_rivals(
+        "PPO",
+        lambda pool: [
+            rivals.speeds(pool, "PPO", setting, our_speed, their_speed),
+            rivals.until_solved(pool, "PPO", our_seconds, their_seconds),
+        ],
+    )

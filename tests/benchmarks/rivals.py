@@ -47,24 +47,31 @@ class Stopwatch:
         return bool(score >= SOLVED)
 
 
-def tables(
-    algorithm: str, setting: str, our_speed: Speed, their_speed: Speed, our_seconds: Seconds, their_seconds: Seconds
-) -> list[Table]:
-    """Both comparisons; the functions must be importable, because each call runs in a process of its own."""
+def speeds(pool: ProcessPoolExecutor, algorithm: str, setting: str, ours: Speed, theirs: Speed) -> Table:
+    """Three runs of each, in turns; the functions must be importable, because each has a process of its own."""
+    table = Table(algorithm, "steps/s, three runs", "peak memory [MiB]", title=setting)
+    pairs = [(pool.submit(ours), pool.submit(theirs)) for _ in range(3)]
+    results = [[one.result() for one in column] for column in zip(*pairs, strict=True)]
+    for name, runs in zip(("ours", "Stable-Baselines3"), results, strict=True):
+        table.add_row(name, ", ".join(f"{rate:.0f}" for rate, _ in runs), f"{max(peak for _, peak in runs):.0f}")
+    our, their = (np.median([rate for rate, _ in runs]) for runs in results)
+    table.add_row("ratio of medians", f"{our / their:.2f}", "")
+    return table
+
+
+def until_solved(pool: ProcessPoolExecutor, algorithm: str, ours: Seconds, theirs: Seconds) -> Table:
+    title = f"{algorithm} on {ENV}: training until {EPISODES} evaluation episodes ≥ {SOLVED}"
+    table = Table("seed", "ours [s]", "theirs [s]", title=title)
+    times = [(pool.submit(ours, seed), pool.submit(theirs, seed)) for seed in SEEDS]
+    for seed, (our, their) in zip(SEEDS, times, strict=True):
+        table.add_row(str(seed), f"{our.result():.1f}", f"{their.result():.1f}")
+    return table
+
+
+def with_rivals(algorithm: str, compare: Callable[[ProcessPoolExecutor], list[Table]]) -> list[Table]:
+    """What `compare` measures, or what to install for it."""
     if find_spec("stable_baselines3") is None:
         missing = f'{algorithm}: not measured, pip install -c constraints.txt -e ".[bench]" brings its rival'
         return [Table(title=missing)]
-    speed = Table(algorithm, "steps/s, three runs", "peak memory [MiB]", title=setting)
-    title = f"{algorithm} on {ENV}: training until {EPISODES} evaluation episodes ≥ {SOLVED}"
-    solve = Table("seed", "ours [s]", "theirs [s]", title=title)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
-        pairs = [(pool.submit(our_speed), pool.submit(their_speed)) for _ in range(3)]
-        times = [(pool.submit(our_seconds, seed), pool.submit(their_seconds, seed)) for seed in SEEDS]
-        ours, theirs = ([one.result() for one in column] for column in zip(*pairs, strict=True))
-        for name, runs in (("ours", ours), ("Stable-Baselines3", theirs)):
-            speed.add_row(name, ", ".join(f"{rate:.0f}" for rate, _ in runs), f"{max(peak for _, peak in runs):.0f}")
-        ratio = np.median([rate for rate, _ in ours]) / np.median([rate for rate, _ in theirs])
-        speed.add_row("ratio of medians", f"{ratio:.2f}", "")
-        for seed, (our, their) in zip(SEEDS, times, strict=True):
-            solve.add_row(str(seed), f"{our.result():.1f}", f"{their.result():.1f}")
-    return [speed, solve]
+        return compare(pool)
