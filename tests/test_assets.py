@@ -2,6 +2,7 @@
 the lectures say of the recordings is what they hold."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -74,45 +75,87 @@ def signed(estimate: runs.Estimate) -> str:
     return f"{estimate.value:+.0f} ({estimate.low:+.0f} to {estimate.high:+.0f})"
 
 
+def test_lecture_2_on_how_fast_targets_may_move() -> None:
+    text = prose("02_dqn")
+    curves = [reference(f"02_{name}") for name in ("target_soft", "one_step", "target_slow")]
+    soft, plain, slow = (runs.mean_estimate(curve.bias[:, -1]) for curve in curves)
+    assert (
+        f"At the end the soft target network leaves a bias of {signed(soft)}, a copy every 100 updates one of "
+        f"{signed(plain)}, a copy every 500 one of {signed(slow)}: too *low*." in text
+    )
+    assert slow.high < 0 < min(soft.low, plain.low)
+    assert max(curve.believed.max() for curve in curves if curve.believed is not None) > 100  # soft divergence
+    assert sum(0.99**t for t in range(50)) == pytest.approx(39.5, abs=0.05)
+    solved = [round(10 * curve.success_rate(475).value) for curve in curves]
+    assert f"{solved[0]}, {solved[1]} and {solved[2]} of 10 succeed." in text
+
+
 def test_lecture_2_on_overestimation_and_double() -> None:
     text = prose("02_dqn")
-    plain, double = reference("02_one_step"), reference("02_double")
-    assert plain.believed is not None
-    assert plain.truth is not None
-    ends = [runs.mean_estimate(curve.bias[:, -1]) for curve in (plain, double)]
+    plain, double, noisy, noisy_double = (
+        reference(f"02_{name}") for name in ("one_step", "double", "noisy_plain", "noisy_double")
+    )
+    ends = [runs.mean_estimate(curve.bias[:, -1]) for curve in (double, noisy, noisy_double)]
     change = runs.mean_estimate(double.bias[:, -1] - plain.bias[:, -1])
-    believed, true = plain.believed[:, -1].mean(), plain.truth[:, -1].mean()
     assert (
-        f"The plain critic ends with a bias of {signed(ends[0])}: it believes in {believed:.0f} where the truth is "
-        f"{true:.0f}." in text
+        f"With two actions it ends at {signed(ends[0])}, and {10 * double.success_rate(475).value:.0f} of 10 succeed. "
+        f"Seed by seed the bias changes by {signed(change)}." in text
     )
-    assert believed > 100  # soft divergence
-    assert min(end.low for end in ends) > 0
-    assert f"Double ends at {signed(ends[1])}. Seed by seed it changes the bias by {signed(change)}" in text
-    assert "not resolved, so a null result" in text
-    assert change.low < 0 < change.high
-
-    noisy = [reference(f"02_noisy_{name}") for name in ("plain", "double")]
-    bias = np.array([curve.bias[:, -1] for curve in noisy])
-    highest = max(curve.returns[:, -1].max() for curve in noisy)
-    lower = (bias[1] < bias[0]).sum()
+    noisy_change = runs.mean_estimate(noisy_double.bias[:, -1] - noisy.bias[:, -1])
+    lower = (noisy_double.bias[:, -1] < noisy.bias[:, -1]).sum()
     assert (
-        f"each of the ten critics ends at least {np.floor(bias.min()):.0f} too high, the worst {bias.max():.0f}, and "
-        f"no last evaluation passes {np.ceil(highest):.0f}. Double has the lower bias in {lower} of 5 "
-        "seeds." in text
+        f"With 20 noisy actions plain ends at {signed(ends[1])}, Double at {signed(ends[2])}; seed by seed "
+        f"{signed(noisy_change)}, and lower in {lower} of 5." in text
     )
-    assert bias.shape == (2, 5)
+    assert "All point the way that theory says; both intervals hold zero" in text
+    assert max(change.value, noisy_change.value) < 0 < min(change.high, noisy_change.high)
+    assert len(noisy.bias) == 5
 
 
 def test_lecture_2_on_the_parts_of_rainbow() -> None:
     text = prose("02_dqn")
-    plain, double, five_step = (reference(f"02_{name}") for name in ("one_step", "double", "cartpole_dqn"))
-    solved = [round(10 * curve.success_rate(475).value) for curve in (plain, double)]
-    assert (
-        f"5-step targets gain {signed(five_step.gain(plain))}, and all 20 seeds succeed in the end; with one step "
-        f"{solved[0]} of 10 do." in text
-    )
-    assert five_step.success_rate(475).value == 1
-    gain = double.gain(plain)
-    assert f"Double gains {signed(gain)}, and {solved[1]} of 10 succeed: a null result" in text
-    assert gain.low < 0 < gain.high
+    files = {
+        "Double": "double",
+        "dueling": "dueling",
+        "prioritised replay": "prioritized",
+        "5-step targets": "five_step",
+    }
+    plain = reference("02_one_step")
+    null: list[str] = []
+    resolved: list[str] = []
+    for name, file in files.items():
+        curve = reference(f"02_{file}")
+        gain = curve.gain(plain)
+        solved = round(10 * curve.success_rate(475).value)
+        assert f"{name} {signed(gain)}, {solved} of 10 succeed in the end" in text
+        (null if gain.low < 0 < gain.high else resolved).append(name)
+    assert f"One-step DQN: {10 * plain.success_rate(475).value:.0f} of 10." in text
+    assert (f"Resolved: {', '.join(resolved)}." if resolved else "None is resolved.") in text
+    assert not null or f"Null results, as far as ten seeds can tell: {', '.join(null)}." in text
+
+
+def test_lecture_5_on_the_details_that_matter() -> None:
+    text = prose("05_ppo")
+    files = {
+        "no clip": "no_clip",
+        "KL penalty instead": "penalty",
+        "λ = 0": "lambda_0",
+        "λ = 1": "lambda_1",
+        "one epoch": "one_epoch",
+        "entropy bonus": "entropy_bonus",
+        "raw advantages": "raw_advantages",
+        "raw observations": "raw_observations",
+        "plain weights": "plain_weights",
+        "no gradient limit": "no_gradient_limit",
+    }
+    default = reference("05_cartpole_default")
+    gains = {name: reference(f"05_cartpole_{file}").gain(default) for name, file in files.items()}
+
+    def sentence(chosen: Callable[[runs.Estimate], bool]) -> str:
+        return ", ".join(f"{name} {signed(gain)}" for name, gain in gains.items() if chosen(gain)) + "."
+
+    assert f"**Worse:** {sentence(lambda gain: gain.high < 0)}" in text
+    assert f"**Not resolved by ten seeds:** {sentence(lambda gain: gain.low <= 0 <= gain.high)}" in text
+    better = sentence(lambda gain: gain.low > 0)
+    assert better == "." or f"**Better:** {better}" in text
+    assert len(default.returns) == 10
