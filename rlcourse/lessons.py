@@ -409,13 +409,10 @@ def estimates(rows: Mapping[str, Estimate], title: str, mark: float) -> Still:
     return Still(draw, f"{title}, with 95 % intervals. {ends}.", size=(11, height))
 
 
-def bias(agents: Mapping[str, Curve], log: bool = False) -> Still:
+def bias(agents: Mapping[str, Curve]) -> Still:
     """What critics believe of their own actions and what these return, over training; and the difference.
 
     On the left means over seeds, on the right the mean difference in its 95 % band: above 0 is overestimation.
-
-    Args:
-        log: draw values beyond ±100 on a logarithmic scale.
     """
 
     def draw(figure: Figure) -> None:
@@ -428,9 +425,6 @@ def bias(agents: Mapping[str, Curve], log: bool = False) -> Still:
             values.plot(curve.step, curve.truth.mean(0), color=color, linestyle="--")
             difference.plot(curve.step, curve.bias.mean(0), color=color, label=f"{name}: {ends[name].value:+.3g}")
             difference.fill_between(curve.step, *mean_band(curve.bias), color=color, alpha=0.2, linewidth=0)
-        if log:
-            values.set_yscale("symlog", linthresh=100)
-            difference.set_yscale("symlog", linthresh=100)
         values.set(xlabel="environment step", title="believed (solid), true (dashed)")
         difference.set(xlabel="environment step", title="bias: believed − true")
         difference.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), title="mean at the end")
