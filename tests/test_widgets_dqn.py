@@ -508,8 +508,11 @@ def test_presets_move_all_controls_and_step_aside(module: ModuleType, monkeypatc
         assert {key: control.value for key, control in panel.controls.items()} == values
         assert panel.picture.alt == module.describe(module.compute(**values))
         assert dropdown.value == name
-    slider = next(control for control in panel.controls.values() if hasattr(control, "max"))
-    slider.value = slider.max - slider.step
+    key, slider = next((key, control) for key, control in panel.controls.items() if hasattr(control, "max"))
+    taken = [values[key] for values in module.PRESETS.values()]
+    slider.value = next(
+        value for value in (slider.max, slider.max - slider.step, slider.max - 2 * slider.step) if value not in taken
+    )
     assert dropdown.value is None
     dropdown.value = name
     assert {key: control.value for key, control in panel.controls.items()} == module.PRESETS[name]
