@@ -17,6 +17,8 @@ from rlcourse.algorithms.imitation import Config, Imitation, Mixture, MixturePol
 from rlcourse.buffers import Transition
 from rlcourse.loop import evaluate, train
 
+pytestmark = pytest.mark.thorough  # minutes together: in `make test`, not in the inner loop
+
 torch.set_num_threads(1)  # small networks: a second thread only slows them down
 SMALL = Config(hidden=(8,), batch_size=4, round_steps=5, updates=3)
 

@@ -18,6 +18,8 @@ from rlcourse import envs, loop
 from rlcourse.algorithms import actor_critic, ddpg, dqn, ppo, q_iteration, reinforce, sac, td3
 from rlcourse.envs import ActionMatters, ConstantReward, Discounting, ObservationMatters, TruncationIsNotTermination
 
+pytestmark = pytest.mark.thorough  # minutes together: in `make test`, not in the inner loop
+
 torch.set_num_threads(1)  # small networks: a second thread only slows them down
 GAMMA = 0.5  # far from 1, so that every mistake is large
 

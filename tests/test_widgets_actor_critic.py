@@ -9,6 +9,8 @@ import pytest
 from rlcourse.algorithms.q_iteration import evaluate_policy
 from rlcourse.widgets import batch_td, discount, mc_vs_td
 
+pytestmark = pytest.mark.thorough  # minutes together: in `make test`, not in the inner loop
+
 # --- Monte Carlo against TD
 
 

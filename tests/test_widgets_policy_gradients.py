@@ -22,6 +22,8 @@ from rlcourse.widgets.gradient_variance import (
 )
 from rlcourse.widgets.importance_weights import Weights, effective_sample_size, mean_square, per_step_limit, ratios
 
+pytestmark = pytest.mark.thorough  # minutes together: in `make test`, not in the inner loop
+
 # --- the world, its exact return and gradient
 
 UNEVEN = np.array([[0.2, -0.4], [0.0, 1.0]])  # logits

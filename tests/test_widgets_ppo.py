@@ -9,6 +9,8 @@ import pytest
 from rlcourse import returns
 from rlcourse.widgets import gae, ppo_clip
 
+pytestmark = pytest.mark.thorough  # minutes together: in `make test`, not in the inner loop
+
 # --- the clip
 
 WITH_MIN, WITHOUT_MIN, UNCLIPPED = ppo_clip.OBJECTIVES
