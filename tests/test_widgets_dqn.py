@@ -21,6 +21,8 @@ from rlcourse.widgets import (
     replay,
 )
 
+pytestmark = pytest.mark.thorough  # minutes together: in `make test`, not in the inner loop
+
 MODULES = [
     overestimation,
     deadly_triad,
