@@ -42,6 +42,7 @@ AGENTS = {
     "actor_critic": "rlcourse.algorithms.actor_critic:ActorCritic",
     "ppo": "rlcourse.algorithms.ppo:PPO",
     "ddpg": "rlcourse.algorithms.ddpg:DDPG",
+    "double_ac": "rlcourse.algorithms.double_ac:DoubleAC",
     "td3": "rlcourse.algorithms.td3:TD3",
     "sac": "rlcourse.algorithms.sac:SAC",
 }

@@ -17,7 +17,7 @@ import torch
 from gymnasium.spaces import flatdim
 
 from rlcourse import envs, loop, runs
-from rlcourse.algorithms import actor_critic, ddpg, dqn, ppo, q_iteration, reinforce, sac, td3
+from rlcourse.algorithms import actor_critic, ddpg, double_ac, dqn, ppo, q_iteration, reinforce, sac, td3
 from tests import tiny
 from tests.tiny import Config as TinyConfig
 from tests.tiny import Tiny
@@ -269,6 +269,7 @@ KILLED = [
     ("reinforce", reinforce.Config(batch_size=4), "tests.tiny:ShortCartPole-v1", 12_000),
     ("actor_critic", actor_critic.Config(num_envs=4), "tests.tiny:ShortCartPole-v1", 20_000),
     ("ddpg", ddpg.Config(**SMALL_BATCHES, reversion=0.15), "tests.tiny:ShortCheetah-v5", 2_000),
+    ("double_ac", double_ac.Config(**SMALL_BATCHES, pairs=2), "tests.tiny:ShortCheetah-v5", 2_000),
     ("td3", td3.Config(**SMALL_BATCHES), "tests.tiny:ShortCheetah-v5", 2_000),
     ("sac", sac.Config(**SMALL_BATCHES), "tests.tiny:ShortCheetah-v5", 2_000),
     ("ppo", ppo.Config(num_envs=2, rollout_steps=100, epochs=2), "tests.tiny:ShortCheetah-v5", 6_000),

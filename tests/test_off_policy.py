@@ -1,4 +1,4 @@
-"""What DDPG, TD3 and SAC have in common: settings, seeds, saving, refusals; a line each in `SMALL`."""
+"""What DDPG, its doubles, TD3 and SAC have in common: settings, seeds, saving, refusals; a line each in `SMALL`."""
 
 import math
 from dataclasses import fields, replace
@@ -10,7 +10,7 @@ import torch
 from gymnasium.spaces import Box, Discrete, Space
 
 from rlcourse import envs, loop
-from rlcourse.algorithms import ddpg, sac, td3
+from rlcourse.algorithms import ddpg, double_ac, sac, td3
 from rlcourse.buffers import Batch, ReplayBuffer, Transition
 
 torch.set_num_threads(1)
@@ -18,6 +18,7 @@ torch.set_num_threads(1)
 SIZES: dict[str, Any] = {"hidden": (8,), "batch_size": 8, "buffer_size": 200, "learning_starts": 10}
 SMALL: dict[Any, Any] = {
     ddpg.DDPG: ddpg.Config(**SIZES, lr=1e-2),
+    double_ac.DoubleAC: double_ac.Config(**SIZES, lr=1e-2),
     td3.TD3: td3.Config(**SIZES, lr=1e-2),
     sac.SAC: sac.Config(**SIZES, lr=1e-2),
 }
@@ -59,6 +60,7 @@ CHANGES: dict[str, Any] = {
     "tau": 0.5,
     "exploration_noise": 0.7,
     "reversion": 0.2,
+    "pairs": 2,
     "critics": 1,
     "policy_every": 3,
     "target_noise": 0.7,
@@ -94,6 +96,7 @@ def test_same_seed_same_numbers_and_another_seed_others(kind: Any) -> None:
 @pytest.mark.parametrize(
     ("kind", "switch", "first"),
     [
+        (double_ac.DoubleAC, {"pairs": 2}, 10),  # the second critic asks the first
         (td3.TD3, {"critics": 1}, 10),  # in the first update, of steps 10, the target is another
         (td3.TD3, {"policy_every": 1}, 10),  # the actor moves in the first update, not in the second
         (td3.TD3, {"target_noise": 0.0}, 10),
@@ -108,7 +111,13 @@ def test_a_switch_changes_nothing_before_the_first_update_it_affects(kind: Any, 
 
 @pytest.mark.parametrize(
     ("kind", "changes"),
-    [(ddpg.DDPG, {"reversion": 0.2}), (td3.TD3, {}), (sac.SAC, {}), (sac.SAC, {"value_network": True})],
+    [
+        (ddpg.DDPG, {"reversion": 0.2}),
+        (double_ac.DoubleAC, {"pairs": 2}),
+        (td3.TD3, {}),
+        (sac.SAC, {}),
+        (sac.SAC, {"value_network": True}),
+    ],
 )
 def test_a_loaded_agent_goes_on_like_the_saved_one(kind: Any, changes: Any) -> None:
     saved = make(kind, **changes)
@@ -169,11 +178,14 @@ def test_no_gradient_reaches_targets_or_critics_by_way_of_the_actor(kind: Any) -
     agent.critic_optimizer.zero_grad()
     sample = agent.replay.sample(8, torch.Generator())
     normal = torch.randn(8, 1)
+    actor = agent.actors if kind is double_ac.DoubleAC else agent.actor
     if kind is sac.SAC:
-        loss, _ = sac.actor_loss(sample, agent.actor, agent.critic, 0.2, normal)
+        loss, _ = sac.actor_loss(sample, actor, agent.critic, 0.2, normal)
+    elif kind is double_ac.DoubleAC:
+        loss = double_ac.actor_loss(sample, actor, agent.critic)
     else:
-        loss = ddpg.actor_loss(sample, agent.actor, agent.critic.first)
-    loss.backward(inputs=list(agent.actor.parameters()))
+        loss = ddpg.actor_loss(sample, actor, agent.critic.first)
+    loss.backward(inputs=list(actor.parameters()))
     assert all(p.grad is None for p in agent.critic.parameters())
     assert all(p.grad is None for p in agent.target_critic.parameters())
     assert any(gradient.abs().max() > 0 for gradient in gradients)
@@ -211,6 +223,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"tau": 1.1}, "tau = 1.1"),
     ({"exploration_noise": -0.1}, "exploration_noise = -0.1"),
     ({"reversion": -0.1}, "reversion = -0.1"),
+    ({"pairs": 3}, r"pairs = 3 is out of range: it must be in \[1, 2\]"),
     ({"critics": 0}, "critics = 0"),
     ({"policy_every": 0}, "policy_every = 0"),
     ({"target_noise": -1.0}, "target_noise = -1.0"),
