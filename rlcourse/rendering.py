@@ -77,7 +77,7 @@ def record(env: "gym.Env", agent: Any, seed: int, every: int = 1, frames: float 
     return taken
 
 
-def film(env: "gym.Env", agent: Any, seed: int, path: Path, seconds: float = 8.0) -> None:
+def film(env: "gym.Env", agent: Any, seed: int, path: Path, seconds: float = 6.0) -> None:
     """Store the first seconds of an episode without exploration as an MP4: in real time, at most 30 frames a second.
 
     `env` was made with `render_mode="rgb_array"`; `path` ends in `.mp4`.
@@ -85,8 +85,16 @@ def film(env: "gym.Env", agent: Any, seed: int, path: Path, seconds: float = 8.0
     import imageio.v3 as imageio
     import numpy as np
 
+    _follow(env.unwrapped)
     per_second = env.metadata["render_fps"]
     every = math.ceil(per_second / 30)
     path.parent.mkdir(parents=True, exist_ok=True)
     frames = record(env, agent, seed, every, frames=seconds * per_second / every)
     imageio.imwrite(path, np.stack(frames), plugin="FFMPEG", fps=per_second / every)
+
+
+def _follow(env: "gym.Env") -> None:
+    """Take the camera that goes along with a MuJoCo robot, if it has one; gymnasium's own stays where it is."""
+    model = getattr(env, "model", None)
+    if model is not None and "track" in (model.camera(i).name for i in range(model.ncam)):
+        env.mujoco_renderer.camera_id = model.camera("track").id  # type: ignore[attr-defined]

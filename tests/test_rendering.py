@@ -148,3 +148,14 @@ def test_a_film_runs_in_real_time(tmp_path: Path) -> None:
     assert count_frames_and_secs(path) == (7, pytest.approx(7 / 30, abs=0.01))
     rendering.film(Counter(), Greedy(), 0, path, seconds=0.1)
     assert count_frames_and_secs(path)[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("env_id", "camera"), [("HalfCheetah-v5", "track"), ("Hopper-v5", "track"), ("Reacher-v5", None)]
+)
+def test_the_camera_goes_along_with_robots_that_run_away(env_id: str, camera: str | None) -> None:
+    world: Any = gym.make(env_id).unwrapped
+    before = world.mujoco_renderer.camera_id
+    rendering._follow(world)
+    after = world.mujoco_renderer.camera_id
+    assert after == (before if camera is None else world.model.camera(camera).id)
