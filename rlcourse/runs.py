@@ -351,12 +351,25 @@ class Curve:
         returns: mean undiscounted return over the episodes of each evaluation, `(N, T)`.
         believed: mean of what the critic believed of its own actions, `(N, T)`; None if the truth was not measured.
         truth: mean of what these actions really returned, `(N, T)`.
+        wall_time: of each seed's whole run in seconds, evaluations included, `(N,)`; None if nobody measured it.
     """
 
     step: Int[np.ndarray, " T"]
     returns: Float[np.ndarray, "N T"]
     believed: Float[np.ndarray, "N T"] | None = None
     truth: Float[np.ndarray, "N T"] | None = None
+    wall_time: Float[np.ndarray, " N"] | None = None
+
+    @property
+    def seconds(self) -> Float[np.ndarray, " T"]:
+        """About when each evaluation came: the seeds' mean wall time, spread evenly over the steps.
+
+        Raises:
+            ValueError: the wall time was not measured.
+        """
+        if self.wall_time is None:
+            raise ValueError("the wall time was not measured: load a recorded curve")
+        return self.wall_time.mean() * self.step / self.step[-1]
 
     @property
     def mean(self) -> Float[np.ndarray, " T"]:
@@ -407,10 +420,11 @@ def curve(runs: Sequence[Run]) -> Curve:
     if len({tuple(r.step) for r in runs}) != 1:
         raise ValueError("the runs were not evaluated at the same steps: they are not seeds of one experiment")
     returns = np.array([np.mean(r.returns, axis=1) for r in runs])
+    wall_time = np.array([r.wall_time for r in runs])
     if not runs[0].truths:
-        return Curve(np.array(runs[0].step), returns)
+        return Curve(np.array(runs[0].step), returns, wall_time=wall_time)
     believed, truth = np.array([np.mean(r.truth, axis=2) for r in runs]).transpose(2, 0, 1)
-    return Curve(np.array(runs[0].step), returns, believed, truth)
+    return Curve(np.array(runs[0].step), returns, believed, truth, wall_time)
 
 
 def save_curve(path: Path, runs: Sequence[Run], command: str) -> None:
@@ -441,7 +455,8 @@ def load_curve(path: Path) -> Curve:
     """Read what `save_curve` stored."""
     data = json.loads(path.read_text())
     believed, truth = (None if data[key] is None else np.array(data[key], float) for key in ("believed", "truth"))
-    return Curve(np.array(data["step"]), np.array(data["returns"], float), believed, truth)
+    wall_time = np.array(data["wall_time"], float)
+    return Curve(np.array(data["step"]), np.array(data["returns"], float), believed, truth, wall_time)
 
 
 def stale(folder: Path) -> dict[str, str]:

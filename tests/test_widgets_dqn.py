@@ -11,6 +11,7 @@ from rlcourse.widgets import (
     batch_td,
     deadly_triad,
     discount,
+    four_goals,
     gae,
     gradient_variance,
     importance_weights,
@@ -19,6 +20,7 @@ from rlcourse.widgets import (
     ppo_clip,
     presets,
     replay,
+    squashed_gaussian,
 )
 
 pytestmark = pytest.mark.thorough  # minutes together: in `make test`, not in the inner loop
@@ -34,6 +36,8 @@ MODULES = [
     discount,
     ppo_clip,
     gae,
+    four_goals,
+    squashed_gaussian,
 ]
 
 # --- overestimation: one state
@@ -474,6 +478,8 @@ def extremes(control: Any) -> list[Any]:
         (discount, "γ = 0.9: ten steps"),
         (ppo_clip, next(iter(ppo_clip.PRESETS))),
         (gae, next(iter(gae.PRESETS))),
+        (four_goals, next(iter(four_goals.PRESETS))),
+        (squashed_gaussian, next(iter(squashed_gaussian.PRESETS))),
     ],
 )
 def test_every_control_through_its_extremes(module: ModuleType, preset: str) -> None:

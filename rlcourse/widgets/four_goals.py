@@ -220,9 +220,10 @@ def describe(data: Temperature) -> str:
     shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in zip(NAMES, data.shares, strict=True))
     return (
         f"Four-goal world, temperature {data.temperature:g}, policy {data.policy}. "
-        f"At ({data.x}, {data.y}) softmax(Q/α) has {_modes(len(data.modes))}, the likeliest direction {data.softmax.max():.3f}, the unlikeliest "
-        f"{data.softmax.min():.3f}; the Gaussian covers {data.covered.sum()}. The policy's entropy there is "
-        f"{data.nats:.2f} nats. From the middle it reaches within {STEPS} steps: {shares}."
+        f"At ({data.x}, {data.y}) softmax(Q/α) has {_modes(len(data.modes))}, the likeliest direction "
+        f"{data.softmax.max():.3f}, the unlikeliest {data.softmax.min():.3f}; "
+        f"the Gaussian covers {data.covered.sum()}. The policy's entropy there is {data.nats:.2f} nats. "
+        f"From the middle it reaches within {STEPS} steps: {shares}."
     )
 
 

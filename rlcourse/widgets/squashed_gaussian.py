@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from matplotlib.figure import Figure
+from scipy import special
 
 from rlcourse.algorithms import sac
 from rlcourse.nets import Gaussian
@@ -29,8 +30,9 @@ from rlcourse.widgets.panel import COLORS, Panel
 
 STANDARD = np.linspace(-8, 8, 4001)  # z = (u − μ)/σ: outside lies less than 1e-14 of the probability
 WEIGHT = np.exp(-(STANDARD**2) / 2) / math.sqrt(2 * math.pi) * (STANDARD[1] - STANDARD[0])
-SPREADS = np.geomspace(0.05, 3, 60)
+SPREADS = np.geomspace(0.05, 3, 40)
 SAMPLES, SEED = 2000, 0
+EDGE = 0.9
 LOG_PROBS = ("corrected", "without correction")
 
 _GOOD = {"log_prob": LOG_PROBS[0], "mean": 0.0, "std": 0.5}
@@ -54,6 +56,7 @@ class Squashed:
         action: tanh u; density: e to the chosen log-probability there.
         area: the integral of `density` over (−1, 1).
         samples: actions drawn.
+        outside: the probability of an action beyond ±`EDGE`.
         entropy: of the actions, for each of `SPREADS`; believed: what the chosen log-probability makes of it.
         own: the same two for the chosen spread.
     """
@@ -67,6 +70,7 @@ class Squashed:
     density: Float[np.ndarray, " U"]
     area: float
     samples: Float[np.ndarray, " N"]
+    outside: float
     entropy: Float[np.ndarray, " S"]
     believed: Float[np.ndarray, " S"]
     own: tuple[float, float]
@@ -90,9 +94,9 @@ def log_probs(
 
 def entropies(mean: float, std: Float[np.ndarray, " S"]) -> tuple[Float[np.ndarray, " S"], Float[np.ndarray, " S"]]:
     """E[−log π] with the correction, which is the entropy of the actions, and without; by quadrature over z."""
-    grid = np.broadcast_to(std[:, None], (len(std), len(STANDARD[::10])))
-    _, corrected, raw = log_probs(mean, grid, np.broadcast_to(STANDARD[::10], grid.shape))
-    weight = 10 * WEIGHT[::10]
+    grid = np.broadcast_to(std[:, None], (len(std), len(STANDARD[::20])))
+    _, corrected, raw = log_probs(mean, grid, np.broadcast_to(STANDARD[::20], grid.shape))
+    weight = 20 * WEIGHT[::20]
     return -corrected @ weight, -raw @ weight
 
 
@@ -112,6 +116,7 @@ def compute(log_prob: str, mean: float, std: float) -> Squashed:
         np.exp((corrected, raw)[chosen]),
         area,
         np.tanh(mean + std * np.random.default_rng(SEED).standard_normal(SAMPLES)),
+        float(special.ndtr((np.array([mean, -mean]) - math.atanh(EDGE)) / std).sum()),
         curves[0],
         curves[chosen],
         (float(own[0][0]), float(own[chosen][0])),
@@ -121,15 +126,15 @@ def compute(log_prob: str, mean: float, std: float) -> Squashed:
 def draw(figure: Figure, data: Squashed) -> None:
     left, middle, right = (figure.add_axes((x, 0.155, 0.27, 0.74)) for x in (0.05, 0.38, 0.71))
     left.plot(data.u, data.density_u, color=COLORS[5], label="density of u")
-    left.plot(
-        data.u, data.density_u.max() * np.tanh(data.u), color=COLORS[6], linestyle=":", label="tanh u (not to scale)"
-    )
-    left.axvspan(-1, 1, color="#999999", alpha=0.15, linewidth=0)
+    for side in (-1, 1):
+        beyond = side * data.u > math.atanh(EDGE)
+        label = f"|tanh u| > {EDGE}: {100 * data.outside:.0f} %" if side > 0 else None
+        left.fill_between(data.u[beyond], data.density_u[beyond], color=COLORS[1], alpha=0.5, linewidth=0, label=label)
     left.set(xlabel="u", title=f"before: μ = {data.mean:g}, σ = {data.std:g}", xlim=(-6, 6))
-    left.set_ylim(-1.05 * data.density_u.max(), 1.6 * data.density_u.max())
+    left.set_ylim(0, 1.4 * float(data.density_u.max()))
 
     bars, _, _ = middle.hist(data.samples, 40, (-1, 1), density=True, color=COLORS[5], alpha=0.5, label="samples")
-    label = f"e^log π, area {data.area:.2f}"
+    label = f"exp(log π), area {data.area:.2f}"
     middle.plot(data.action, data.density, color=COLORS[1], linestyle="-" if data.area > 0.999 else "--", label=label)
     inside = np.abs(data.action) < 0.975  # beyond, a wide Gaussian's density is a spike that would flatten the rest
     top = max(float(bars.max()), float(data.density[inside].max()))
@@ -158,8 +163,8 @@ def describe(data: Squashed) -> str:
     return (
         f"Normal with mean {data.mean:g} and spread {data.std:g}, squashed by tanh; log-probability {data.log_prob}. "
         f"Its density over actions integrates to {data.area:.3f} and has {tops} inside; "
-        f"{100 * np.mean(np.abs(data.samples) > 0.9):.0f} % of {SAMPLES} sampled actions are beyond ±0.9. Entropy of the "
-        f"actions {signed(true)} nats, believed {signed(believed)}."
+        f"{100 * data.outside:.0f} % of the actions are beyond ±{EDGE}. "
+        f"Entropy of the actions {signed(true)} nats, believed {signed(believed)}."
     )
 
 
