@@ -27,7 +27,7 @@ import torch
 import tyro
 from filelock import FileLock
 from gymnasium.spaces import flatdim
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from platformdirs import user_cache_path
 from scipy import stats
 from tqdm.auto import tqdm
@@ -342,6 +342,13 @@ def mean_estimate(seeds: Float[np.ndarray, " N"]) -> Estimate:
     return Estimate(float(seeds.mean()), float(low), float(high))
 
 
+def share_estimate(hits: Bool[np.ndarray, " N"]) -> Estimate:
+    """The share that is true, in the exact interval of Clopper and Pearson."""
+    test = stats.binomtest(int(hits.sum()), len(hits))
+    interval = test.proportion_ci(0.95, method="exact")
+    return Estimate(float(test.statistic), float(interval.low), float(interval.high))
+
+
 @dataclass(frozen=True)
 class Curve:
     """Evaluations of N seeds at the same steps; one seed is a student's own run.
@@ -392,10 +399,8 @@ class Curve:
         return self.believed - self.truth
 
     def success_rate(self, goal: float) -> Estimate:
-        """The share of seeds whose last evaluation reaches `goal`, with the exact interval of Clopper and Pearson."""
-        test = stats.binomtest(int((self.returns[:, -1] >= goal).sum()), len(self.returns))
-        interval = test.proportion_ci(0.95, method="exact")
-        return Estimate(float(test.statistic), float(interval.low), float(interval.high))
+        """The share of seeds whose last evaluation reaches `goal`, see `share_estimate`."""
+        return share_estimate(self.returns[:, -1] >= goal)
 
     def gain(self, base: "Curve") -> Estimate:
         """How much more it returns than `base`, averaged over all evaluations: the area between the two curves.

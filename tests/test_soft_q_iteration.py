@@ -251,13 +251,13 @@ def test_lemma_2_holds_for_gaussians_too() -> None:
 def test_gradient_estimates_by_hand() -> None:
     # Q = −½ a², μ = ½, σ = 2, z = 1: a = 2.5, Q = −3.125. Through the action: −2.5; by the score: −3.125 · z/σ.
     arguments = torch.tensor([0.5]), 2.0, torch.tensor([[1.0]])
-    assert soft_q_iteration.reparameterized_gradient(quadratic, *arguments).item() == pytest.approx(-2.5)
-    assert soft_q_iteration.score_function_gradient(quadratic, *arguments, 0.0).item() == pytest.approx(-1.5625)
-    assert soft_q_iteration.score_function_gradient(quadratic, *arguments, -1.125).item() == pytest.approx(-1.0)
-
-
-def quadratic(action: torch.Tensor) -> torch.Tensor:
-    return -0.5 * action.square().sum(-1)
+    assert soft_q_iteration.reparameterized_gradient(soft_q_iteration.bowl, *arguments).item() == pytest.approx(-2.5)
+    assert soft_q_iteration.score_function_gradient(soft_q_iteration.bowl, *arguments, 0.0).item() == pytest.approx(
+        -1.5625
+    )
+    assert soft_q_iteration.score_function_gradient(soft_q_iteration.bowl, *arguments, -1.125).item() == pytest.approx(
+        -1.0
+    )
 
 
 SAMPLES = 200_000
@@ -290,10 +290,12 @@ def test_the_ratio_of_variances_at_the_top_of_a_quadratic(numbers: int) -> None:
     """
     normal = torch.randn(SAMPLES, numbers, generator=generators(0, 1)[0])
     mean, std = torch.zeros(numbers), 0.3
-    through = soft_q_iteration.reparameterized_gradient(quadratic, mean, std, normal).var(0).mean()
+    through = soft_q_iteration.reparameterized_gradient(soft_q_iteration.bowl, mean, std, normal).var(0).mean()
     assert through.item() == pytest.approx(std**2, rel=0.01)
     for baseline, ratio in ((0.0, (numbers + 2) * (numbers + 4) / 4), (-0.5 * std**2 * numbers, (numbers + 4) / 2)):
-        score = soft_q_iteration.score_function_gradient(quadratic, mean, std, normal, baseline).var(0).mean()
+        score = (
+            soft_q_iteration.score_function_gradient(soft_q_iteration.bowl, mean, std, normal, baseline).var(0).mean()
+        )
         # The variance of a variance of such heavy tails: 5 % is three of its standard errors at A = 1, more beyond.
         assert (score / through).item() == pytest.approx(ratio, rel=0.05)
 

@@ -171,6 +171,11 @@ def closest(family: Float[np.ndarray, "F A"], q: Float[np.ndarray, "S A"], tempe
     return (distance <= distance.min(-1, keepdims=True) + 1e-9).argmax(-1)
 
 
+def bowl(action: Float[Tensor, "N A"]) -> Float[Tensor, " N"]:
+    r"""A critic to try gradients on: $Q(a) = -\frac12 \|a\|^2$, best at 0."""
+    return -0.5 * action.square().sum(-1)
+
+
 def reparameterized_gradient(
     q: Callable[[Tensor], Tensor], mean: Float[Tensor, " A"], std: float, normal: Float[Tensor, "N A"]
 ) -> Float[Tensor, "N A"]:

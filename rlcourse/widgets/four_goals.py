@@ -27,6 +27,7 @@ from scipy import sparse
 
 from rlcourse.algorithms import soft_q_iteration
 from rlcourse.envs import FourGoals, TabularMDP
+from rlcourse.runs import Estimate, share_estimate
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
@@ -94,7 +95,7 @@ def modes(policy: Float[np.ndarray, " A"]) -> Int[np.ndarray, " M"]:
     change[np.abs(change) <= 1e-6 * policy] = 0  # the tolerance of Q*, and rounding
     (steps,) = np.nonzero(change)
     tops = (change[steps] > 0) & (np.roll(change[steps], -1) < 0)
-    peaks = (steps[tops] + 1) % len(policy)
+    peaks = np.sort((steps[tops] + 1) % len(policy))
     return peaks[policy[peaks] >= SMALLEST]
 
 
@@ -131,6 +132,12 @@ def walk(policy: Float[np.ndarray, "S A"], count: int, rng: np.random.Generator)
         outcome = (second[:, None] >= outcomes[states[t], action, :-1]).sum(-1)
         states[t + 1] = MDP.next_state[states[t], action, outcome]
     return states
+
+
+def reached(policy: str, temperature: float, count: int) -> dict[str, Estimate]:
+    """The share of sampled walks from the middle that reach each goal, with 95 % intervals."""
+    ends = walk(solution(temperature)[1][POLICIES.index(policy)], count, np.random.default_rng(SEED))[-1]
+    return {name: share_estimate(ends == goal) for name, goal in zip(NAMES, WORLD.goals, strict=True)}
 
 
 def compute(policy: str, temperature: float, x: int, y: int) -> Temperature:
