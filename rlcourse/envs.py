@@ -485,7 +485,7 @@ class FourGoals:
         Raises:
             ValueError: that is outside the room.
         """
-        if max(abs(x), abs(y)) > self.HALF:
+        if abs(x) > self.HALF or abs(y) > self.HALF:
             raise ValueError(f"x = {x}, y = {y} is outside: both must be in [{-self.HALF}, {self.HALF}]")
         return int((y + self.HALF) * (2 * self.HALF + 1) + x + self.HALF)
 

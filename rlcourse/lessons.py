@@ -464,6 +464,7 @@ def efficiency(agents: Mapping[str, Curve]) -> Still:
             for ax, x in ((steps, curve.step), (seconds, curve.seconds)):
                 ax.plot(x, curve.mean, color=color, linestyle=style, label=f"{name}: {curve.mean[-1]:.0f}")
                 ax.fill_between(x, curve.returns.min(0), curve.returns.max(0), color=color, alpha=0.2, linewidth=0)
+        steps.locator_params(axis="x", nbins=4)
         steps.set(xlabel="environment step", title="return by steps")
         seconds.set(xlabel="seconds", title="the same by seconds")
         seconds.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), title="at the end")

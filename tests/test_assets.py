@@ -203,5 +203,6 @@ def test_lecture_7_on_ppo_and_sac_by_steps_and_by_seconds() -> None:
         f"When SAC passed PPO's final return, {sac.seconds[passed]:.0f} seconds were gone; PPO's whole run took "
         f"{ppo.seconds[-1]:.0f}." in text
     )
+    assert f"our own recording is beyond 2347 after {sac.step[int((sac.mean > 2347).argmax())]} steps." in text
     assert sac.step[passed] < ppo.step[-1]  # "by steps SAC"
     assert sac.seconds[passed] > ppo.seconds[-1]  # "by seconds PPO"

@@ -296,10 +296,10 @@ def test_efficiency_is_drawn_by_steps_and_by_seconds() -> None:
     assert "slow ends at 6 after 20 steps or 40 seconds, 2 seeds" in picture.alt
     assert "fast ends at 4 after 100 steps or 20 seconds, 1 seed." in picture.alt
     by_steps, by_seconds = picture.figure.axes
-    assert [line.get_xdata().tolist() for line in by_steps.lines] == [[10, 20], [50, 100]]
-    assert [line.get_xdata().tolist() for line in by_seconds.lines] == [[20, 40], [10, 20]]
+    assert [np.asarray(line.get_xdata()).tolist() for line in by_steps.lines] == [[10, 20], [50, 100]]
+    assert [np.asarray(line.get_xdata()).tolist() for line in by_seconds.lines] == [[20, 40], [10, 20]]
     for ax in (by_steps, by_seconds):
-        assert [line.get_ydata().tolist() for line in ax.lines] == [[2, 6], [0, 4]]
+        assert [np.asarray(line.get_ydata()).tolist() for line in ax.lines] == [[2, 6], [0, 4]]
 
 
 def test_a_reference_below_zero_is_not_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,11 +133,11 @@ def draw(figure: Figure, data: Squashed) -> None:
     left.set(xlabel="u", title=f"before: μ = {data.mean:g}, σ = {data.std:g}", xlim=(-6, 6))
     left.set_ylim(0, 1.4 * float(data.density_u.max()))
 
-    bars, _, _ = middle.hist(data.samples, 40, (-1, 1), density=True, color=COLORS[5], alpha=0.5, label="samples")
+    bars, *_ = middle.hist(data.samples, 40, range=(-1, 1), density=True, color=COLORS[5], alpha=0.5, label="samples")
     label = f"exp(log π), area {data.area:.2f}"
     middle.plot(data.action, data.density, color=COLORS[1], linestyle="-" if data.area > 0.999 else "--", label=label)
     inside = np.abs(data.action) < 0.975  # beyond, a wide Gaussian's density is a spike that would flatten the rest
-    top = max(float(bars.max()), float(data.density[inside].max()))
+    top = max(float(np.max(bars)), float(data.density[inside].max()))
     middle.set(xlabel="action a = tanh u", title=f"after: {data.log_prob}", xlim=(-1.02, 1.02), ylim=(0, 1.4 * top))
 
     true, believed = data.own
