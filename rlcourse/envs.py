@@ -470,7 +470,7 @@ class FourGoals:
     column s % width (x). A step of `STEP` mostly ends between places: then one of the four around is drawn, with the
     weights of bilinear interpolation, so that on average the step ends where it should. Entering a goal pays `REWARD`
     and ends the episode; walls stop whoever walks into them. After the multi-goal world of Haarnoja et al. (2017),
-    section 6.1, which has no lattice, more kinds of step, and a reward that is smooth.
+    which has no lattice, steps of any length, and a smooth reward.
     """
 
     HALF: ClassVar[int] = 10
@@ -485,7 +485,7 @@ class FourGoals:
         Raises:
             ValueError: that is outside the room.
         """
-        if abs(x) > self.HALF or abs(y) > self.HALF:
+        if not (-self.HALF <= x <= self.HALF and -self.HALF <= y <= self.HALF):
             raise ValueError(f"x = {x}, y = {y} is outside: both must be in [{-self.HALF}, {self.HALF}]")
         return int((y + self.HALF) * (2 * self.HALF + 1) + x + self.HALF)
 

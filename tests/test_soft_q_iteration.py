@@ -230,6 +230,7 @@ def test_of_equally_close_members_the_first_is_taken() -> None:
     assert soft_q_iteration.closest(family, q, 0.1).tolist() == [0]
     assert soft_q_iteration.closest(family[::-1], q, 0.1).tolist() == [0]
     assert soft_q_iteration.closest(family, q + np.array([0, 0, 1e-3, 0]), 0.1).tolist() == [1]
+    assert soft_q_iteration.closest(family, q + np.array([0, 0, 1e-12, 0]), 0.1).tolist() == [0]  # rounding
 
 
 def test_lemma_2_holds_for_gaussians_too() -> None:
