@@ -462,6 +462,73 @@ def two_floors(offset: float = 0.0) -> TabularMDP:
     return TabularMDP(next_state, probability, reward, np.zeros(probability.shape, bool), np.array([1.0, 0.0]))
 
 
+@dataclass(frozen=True)
+class FourGoals:
+    """A square room with a goal in each of four directions from its middle: walk one step in one of 16 directions.
+
+    Lengths are in cells of a lattice, `2 * HALF + 1` places wide; state s is the place in row s // width (y, upwards),
+    column s % width (x). A step of `STEP` mostly ends between places: then one of the four around is drawn, with the
+    weights of bilinear interpolation, so that on average the step ends where it should. Entering a goal pays `REWARD`
+    and ends the episode; walls stop whoever walks into them. After the multi-goal world of Haarnoja et al. (2017),
+    which has no lattice, steps of any length, and a smooth reward.
+    """
+
+    HALF: ClassVar[int] = 10
+    STEP: ClassVar[float] = 2.0
+    DISTANCE: ClassVar[int] = 8  # of the goals, east, north, west, south
+    REWARD: ClassVar[float] = 10.0
+    DIRECTIONS: ClassVar[int] = 16  # action a is the angle 2π a / 16 from the east, counter-clockwise
+
+    def state(self, x: int | np.integer, y: int | np.integer) -> int:
+        """The state at x and y, seen from the middle.
+
+        Raises:
+            ValueError: that is outside the room.
+        """
+        if not (-self.HALF <= x <= self.HALF and -self.HALF <= y <= self.HALF):
+            raise ValueError(f"x = {x}, y = {y} is outside: both must be in [{-self.HALF}, {self.HALF}]")
+        return int((y + self.HALF) * (2 * self.HALF + 1) + x + self.HALF)
+
+    @property
+    def places(self) -> Int[np.ndarray, "S 2"]:
+        """x and y of every state, seen from the middle."""
+        width = 2 * self.HALF + 1
+        return np.stack(np.divmod(np.arange(width**2), width)[::-1], -1) - self.HALF
+
+    @property
+    def goals(self) -> Int[np.ndarray, " 4"]:
+        """Their states, in the order of `DISTANCE`."""
+        far = self.DISTANCE
+        return np.array([self.state(*place) for place in ((far, 0), (0, far), (-far, 0), (0, -far))])
+
+    @property
+    def angles(self) -> Float[np.ndarray, " A"]:
+        """Of the directions, in radians."""
+        return 2 * np.pi * np.arange(self.DIRECTIONS) / self.DIRECTIONS
+
+    def mdp(self) -> TabularMDP:
+        """The room as arrays, K = 4; episodes start in the middle."""
+        places, goals = self.places, np.zeros((2 * self.HALF + 1) ** 2, bool)
+        goals[self.goals] = True
+        # Without rounding, cos(π/2) = 6·10⁻¹⁷ would bring in a neighbour.
+        moves = np.round(self.STEP * np.stack([np.cos(self.angles), np.sin(self.angles)], -1), 12)
+        there = np.clip(places[:, None] + moves, -self.HALF, self.HALF)  # (S, A, 2)
+        corner = np.minimum(np.floor(there), self.HALF - 1)
+        share = (there - corner)[:, :, None]
+        offsets = np.array([(0, 0), (1, 0), (0, 1), (1, 1)])
+        probability = np.where(offsets == 1, share, 1 - share).prod(-1)  # (S, A, 4)
+        around = (corner[:, :, None] + offsets).astype(int) + self.HALF
+        # Goals keep whoever is put there, for nothing: their Q is 0 by the equations, not by exception.
+        stay = goals[:, None, None]
+        next_state = np.where(
+            stay, np.arange(len(places))[:, None, None], around[..., 1] * (2 * self.HALF + 1) + around[..., 0]
+        )
+        reward = np.where(stay, 0.0, self.REWARD * goals[next_state])
+        start = np.zeros(len(places))
+        start[self.state(0, 0)] = 1
+        return TabularMDP(next_state, probability, reward, goals[next_state], start)
+
+
 class Road(gym.Env[np.ndarray, np.ndarray]):
     """Keep a car on a winding road at constant speed; every step on it pays 1, leaving it or turning round ends it.
 

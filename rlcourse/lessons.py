@@ -9,7 +9,7 @@ import os
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from itertools import zip_longest
 from pathlib import Path
@@ -193,13 +193,23 @@ def budget(quick: int, full: int) -> int:
 
 @dataclass(frozen=True)
 class History:
-    """What `watch` saw: `(step, return)` of every finished episode, and of every evaluation its mean return."""
+    """What `watch` saw: `(step, return)` of every finished episode, and of every evaluation its mean return.
+
+    `kept` has `(step, value)` of every update, for each of the metrics that `watch` was told to keep.
+    """
 
     episodes: Float[np.ndarray, "episodes 2"]
     evaluations: Float[np.ndarray, "evaluations 2"]
+    kept: Mapping[str, Float[np.ndarray, "updates 2"]] = field(default_factory=dict)
 
 
-def watch(metrics: Iterable[dict[str, Any]], steps: int, goal: float | None = None, window: int = 50) -> History:
+def watch(
+    metrics: Iterable[dict[str, Any]],
+    steps: int,
+    goal: float | None = None,
+    window: int = 50,
+    keep: Sequence[str] = (),
+) -> History:
     """Run a training loop to its end under a progress bar and a live curve of the episodes' returns.
 
     Stopping the kernel's work (the square button) ends the loop and leaves the agent as it then is, ready to use.
@@ -209,7 +219,9 @@ def watch(metrics: Iterable[dict[str, Any]], steps: int, goal: float | None = No
         steps: how many environment steps it will take.
         goal: a line to reach.
         window: the curve is a running mean over this many episodes.
+        keep: names of metrics to keep, as in `History.kept`.
     """
+    kept: dict[str, list[tuple[float, float]]] = {name: [] for name in keep}
     finished: list[tuple[float, float]] = []
     evaluations: list[tuple[float, float]] = []
     handle = DisplayHandle()
@@ -223,13 +235,16 @@ def watch(metrics: Iterable[dict[str, Any]], steps: int, goal: float | None = No
                     finished.append((metric["step"], metric["episode_return"]))
                 if "evaluation" in metric:
                     evaluations.append((metric["step"], float(metric["evaluation"].mean())))
+                for name in kept.keys() & metric.keys():
+                    kept[name].append((metric["step"], metric[name]))
                 if time.monotonic() - drawn > 0.5:
                     handle.update(_curve(finished, steps, goal, window))
                     drawn = time.monotonic()
         except KeyboardInterrupt:
             print(f"Stopped by hand after {bar.n} steps; the agent keeps what it has learned.")
     handle.update(_curve(finished, steps, goal, window))
-    return History(np.array(finished, float).reshape(-1, 2), np.array(evaluations, float).reshape(-1, 2))
+    pairs = {name: np.array(rows, float).reshape(-1, 2) for name, rows in kept.items()}
+    return History(np.array(finished, float).reshape(-1, 2), np.array(evaluations, float).reshape(-1, 2), pairs)
 
 
 def _curve(finished: list[tuple[float, float]], steps: int, goal: float | None, window: int) -> Still:
@@ -387,7 +402,9 @@ def compare_to_reference(history: History, name: str) -> Still:
             recorded.step, recorded.mean, color=COLORS[0], label=f"mean of {len(recorded.returns)} seeds, 95 % band"
         )
         ax.plot(*history.evaluations.T, "o-", color=COLORS[1], label="this run")
-        ax.set(xlabel="environment step", title="return without exploration", ylim=(0, None))
+        ax.set(xlabel="environment step", title="return without exploration")
+        if min(recorded.returns.min(), own.returns.min()) >= 0:
+            ax.set_ylim(0, None)
         ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
 
     return Still(draw, words, size=(11, 3.4))
@@ -433,6 +450,31 @@ def bias(agents: Mapping[str, Curve]) -> Still:
     ends = {name: mean_estimate(curve.bias[:, -1]) for name, curve in agents.items()}
     words = "; ".join(f"{name} {ends[name]} over {len(curve.bias)} seeds" for name, curve in agents.items())
     return Still(draw, f"Believed less true return over training; at the end, with 95 % intervals: {words}.", (11, 3.4))
+
+
+def efficiency(agents: Mapping[str, Curve]) -> Still:
+    """The same recorded returns against environment steps and against seconds: means and ranges over seeds.
+
+    Seconds are those of the recordings, spread evenly over the steps (`Curve.seconds`).
+    """
+
+    def draw(figure: Figure) -> None:
+        steps, seconds = (figure.add_axes((left, 0.17, 0.31, 0.74)) for left in (0.07, 0.45))
+        for color, style, (name, curve) in zip(COLORS, ("-", "--", "-.", ":"), agents.items(), strict=False):
+            for ax, x in ((steps, curve.step), (seconds, curve.seconds)):
+                ax.plot(x, curve.mean, color=color, linestyle=style, label=f"{name}: {curve.mean[-1]:.0f}")
+                ax.fill_between(x, curve.returns.min(0), curve.returns.max(0), color=color, alpha=0.2, linewidth=0)
+        steps.locator_params(axis="x", nbins=4)
+        steps.set(xlabel="environment step", title="return by steps")
+        seconds.set(xlabel="seconds", title="the same by seconds")
+        seconds.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), title="at the end")
+
+    ends = "; ".join(
+        f"{name} ends at {curve.mean[-1]:.0f} after {curve.step[-1]} steps or {curve.seconds[-1]:.0f} seconds, "
+        f"{len(curve.returns)} seed{'' if len(curve.returns) == 1 else 's'}"
+        for name, curve in agents.items()
+    )
+    return Still(draw, f"Return by steps and by seconds, mean and range over seeds. {ends}.", size=(12, 3.6))
 
 
 def verdict(what: str, value: float, at_least: float) -> None:

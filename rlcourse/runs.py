@@ -28,7 +28,7 @@ import torch
 import tyro
 from filelock import FileLock
 from gymnasium.spaces import flatdim
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from platformdirs import user_cache_path
 from scipy import stats
 from tqdm.auto import tqdm
@@ -346,6 +346,13 @@ def mean_estimate(seeds: Float[np.ndarray, " N"]) -> Estimate:
     return Estimate(float(seeds.mean()), float(low), float(high))
 
 
+def share_estimate(hits: Bool[np.ndarray, " N"]) -> Estimate:
+    """The share that is true, in the exact interval of Clopper and Pearson."""
+    test = stats.binomtest(int(hits.sum()), len(hits))
+    interval = test.proportion_ci(0.95, method="exact")
+    return Estimate(float(test.statistic), float(interval.low), float(interval.high))
+
+
 @dataclass(frozen=True)
 class Curve:
     """Evaluations of N seeds at the same steps; one seed is a student's own run.
@@ -355,12 +362,25 @@ class Curve:
         returns: mean undiscounted return over the episodes of each evaluation, `(N, T)`.
         believed: mean of what the critic believed of its own actions, `(N, T)`; None if the truth was not measured.
         truth: mean of what these actions really returned, `(N, T)`.
+        wall_time: of each seed's whole run in seconds, evaluations included, `(N,)`; None if nobody measured it.
     """
 
     step: Int[np.ndarray, " T"]
     returns: Float[np.ndarray, "N T"]
     believed: Float[np.ndarray, "N T"] | None = None
     truth: Float[np.ndarray, "N T"] | None = None
+    wall_time: Float[np.ndarray, " N"] | None = None
+
+    @property
+    def seconds(self) -> Float[np.ndarray, " T"]:
+        """About when each evaluation came: the seeds' mean wall time, spread evenly over the steps.
+
+        Raises:
+            ValueError: the wall time was not measured.
+        """
+        if self.wall_time is None:
+            raise ValueError("the wall time was not measured: load a recorded curve")
+        return self.wall_time.mean() * self.step / self.step[-1]
 
     @property
     def mean(self) -> Float[np.ndarray, " T"]:
@@ -383,10 +403,8 @@ class Curve:
         return self.believed - self.truth
 
     def success_rate(self, goal: float) -> Estimate:
-        """The share of seeds whose last evaluation reaches `goal`, with the exact interval of Clopper and Pearson."""
-        test = stats.binomtest(int((self.returns[:, -1] >= goal).sum()), len(self.returns))
-        interval = test.proportion_ci(0.95, method="exact")
-        return Estimate(float(test.statistic), float(interval.low), float(interval.high))
+        """The share of seeds whose last evaluation reaches `goal`, see `share_estimate`."""
+        return share_estimate(self.returns[:, -1] >= goal)
 
     def gain(self, base: "Curve") -> Estimate:
         """How much more it returns than `base`, averaged over all evaluations: the area between the two curves.
@@ -411,10 +429,11 @@ def curve(runs: Sequence[Run]) -> Curve:
     if len({tuple(r.step) for r in runs}) != 1:
         raise ValueError("the runs were not evaluated at the same steps: they are not seeds of one experiment")
     returns = np.array([np.mean(r.returns, axis=1) for r in runs])
+    wall_time = np.array([r.wall_time for r in runs])
     if not runs[0].truths:
-        return Curve(np.array(runs[0].step), returns)
+        return Curve(np.array(runs[0].step), returns, wall_time=wall_time)
     believed, truth = np.array([np.mean(r.truth, axis=2) for r in runs]).transpose(2, 0, 1)
-    return Curve(np.array(runs[0].step), returns, believed, truth)
+    return Curve(np.array(runs[0].step), returns, believed, truth, wall_time)
 
 
 def recorded(path: Path, experiment: Experiment, seeds: Sequence[int]) -> dict[int, Any]:
@@ -455,7 +474,8 @@ def load_curve(path: Path) -> Curve:
     """Read what `save_curve` stored."""
     data = json.loads(path.read_text())
     believed, truth = (None if data[key] is None else np.array(data[key], float) for key in ("believed", "truth"))
-    return Curve(np.array(data["step"]), np.array(data["returns"], float), believed, truth)
+    wall_time = np.array(data["wall_time"], float)
+    return Curve(np.array(data["step"]), np.array(data["returns"], float), believed, truth, wall_time)
 
 
 def stale(folder: Path) -> dict[str, str]:

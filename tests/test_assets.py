@@ -160,3 +160,49 @@ def test_lecture_5_on_the_details_that_matter() -> None:
     better = sentence(lambda gain: gain.low > 0)
     assert better == "." or f"**Better:** {better}" in text
     assert len(default.returns) == 10
+
+
+# --- what lecture 7 says
+
+
+def test_lecture_7_on_temperature_and_the_original() -> None:
+    text = prose("07_sac")
+    files = {
+        "original, with V": "07_pendulum_original",
+        "α = 0.2": "07_pendulum_fixed",
+        "α = 0.001": "07_pendulum_cold",
+        "TD3": "06_pendulum_td3",
+    }
+    learned = reference("07_pendulum_sac")
+    others = {name: reference(file) for name, file in files.items()}
+    assert {len(curve.returns) for curve in (learned, *others.values())} == {5}
+    gains = {name: curve.gain(learned) for name, curve in others.items()}
+    verdicts: dict[str, Callable[[runs.Estimate], bool]] = {
+        "Better than SAC:": lambda gain: gain.low > 0,
+        "Worse:": lambda gain: gain.high < 0,
+        "Not resolved by five seeds:": lambda gain: gain.low <= 0 <= gain.high,
+    }
+    for verdict, chosen in verdicts.items():
+        some = ", ".join(f"{name} {signed(gain)}" for name, gain in gains.items() if chosen(gain))
+        assert f"**{verdict}** {some}." in text if some else f"**{verdict}**" not in text
+    solved = {name: (curve.returns[:, -1] >= -200).sum() for name, curve in {"learned": learned, **others}.items()}
+    assert ", ".join(f"{name} {number} of 5" for name, number in solved.items()) in text
+    assert solved["learned"] >= 4  # the threshold of the live run
+
+
+def test_lecture_7_on_ppo_and_sac_by_steps_and_by_seconds() -> None:
+    text = prose("07_sac")
+    ppo, sac = reference("05_halfcheetah_ppo"), reference("07_halfcheetah_sac")
+    passed = int((sac.mean >= ppo.mean[-1]).argmax())
+    seeds = f"{len(sac.returns)} seed{'' if len(sac.returns) == 1 else 's'}"
+    assert (
+        f"PPO ends at {ppo.mean[-1]:.0f} after {ppo.step[-1]} steps (mean of {len(ppo.returns)} seeds). SAC ({seeds}) "
+        f"is beyond that after {sac.step[passed]}, and ends at {sac.mean[-1]:.0f} after {sac.step[-1]}." in text
+    )
+    assert (
+        f"When SAC passed PPO's final return, {sac.seconds[passed]:.0f} seconds were gone; PPO's whole run took "
+        f"{ppo.seconds[-1]:.0f}." in text
+    )
+    assert f"our own recording is beyond 2347 after {sac.step[int((sac.mean > 2347).argmax())]} steps." in text
+    assert sac.step[passed] < ppo.step[-1]  # "by steps SAC"
+    assert sac.seconds[passed] > ppo.seconds[-1]  # "by seconds PPO"

@@ -281,6 +281,35 @@ def test_a_run_is_drawn_and_described_among_the_recorded_seeds(
         lessons.compare_to_reference(lessons.History(np.zeros((0, 2)), np.zeros((0, 2))), "any")
 
 
+def test_watch_keeps_the_metrics_it_is_told_to() -> None:
+    """An update in every step from the third on."""
+    metrics = [{"step": i, "reward": 1.0} | ({"temperature": 0.1 * i, "q": 5.0} if i > 2 else {}) for i in range(1, 6)]
+    kept = lessons.watch(metrics, 5, keep=["temperature"]).kept
+    assert kept.keys() == {"temperature"}
+    assert kept["temperature"] == pytest.approx(np.array([[3, 0.3], [4, 0.4], [5, 0.5]]))
+
+
+def test_efficiency_is_drawn_by_steps_and_by_seconds() -> None:
+    slow = runs.Curve(np.array([10, 20]), np.array([[1.0, 5.0], [3.0, 7.0]]), wall_time=np.array([30.0, 50.0]))
+    fast = runs.Curve(np.array([50, 100]), np.array([[0.0, 4.0]]), wall_time=np.array([20.0]))
+    picture = lessons.efficiency({"slow": slow, "fast": fast})
+    assert "slow ends at 6 after 20 steps or 40 seconds, 2 seeds" in picture.alt
+    assert "fast ends at 4 after 100 steps or 20 seconds, 1 seed." in picture.alt
+    by_steps, by_seconds = picture.figure.axes
+    assert [np.asarray(line.get_xdata()).tolist() for line in by_steps.lines] == [[10, 20], [50, 100]]
+    assert [np.asarray(line.get_xdata()).tolist() for line in by_seconds.lines] == [[20, 40], [10, 20]]
+    for ax in (by_steps, by_seconds):
+        assert [np.asarray(line.get_ydata()).tolist() for line in ax.lines] == [[2, 6], [0, 4]]
+
+
+def test_a_reference_below_zero_is_not_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    curve = runs.Curve(np.array([100, 200]), np.array([[-900.0, -150.0], [-700.0, -140.0]]))
+    monkeypatch.setattr(lessons, "reference", lambda name: curve)
+    history = lessons.History(np.zeros((0, 2)), np.array([[100, -800.0], [200, -145.0]]))
+    low, _ = lessons.compare_to_reference(history, "any").figure.axes[0].get_ylim()
+    assert low < -900
+
+
 def test_watch_keeps_evaluations() -> None:
     agent = qi.QLearning(12, 4, qi.Config(), seed=0)
     env = TabularEnv(GRIDS["small"].mdp())

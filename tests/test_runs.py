@@ -164,6 +164,7 @@ def test_curves_are_stored_with_their_origin_and_named_when_stale(tmp_path: Path
     path = tmp_path / "curves" / "lake.json"
     runs.save_curve(path, records, "make it")
     np.testing.assert_allclose(runs.load_curve(path).returns, runs.curve(records).returns, atol=5e-4)  # 3 decimals
+    np.testing.assert_array_equal(runs.load_curve(path).seconds, runs.curve(records).seconds)
     data = json.loads(path.read_text())
     assert data["seeds"] == [0, 1]
     assert runs.stale(path.parent) == {}
@@ -254,6 +255,14 @@ def test_the_hash_reaches_the_loop_and_other_modules(package: Path, monkeypatch:
     assert "rlcourse.returns" in seen
     runs.code_hash("q_learning")
     assert {"rlcourse.loop", "rlcourse.envs", "rlcourse.buffers", "rlcourse.algorithms.q_iteration"} <= seen
+
+
+def test_seconds_are_the_mean_wall_time_spread_over_the_steps() -> None:
+    # 30 s and 50 s for 400 steps: on average 0.1 s a step.
+    curve = Curve(np.array([100, 200, 400]), np.zeros((2, 3)), wall_time=np.array([30.0, 50.0]))
+    assert curve.seconds == pytest.approx([10, 20, 40])
+    with pytest.raises(ValueError, match="the wall time was not measured"):
+        _ = Curve(np.array([1]), np.zeros((1, 1))).seconds
 
 
 REFERENCE = Curve(np.array([100, 200, 300]), np.array([[0.0, 10.0, 20.0], [0.0, 20.0, 40.0], [3.0, 30.0, 60.0]]))

@@ -27,6 +27,8 @@ WIDGETS = (
     ("discount", "discount.widget()", "gamma"),
     ("ppo_clip", "ppo_clip.widget(ratio=0.05)", "ratio"),
     ("gae", "gae.widget(gae_lambda=0.0, steps=50)", "gae_lambda"),
+    ("four_goals", "four_goals.widget(x=-10, y=5)", "x"),
+    ("squashed_gaussian", "squashed_gaussian.widget(std=0.1)", "std"),
 )
 MOVES = 15
 

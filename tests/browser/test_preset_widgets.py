@@ -11,6 +11,7 @@ from rlcourse.widgets import (
     batch_td,
     deadly_triad,
     discount,
+    four_goals,
     gae,
     gradient_variance,
     importance_weights,
@@ -18,6 +19,7 @@ from rlcourse.widgets import (
     overestimation,
     ppo_clip,
     replay,
+    squashed_gaussian,
 )
 from tests.browser.lab import SIZES, Lab, Notebook
 
@@ -33,6 +35,8 @@ SLIDERS = {
     discount: {"γ": "gamma", "lives": "lives"},
     ppo_clip: {"advantage A": "advantage", "ratio r": "ratio", "clip range ε": "clip", "policy moved σ": "spread"},
     gae: {"λ": "gae_lambda", "γ": "gamma", "rollout T": "steps", "critic error": "error", "reward noise": "noise"},
+    four_goals: {"temperature α": "temperature", "x": "x", "y": "y"},
+    squashed_gaussian: {"mean μ": "mean", "spread σ": "std"},
 }
 
 
