@@ -71,9 +71,8 @@ def test_huber_by_hand() -> None:
 
 def test_critic_loss_by_hand() -> None:
     q, target = torch.tensor([[1.0, 5.0], [4.0, 3.5]]), torch.tensor([4.0, 4.0])
-    assert (
-        td7.critic_loss(q, target, 1.0).item() == (3 + 1) / 2 + (0 + 0.125) / 2
-    )  # wrong by 3, −1; 0, ½: −1 by Huber ½
+    # errors 3, −1 and 0, ½: 3 + ½ and 0 + ⅛, each over two
+    assert td7.critic_loss(q, target, 1.0).item() == 3.5 / 2 + 0.125 / 2
     assert td7.critic_loss(q, target, None).item() == (9 + 1) / 2 + (0 + 0.25) / 2
 
 
@@ -287,7 +286,6 @@ def test_a_hopeless_assessment_ends_at_its_first_bad_episode() -> None:
 
 
 def test_without_checkpoints_every_step_is_an_update_and_the_latest_policy_acts() -> None:
-    agent = TD7(1, PUSH, replace(CONFIG, checkpoints=False), seed=0)
     env = envs.make("Pendulum-v1", max_episode_steps=15)
     agent = TD7(3, PUSH, replace(CONFIG, checkpoints=False), seed=0)
     updates = [m["step"] for m in loop.train(env, agent, 20, 0) if "critic_loss" in m]
