@@ -227,6 +227,23 @@ def test_no_gradient_reaches_the_encoder_from_actor_or_critic() -> None:
         assert all(parameter.grad is None for parameter in net.parameters())
 
 
+def test_the_value_is_that_of_the_first_critic_seen_through_the_fixed_encoder() -> None:
+    agent = filled()
+    for _ in range(7):  # the encoder has moved on since the copy
+        step(agent)
+    obs, action = torch.tensor([[0.2]]), torch.tensor([[0.5]])
+    z_s = agent.fixed_encoder.state(obs)
+    both = agent.critic(obs, action, z_s, agent.fixed_encoder.pair(z_s, action))
+    assert agent.value(obs[0].numpy(), action[0].numpy()) == pytest.approx(both[0].item())
+
+
+def test_without_the_first_rung_targets_follow_by_tau() -> None:
+    agents = [filled(**OFF, tau=tau) for tau in (0.005, 0.5)]
+    numbers = [[step(agent) for _ in range(4)] for agent in agents]
+    assert numbers[0][:2] == numbers[1][:2]
+    assert numbers[0][2] != numbers[1][2]
+
+
 # --- assessments
 
 
