@@ -46,6 +46,7 @@ AGENTS = {
     "double_ac": "rlcourse.algorithms.double_ac:DoubleAC",
     "td3": "rlcourse.algorithms.td3:TD3",
     "sac": "rlcourse.algorithms.sac:SAC",
+    "td7": "rlcourse.algorithms.td7:TD7",
 }
 
 _COLUMNS = ("wall_time", "returns", "believed", "truth")  # of a stored curve: a row for each seed

@@ -17,7 +17,7 @@ import torch
 from gymnasium.spaces import flatdim
 
 from rlcourse import envs, loop, runs
-from rlcourse.algorithms import actor_critic, ddpg, double_ac, dqn, ppo, q_iteration, reinforce, sac, td3
+from rlcourse.algorithms import actor_critic, ddpg, double_ac, dqn, ppo, q_iteration, reinforce, sac, td3, td7
 from tests import tiny
 from tests.tiny import Config as TinyConfig
 from tests.tiny import Tiny
@@ -272,6 +272,12 @@ KILLED = [
     ("double_ac", double_ac.Config(**SMALL_BATCHES, pairs=2), "tests.tiny:ShortCheetah-v5", 2_000),
     ("td3", td3.Config(**SMALL_BATCHES), "tests.tiny:ShortCheetah-v5", 2_000),
     ("sac", sac.Config(**SMALL_BATCHES), "tests.tiny:ShortCheetah-v5", 2_000),
+    (
+        "td7",
+        td7.Config(**SMALL_BATCHES, embedding=8, target_every=50, late_after=500, assessment_episodes=3),
+        "tests.tiny:ShortCheetah-v5",
+        2_000,
+    ),
     ("ppo", ppo.Config(num_envs=2, rollout_steps=100, epochs=2), "tests.tiny:ShortCheetah-v5", 6_000),
 ]
 

