@@ -27,11 +27,21 @@ def test_no_curve_is_older_than_its_code() -> None:
 def test_every_curve_is_listed_with_its_command(path: Path) -> None:
     stored = json.loads(path.read_text())
     readme = (ASSETS / "README.md").read_text()
-    assert stored["command"] in readme
     assert stored["command"].count(path.name) == 1
-    assert f"{len(stored['seeds'])} seeds" in readme
+    row = next(line for line in readme.splitlines() if line.startswith(f"| `curves/{path.name}` |"))
+    assert f"`{stored['command']}`" in row
+    assert f", {len(stored['seeds'])} seed" in row
     curve = runs.load_curve(path)
     assert curve.returns.shape == (len(stored["seeds"]), len(curve.step))
+
+
+@pytest.mark.parametrize("path", sorted((ASSETS / "videos").glob("*")), ids=lambda path: path.stem)
+def test_every_film_is_listed_with_the_command_of_its_curve(path: Path) -> None:
+    command = json.loads((ASSETS / "curves" / f"{path.stem}.json").read_text())["command"]
+    row = next(
+        row for row in (ASSETS / "README.md").read_text().splitlines() if row.startswith(f"| `videos/{path.name}`")
+    )
+    assert f"`{command} --film assets/videos/{path.name}`" in row
 
 
 # --- what lecture 2 says; the sentences are built from the recordings, so that new ones bring new sentences
@@ -133,6 +143,15 @@ def test_lecture_2_on_the_parts_of_rainbow() -> None:
     assert f"One-step DQN: {10 * plain.success_rate(475).value:.0f} of 10." in text
     assert (f"Resolved: {', '.join(resolved)}." if resolved else "None is resolved.") in text
     assert not null or f"Null results, as far as so few seeds can tell: {', '.join(null)}." in text
+
+
+def test_lecture_2_on_dueling_with_redundant_actions() -> None:
+    gains = {n: reference(f"02_actions{n}_dueling").gain(reference(f"02_actions{n}_single")) for n in (10, 20, 40)}
+    resolved = [str(n) for n, gain in gains.items() if not gain.low <= 0 <= gain.high]
+    verdict = f"Resolved with {', '.join(resolved)}." if resolved else "None is resolved by five seeds."
+    found = f"Dueling with 10, 20 and 40 actions: {', '.join(map(signed, gains.values()))}. {verdict}"
+    assert found in prose("02_dqn")
+    assert all(len(reference(f"02_actions{n}_{net}").returns) == 5 for n in gains for net in ("single", "dueling"))
 
 
 def test_lecture_5_on_the_details_that_matter() -> None:
