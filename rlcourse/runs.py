@@ -33,6 +33,7 @@ from scipy import stats
 from tqdm.auto import tqdm
 
 from rlcourse import envs, loop
+from rlcourse.algorithms import her
 from rlcourse.config import Count, Positive, Range, check
 
 AGENTS = {
@@ -48,7 +49,7 @@ AGENTS = {
 }
 
 _EVALUATION_SEED = 1_000_000  # far from the seeds that people train with
-_PACKAGES = ("rlcourse", "gymnasium", "mujoco", "numpy", "torch")
+_PACKAGES = ("rlcourse", "gymnasium", "gymnasium-robotics", "mujoco", "numpy", "torch")
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class Experiment:
         evaluation_env: a gymnasium id, where it differs from `env` (noise that is for training only, say).
         truths: states at which each evaluation sets the critic against the truth, see `ground_truth`.
         max_reward: a bound on |r| in `evaluation_env`; tells how far the truth must look ahead.
+        hindsight: where an off-policy agent's replay takes new goals from, a `her.Strategy`; empty: no new goals.
+        hindsight_k: how many transitions are relabelled for each that is not.
     """
 
     agent: str
@@ -77,16 +80,29 @@ class Experiment:
     evaluation_env: str = ""
     truths: Annotated[int, Range(0, open_high=True)] = 0
     max_reward: Positive = 1.0
+    hindsight: her.Strategy | Literal[""] = ""
+    hindsight_k: int = her.Config.k
 
     def __post_init__(self) -> None:
         check(self)
 
     def make_agent(self, seed: int) -> tuple[Any, loop.Agent]:
-        """The environment and a fresh agent for it: `num_envs` of them side by side if its Config says so."""
+        """The environment and a fresh agent for it: `num_envs` of them side by side if its Config says so.
+
+        Raises:
+            ValueError: hindsight for an agent without replay, or in an environment without goals.
+        """
         env = envs.make(self.env)
         kind = resolve_name(AGENTS.get(self.agent, self.agent))
-        action = env.action_space if "action_space" in signature(kind).parameters else flatdim(env.action_space)
-        agent = kind(flatdim(env.observation_space), action, self.config, seed)
+        takes = signature(kind).parameters
+        action = env.action_space if "action_space" in takes else flatdim(env.action_space)
+        memory = {}
+        if self.hindsight:
+            if "replay" not in takes:
+                raise ValueError(f"agent = {self.agent!r} has no replay to relabel: take dqn, ddpg, td3 or sac")
+            config = her.Config(self.hindsight, self.hindsight_k)
+            memory["replay"] = her.HindsightReplay(env, self.config.buffer_size, config)
+        agent = kind(flatdim(env.observation_space), action, self.config, seed, **memory)
         return envs.make_vector(self.env, self.config.num_envs) if self.vector else env, agent
 
     @property
@@ -96,7 +112,10 @@ class Experiment:
 
     def files(self, out: Path, seed: int) -> tuple[Path, Path]:
         """The result and the checkpoint of one seed; other settings or other code have other files."""
-        key = json.dumps([asdict(self), code_hash(self.agent)], sort_keys=True)
+        settings = asdict(self)
+        if not self.hindsight:  # then it is what it was before there was hindsight, files included
+            del settings["hindsight"], settings["hindsight_k"]
+        key = json.dumps([settings, code_hash(self.agent, bool(self.hindsight))], sort_keys=True)
         name = f"{self.agent}-{self.env}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
         folder = out / name.replace("/", "-").replace(":", "-")
         return folder / f"seed-{seed}.json", folder / f"seed-{seed}.pt"
@@ -123,6 +142,8 @@ class Run:
     code: str
     versions: dict[str, str]
     machine: dict[str, str]
+    hindsight: str = ""
+    hindsight_k: int = her.Config.k
 
 
 def run(experiment: Experiment, seed: int, out: Path, position: int = 0, save_every: float = 60.0) -> Run:
@@ -179,7 +200,7 @@ def run(experiment: Experiment, seed: int, out: Path, position: int = 0, save_ev
             returns=[returns for _, returns, _ in evaluations],
             truth=[truth for _, _, truth in evaluations],
             wall_time=round(wall_time, 1),
-            code=code_hash(experiment.agent),
+            code=code_hash(experiment.agent, bool(experiment.hindsight)),
             versions={"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
             machine=_machine(),
         )
@@ -260,8 +281,8 @@ def _write(path: Path, data: dict[str, Any]) -> None:
     partial.replace(path)
 
 
-def code_hash(agent: str) -> str:
-    """A hash of every definition that a run of `agent` can reach in its package.
+def code_hash(agent: str, hindsight: bool = False) -> str:
+    """A hash of every definition that a run of `agent`, with hindsight or without, can reach in its package.
 
     Comments, docstrings and layout do not count, nor what stands beside in the same files: a curve is stale only if
     the code behind it changed.
@@ -270,6 +291,8 @@ def code_hash(agent: str) -> str:
     todo = {(module, name), ("rlcourse.loop", "train"), ("rlcourse.loop", "evaluated"), ("rlcourse.envs", "make")}
     if "num_envs" in ast.unparse(_parse(module)[0].get("Config", ast.Pass())):
         todo |= {("rlcourse.loop", "train_vector"), ("rlcourse.envs", "make_vector")}
+    if hindsight:
+        todo.add(("rlcourse.algorithms.her", "HindsightReplay"))
     found: dict[tuple[str, str], str] = {}
     while todo:
         here = todo.pop()
@@ -422,6 +445,8 @@ def save_curve(path: Path, runs: Sequence[Run], command: str) -> None:
         key: one[key]
         for key in ("agent", "env", "steps", "config", "episodes", "evaluation_env", "code", "versions", "machine")
     }
+    if one["hindsight"]:
+        shared |= {key: one[key] for key in ("hindsight", "hindsight_k")}
     _write(
         path,
         {
@@ -447,7 +472,11 @@ def load_curve(path: Path) -> Curve:
 def stale(folder: Path) -> dict[str, str]:
     """The curves in `folder` whose code has changed since, each with the command that makes it anew."""
     stored = {path.name: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
-    return {name: data["command"] for name, data in stored.items() if data["code"] != code_hash(data["agent"])}
+    return {
+        name: data["command"]
+        for name, data in stored.items()
+        if data["code"] != code_hash(data["agent"], "hindsight" in data)
+    }
 
 
 @dataclass(frozen=True)
@@ -519,6 +548,8 @@ def _subcommand(agent: str) -> Callable[..., None]:
         evaluation_env: str = Experiment.evaluation_env,
         truths: int = Experiment.truths,
         max_reward: float = Experiment.max_reward,
+        hindsight: her.Strategy | Literal[""] = Experiment.hindsight,
+        hindsight_k: int = Experiment.hindsight_k,
         out: Path = user_cache_path("rlcourse") / "runs",  # noqa: B008  (a constant)
         curve: Path | None = None,
         backend: Literal["loky", "dask"] = "loky",
@@ -536,6 +567,8 @@ def _subcommand(agent: str) -> Callable[..., None]:
             evaluation_env: A gymnasium id to evaluate in, where it differs.
             truths: States at which each evaluation compares the critic with the true return.
             max_reward: A bound on |r|, for that.
+            hindsight: Where replay takes new goals from, in a world that has goals.
+            hindsight_k: How many transitions are relabelled for each that is not.
             out: Folder for results and checkpoints; on a cluster one that all machines share.
             curve: Also store the curve over the seeds in this file.
             backend: Where seeds run in parallel: on this machine's cores (loky) or on a Dask cluster.
@@ -543,7 +576,17 @@ def _subcommand(agent: str) -> Callable[..., None]:
         """
         try:
             experiment = Experiment(
-                agent, env, steps, config, evaluate_every, episodes, evaluation_env, truths, max_reward
+                agent,
+                env,
+                steps,
+                config,
+                evaluate_every,
+                episodes,
+                evaluation_env,
+                truths,
+                max_reward,
+                hindsight,
+                hindsight_k,
             )
             runs = run_all(experiment, _seeds(seeds), out, backend, scheduler)
         except KeyboardInterrupt:

@@ -26,7 +26,8 @@ def test_a_run_records_every_evaluation_and_where_it_came_from(tmp_path: Path) -
     assert np.shape(record.returns) == (3, 3)
     assert record.config == {"lr": 0.02}
     assert record.seed == 1
-    assert record.versions.keys() == {"python", "rlcourse", "gymnasium", "mujoco", "numpy", "torch"}
+    packages = {"python", "rlcourse", "gymnasium", "gymnasium-robotics", "mujoco", "numpy", "torch"}
+    assert record.versions.keys() == packages
     stored = next(tmp_path.glob("*/seed-1.json")).read_text()
     assert runs.Run(**json.loads(stored)) == record
     assert str(tmp_path) not in stored
