@@ -592,15 +592,15 @@ class GoalWorld(gym.Env[dict[str, np.ndarray], Any]):
         names = "achieved_goal", "desired_goal", "observation"
         self.observation_space = gym.spaces.Dict(dict.fromkeys(names, goal_space))  # type: ignore[assignment]
 
-    def distance(self, achieved_goal: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
+    def distance(self, achieved_goal: np.ndarray, desired_goal: np.ndarray) -> Any:
         """How far it is, 0 only if they are the same."""
         raise NotImplementedError
 
-    def compute_reward(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Any) -> np.ndarray:
+    def compute_reward(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Any) -> Any:
         distance = self.distance(achieved_goal, desired_goal)
         return -distance if self.dense else np.where(distance > 0, -1.0, 0.0)
 
-    def compute_terminated(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Any) -> np.ndarray:
+    def compute_terminated(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Any) -> Any:
         return self.distance(achieved_goal, desired_goal) == 0
 
     def _obs(self) -> dict[str, np.ndarray]:
@@ -626,7 +626,7 @@ class BitFlip(GoalWorld):
         self.action_space = Discrete(n)
         self.n = n
 
-    def distance(self, achieved_goal: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
+    def distance(self, achieved_goal: np.ndarray, desired_goal: np.ndarray) -> Any:
         return (achieved_goal != desired_goal).sum(-1).astype(np.float32)
 
     def reset(
@@ -675,7 +675,7 @@ class WallMaze(GoalWorld):
         """Rows and columns `(*B, 2)`, as they are observed."""
         return (2 * cell / (np.array(self.GRID.shape) - 1) - 1).astype(np.float32)
 
-    def distance(self, achieved_goal: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
+    def distance(self, achieved_goal: np.ndarray, desired_goal: np.ndarray) -> Any:
         cells = (achieved_goal - desired_goal) * (np.array(self.GRID.shape, np.float32) - 1) / 2
         return np.linalg.norm(cells, axis=-1)
 
