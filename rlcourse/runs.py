@@ -32,7 +32,7 @@ from platformdirs import user_cache_path
 from scipy import stats
 from tqdm.auto import tqdm
 
-from rlcourse import envs, loop
+from rlcourse import envs, loop, rendering
 from rlcourse.algorithms import her
 from rlcourse.config import Count, Positive, Range, check
 
@@ -552,6 +552,7 @@ def _subcommand(agent: str) -> Callable[..., None]:
         hindsight_k: int = Experiment.hindsight_k,
         out: Path = user_cache_path("rlcourse") / "runs",  # noqa: B008  (a constant)
         curve: Path | None = None,
+        film: Path | None = None,
         backend: Literal["loky", "dask"] = "loky",
         scheduler: str | None = None,
     ) -> None:
@@ -571,6 +572,7 @@ def _subcommand(agent: str) -> Callable[..., None]:
             hindsight_k: How many transitions are relabelled for each that is not.
             out: Folder for results and checkpoints; on a cluster one that all machines share.
             curve: Also store the curve over the seeds in this file.
+            film: Also store a film of the first seed's trained agent in this file, an MP4.
             backend: Where seeds run in parallel: on this machine's cores (loky) or on a Dask cluster.
             scheduler: Address of the Dask cluster; without it a local one is started.
         """
@@ -588,6 +590,8 @@ def _subcommand(agent: str) -> Callable[..., None]:
                 hindsight,
                 hindsight_k,
             )
+            if film:
+                os.environ["MUJOCO_GL"] = _renderer()  # before MuJoCo is imported: it binds a backend for good
             runs = run_all(experiment, _seeds(seeds), out, backend, scheduler)
         except KeyboardInterrupt:
             sys.exit("\nrlcourse train: stopped. The same command goes on from the last checkpoint.")
@@ -598,8 +602,20 @@ def _subcommand(agent: str) -> Callable[..., None]:
         print(f"results: {experiment.files(out, runs[0].seed)[0].parent}")
         if curve:
             save_curve(curve, runs, command_line(experiment, seeds, curve))
+        if film:
+            world, trained = experiment.make_agent(runs[0].seed)
+            loop.resume(experiment.files(out, runs[0].seed)[1], world, trained)
+            stage = envs.make(experiment.evaluation_env or experiment.env, render_mode="rgb_array")
+            rendering.film(stage, trained, _EVALUATION_SEED, film)
 
     return train
+
+
+def _renderer() -> str:
+    backend = rendering.find_backend()
+    if backend is None:
+        raise ValueError("no OpenGL backend draws here: `rlcourse doctor` says what to install; or leave out --film")
+    return backend
 
 
 def _seeds(text: str) -> range:

@@ -135,7 +135,7 @@ def draw(figure: Figure, data: Hindsight) -> None:
         color = COLORS[2] if pays else COLORS[1]
         left.plot(*spot[::-1], "o", markersize=20, markerfacecolor="none", markeredgecolor=color, markeredgewidth=3)
         if count > 1:
-            left.text(spot[1] + 0.38, spot[0] - 0.3, f"×{count}", fontsize=12, color=color, weight="bold")
+            left.text(*spot[::-1], f"×{count}", ha="center", va="center", fontsize=12, color=color, weight="bold")
     left.set_title(f"step {t} of a failed walk, and its new goals")
 
     middle.imshow(
