@@ -57,10 +57,10 @@ class Hindsight:
     strategy: her.Strategy
     k: int
     step: int
-    cells: Int[np.ndarray, "T+1 2"]
-    goals: Int[np.ndarray, "k T 2"]
-    rewards: Float[np.ndarray, "k+1 T"]
-    expected: Float[np.ndarray, " S"]
+    cells: Int[np.ndarray, "places 2"]
+    goals: Int[np.ndarray, "copies T 2"]
+    rewards: Float[np.ndarray, "rows T"]
+    expected: Float[np.ndarray, " strategies"]
 
     @property
     def signals(self) -> int:
@@ -69,7 +69,7 @@ class Hindsight:
 
 
 @cache
-def walks() -> Int[np.ndarray, "E T+1 2"]:
+def walks() -> Int[np.ndarray, "E places 2"]:
     """The cells of all walks; each step goes on in the last one's direction with probability 0.7."""
     maze, rng = WallMaze(), np.random.default_rng(SEED)
     cells = np.empty((EPISODES, STEPS + 1, 2), int)
@@ -103,7 +103,7 @@ def compute(strategy: her.Strategy, k: int, episode: int, step: int, draw: int) 
     same = (achieved[index][:, None] == achieved).all(-1)
     steps, expected = np.arange(len(achieved)), []
     for each in STRATEGIES:
-        low, high = (sources(each, np.full(STEPS, end))[:, None] for end in (0, np.nextafter(1, 0)))
+        low, high = (sources(each, np.full(STEPS, end))[:, None] for end in (0.0, np.nextafter(1.0, 0.0)))
         drawn = (low <= steps) & (steps <= high)
         expected.append(k * ((same & drawn).sum(1) / drawn.sum(1)).sum())
     return Hindsight(strategy, k, step, cells[episode - 1], goals, rewards, np.array(expected))
@@ -117,7 +117,7 @@ def draw(figure: Figure, data: Hindsight) -> None:
     frame(left, WallMaze.GRID)
     goal = np.argwhere(WallMaze.GRID.ends)[0][::-1]
     left.add_patch(Rectangle(goal - 0.5, 1, 1, facecolor=COLORS[4]))
-    left.text(*goal, "goal", ha="center", va="center", fontsize=11, weight="bold")
+    left.text(goal[0], goal[1], "goal", ha="center", va="center", fontsize=11, weight="bold")
     # Slightly apart, so that a way back does not hide the way there.
     aside = np.linspace(-0.16, 0.16, STEPS + 1)[:, None]
     x, y = (data.cells[:, ::-1] + aside).T
@@ -135,7 +135,7 @@ def draw(figure: Figure, data: Hindsight) -> None:
         color = COLORS[2] if pays else COLORS[1]
         left.plot(*spot[::-1], "o", markersize=20, markerfacecolor="none", markeredgecolor=color, markeredgewidth=3)
         if count > 1:
-            left.text(*spot[::-1], f"×{count}", ha="center", va="center", fontsize=12, color=color, weight="bold")
+            left.text(spot[1], spot[0], f"×{count}", ha="center", va="center", fontsize=12, color=color, weight="bold")
     left.set_title(f"step {t} of a failed walk, and its new goals")
 
     middle.imshow(

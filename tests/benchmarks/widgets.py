@@ -27,6 +27,7 @@ WIDGETS = (
     ("discount", "discount.widget()", "gamma"),
     ("ppo_clip", "ppo_clip.widget(ratio=0.05)", "ratio"),
     ("gae", "gae.widget(gae_lambda=0.0, steps=50)", "gae_lambda"),
+    ("hindsight", "hindsight.widget(k=8, step=1)", "step"),
 )
 MOVES = 15
 

@@ -13,6 +13,7 @@ from rlcourse.widgets import (
     discount,
     gae,
     gradient_variance,
+    hindsight,
     importance_weights,
     mc_vs_td,
     overestimation,
@@ -33,6 +34,7 @@ SLIDERS = {
     discount: {"γ": "gamma", "lives": "lives"},
     ppo_clip: {"advantage A": "advantage", "ratio r": "ratio", "clip range ε": "clip", "policy moved σ": "spread"},
     gae: {"λ": "gae_lambda", "γ": "gamma", "rollout T": "steps", "critic error": "error", "reward noise": "noise"},
+    hindsight: {"copies k": "k", "walk": "episode", "step": "step", "draw": "draw"},
 }
 
 
