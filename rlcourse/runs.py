@@ -90,7 +90,7 @@ class Experiment:
         """The environment and a fresh agent for it: `num_envs` of them side by side if its Config says so.
 
         Raises:
-            ValueError: hindsight for an agent without replay, or in an environment without goals.
+            ValueError: hindsight for an agent without replay or with priorities, or in an environment without goals.
         """
         env = envs.make(self.env)
         kind = resolve_name(AGENTS.get(self.agent, self.agent))
@@ -100,6 +100,8 @@ class Experiment:
         if self.hindsight:
             if "replay" not in takes:
                 raise ValueError(f"agent = {self.agent!r} has no replay to relabel: take dqn, ddpg, td3 or sac")
+            if getattr(self.config, "priority_exponent", 0):
+                raise ValueError("hindsight samples uniformly: set priority_exponent to 0")
             config = her.Config(self.hindsight, self.hindsight_k)
             memory["replay"] = her.HindsightReplay(env, self.config.buffer_size, config)
         agent = kind(flatdim(env.observation_space), action, self.config, seed, **memory)
