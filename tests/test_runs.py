@@ -219,7 +219,7 @@ def test_only_code_that_a_run_reaches_makes_it_stale(package: Path, old: str, ne
 
 def test_other_code_has_other_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = POLE.files(tmp_path, 0)
-    monkeypatch.setattr(runs, "code_hash", lambda agent: "of tomorrow")
+    monkeypatch.setattr(runs, "code_hash", lambda agent, hindsight: "of tomorrow")
     assert POLE.files(tmp_path, 0) != before
 
 
