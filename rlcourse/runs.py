@@ -8,7 +8,7 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import MISSING, asdict, dataclass, fields
 from functools import cache, cached_property, partial
@@ -18,6 +18,7 @@ from inspect import signature
 from itertools import count
 from pathlib import Path
 from pkgutil import resolve_name
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Union
 
 import gymnasium as gym
@@ -48,8 +49,9 @@ AGENTS = {
     "sac": "rlcourse.algorithms.sac:SAC",
 }
 
+_COLUMNS = ("wall_time", "returns", "believed", "truth")  # of a stored curve: a row for each seed
 _EVALUATION_SEED = 1_000_000  # far from the seeds that people train with
-_PACKAGES = ("rlcourse", "gymnasium", "gymnasium-robotics", "mujoco", "numpy", "torch")
+_PACKAGES = ("rlcourse", "gymnasium", "mujoco", "numpy", "torch")
 
 
 @dataclass(frozen=True)
@@ -108,16 +110,18 @@ class Experiment:
         return envs.make_vector(self.env, self.config.num_envs) if self.vector else env, agent
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """Every field; without hindsight those that experiments had before there was any, so files stay theirs."""
+        return {name: value for name, value in asdict(self).items() if self.hindsight or "hindsight" not in name}
+
+    @property
     def vector(self) -> bool:
         """Whether the agent learns in `loop.train_vector`."""
         return hasattr(self.config, "num_envs")
 
     def files(self, out: Path, seed: int) -> tuple[Path, Path]:
         """The result and the checkpoint of one seed; other settings or other code have other files."""
-        settings = asdict(self)
-        if not self.hindsight:  # then it is what it was before there was hindsight, files included
-            del settings["hindsight"], settings["hindsight_k"]
-        key = json.dumps([settings, code_hash(self.agent, bool(self.hindsight))], sort_keys=True)
+        key = json.dumps([self.settings, code_hash(self.agent, bool(self.hindsight))], sort_keys=True)
         name = f"{self.agent}-{self.env}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
         folder = out / name.replace("/", "-").replace(":", "-")
         return folder / f"seed-{seed}.json", folder / f"seed-{seed}.pt"
@@ -196,15 +200,12 @@ def run(experiment: Experiment, seed: int, out: Path, position: int = 0, save_ev
                     saved = time.monotonic()
         wall_time = save(experiment.steps)
         record = Run(
-            **asdict(experiment),
+            **_origin(experiment),
             seed=seed,
             step=[step for step, _, _ in evaluations],
             returns=[returns for _, returns, _ in evaluations],
             truth=[truth for _, _, truth in evaluations],
             wall_time=round(wall_time, 1),
-            code=code_hash(experiment.agent, bool(experiment.hindsight)),
-            versions={"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
-            machine=_machine(),
         )
         _write(result, asdict(record))
         return read(result)
@@ -263,17 +264,22 @@ def run_all(
     with client, joblib.parallel_config(backend=backend, n_jobs=n_jobs):
         return list(
             joblib.Parallel()(
-                joblib.delayed(run)(experiment, seed, out, position) for position, seed in enumerate(seeds)
+                joblib.delayed(run)(experiment, seed, out.absolute(), position) for position, seed in enumerate(seeds)
             )
         )
 
 
-def _machine() -> dict[str, str]:
-    """What results depend on; nothing that tells whose machine it is."""
+def _origin(experiment: Experiment) -> dict[str, Any]:
+    """What a run's numbers depend on, but for the seed; nothing that tells whose machine it is."""
     return {
-        "system": platform.system(),
-        "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
-        "cores": str(os.cpu_count()),
+        **experiment.settings,
+        "code": code_hash(experiment.agent, bool(experiment.hindsight)),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+        "machine": {
+            "system": platform.system(),
+            "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
+            "cores": str(os.cpu_count()),
+        },
     }
 
 
@@ -438,30 +444,38 @@ def curve(runs: Sequence[Run]) -> Curve:
     return Curve(np.array(runs[0].step), returns, believed, truth)
 
 
-def save_curve(path: Path, runs: Sequence[Run], command: str) -> None:
-    """Store the curve with the command that makes it, the code that made it and where it ran."""
-    of_seeds = curve(runs)
-    path.parent.mkdir(parents=True, exist_ok=True)
+def recorded(path: Path, experiment: Experiment, seeds: Sequence[int]) -> dict[int, Any]:
+    """Those of `seeds` that a stored curve holds, if it comes from this experiment, code and kind of machine."""
+    data = json.loads(path.read_text()) if path.exists() else {}
+    origin = json.loads(json.dumps(_origin(experiment)))
+    if any(data.get(key) != value for key, value in origin.items()):
+        return {}
+    columns = (data[key] or [None] * len(data["seeds"]) for key in _COLUMNS)
+    rows = dict(zip(data["seeds"], zip(*columns, strict=True), strict=True))
+    return {seed: rows[seed] for seed in seeds if seed in rows}
+
+
+def save_curve(path: Path, runs: Sequence[Run], command: str, held: Mapping[int, Any] = MappingProxyType({})) -> None:
+    """Store the curve with the command that makes it, the code that made it and where it ran.
+
+    Args:
+        held: seeds to keep of those that the file holds already, see `recorded`.
+    """
+    rows = dict(held)
+    for r in runs:
+        of_seed = curve([r])
+        columns = (of_seed.returns, of_seed.believed, of_seed.truth)
+        rows[r.seed] = r.wall_time, *(None if column is None else column[0].round(3).tolist() for column in columns)
     one = asdict(runs[0])
-    shared = {
-        key: one[key]
-        for key in ("agent", "env", "steps", "config", "episodes", "evaluation_env", "code", "versions", "machine")
+    data = {
+        "command": command,
+        **{key: one[key] for key in one if key not in ("seed", *_COLUMNS)},
+        "seeds": sorted(rows),
     }
-    if one["hindsight"]:
-        shared |= {key: one[key] for key in ("hindsight", "hindsight_k")}
-    _write(
-        path,
-        {
-            "command": command,
-            **shared,
-            "seeds": [r.seed for r in runs],
-            "wall_time": [r.wall_time for r in runs],
-            "step": of_seeds.step.tolist(),
-            "returns": of_seeds.returns.round(3).tolist(),
-            "believed": None if of_seeds.believed is None else of_seeds.believed.round(3).tolist(),
-            "truth": None if of_seeds.truth is None else of_seeds.truth.round(3).tolist(),
-        },
-    )
+    for key, *column in zip(_COLUMNS, *(rows[seed] for seed in sorted(rows)), strict=True):
+        data[key] = None if None in column else column
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write(path, data)
 
 
 def load_curve(path: Path) -> Curve:
@@ -477,7 +491,7 @@ def stale(folder: Path) -> dict[str, str]:
     return {
         name: data["command"]
         for name, data in stored.items()
-        if data["code"] != code_hash(data["agent"], "hindsight" in data)
+        if data["code"] != code_hash(data["agent"], bool(data.get("hindsight")))
     }
 
 
@@ -594,16 +608,21 @@ def _subcommand(agent: str) -> Callable[..., None]:
             )
             if film:
                 os.environ["MUJOCO_GL"] = _renderer()  # before MuJoCo is imported: it binds a backend for good
-            runs = run_all(experiment, _seeds(seeds), out, backend, scheduler)
+            held = recorded(curve, experiment, _seeds(seeds)) if curve else {}
+            todo = [seed for seed in _seeds(seeds) if seed not in held or (film and seed == _seeds(seeds)[0])]
+            runs = run_all(experiment, todo, out, backend, scheduler) if todo else []
         except KeyboardInterrupt:
             sys.exit("\nrlcourse train: stopped. The same command goes on from the last checkpoint.")
         except (ValueError, gym.error.Error) as error:
             sys.exit(f"rlcourse train: {error}")
         for record in runs:
             print(f"seed {record.seed}: {np.mean(record.returns[-1]):.1f} after {record.step[-1]} steps")
-        print(f"results: {experiment.files(out, runs[0].seed)[0].parent}")
-        if curve:
-            save_curve(curve, runs, command_line(experiment, seeds, curve))
+        if held:
+            print(f"{curve} holds already: seeds {', '.join(map(str, held))}")
+        if runs:
+            print(f"results: {experiment.files(out, runs[0].seed)[0].parent}")
+        if curve and runs:
+            save_curve(curve, runs, command_line(experiment, seeds, curve), held)
         if film:
             world, trained = experiment.make_agent(runs[0].seed)
             loop.resume(experiment.files(out, runs[0].seed)[1], world, trained)
