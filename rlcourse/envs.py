@@ -5,7 +5,9 @@ every state s and action a, the K things that can happen next. K is 1 in a deter
 grid, so the arrays grow with S·A·K, never with S².
 """
 
+import contextlib
 import copy
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,6 +16,7 @@ from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.registration import WrapperSpec
 from gymnasium.spaces import Box, Discrete
 from jaxtyping import Bool, Float, Int
 from scipy import sparse
@@ -639,6 +642,166 @@ class TwoDrivers:
 
 gym.register("rlcourse/Road-v0", "rlcourse.envs:Road", max_episode_steps=400)
 gym.register("rlcourse/TreeAhead-v0", "rlcourse.envs:TreeAhead")
+
+
+class GoalWorld(gym.Env[dict[str, np.ndarray], Any]):
+    """A world in which a goal is to be reached, as Andrychowicz et al. (2017), section 3.2, define it.
+
+    Observed is a dictionary: `observation`, the state; `achieved_goal`, in these worlds the same; `desired_goal`. A
+    step pays 0 if it reaches the goal, which ends the episode, and −1 if not; with `dense` minus the distance to the
+    goal. The two functions that say so take many goals at a time, `(*B, G)` → `(*B,)`: what hindsight asks.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  (gymnasium's own convention)
+
+    def __init__(self, goal_space: gym.Space, dense: bool) -> None:
+        self.dense = dense
+        names = "achieved_goal", "desired_goal", "observation"
+        self.observation_space = gym.spaces.Dict(dict.fromkeys(names, goal_space))  # type: ignore[assignment]
+
+    def distance(self, achieved_goal: np.ndarray, desired_goal: np.ndarray) -> Any:
+        """How far it is, 0 only if they are the same."""
+        raise NotImplementedError
+
+    def compute_reward(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Any) -> Any:
+        distance = self.distance(achieved_goal, desired_goal)
+        return -distance if self.dense else np.where(distance > 0, -1.0, 0.0)
+
+    def compute_terminated(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Any) -> Any:
+        return self.distance(achieved_goal, desired_goal) == 0
+
+    def _obs(self) -> dict[str, np.ndarray]:
+        raise NotImplementedError
+
+    def _outcome(self) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
+        """What `step` returns, once it has moved."""
+        obs = self._obs()
+        goals = obs["achieved_goal"], obs["desired_goal"]
+        terminated = bool(self.compute_terminated(*goals, {}))
+        return obs, float(self.compute_reward(*goals, {})), terminated, False, {"is_success": terminated}
+
+
+class BitFlip(GoalWorld):
+    """n bits and n actions: action i flips bit i. State and goal are drawn from all 2ⁿ, for each episode anew.
+
+    Andrychowicz et al. (2017), section 3.1, who do not say what happens in the goal. Here it ends the episode: there is
+    no action that stays. Paid is −1 for each step but the last, or with `dense` minus the number of wrong bits.
+    """
+
+    def __init__(self, n: int, dense: bool = False) -> None:
+        super().__init__(gym.spaces.MultiBinary(n), dense)
+        self.action_space = Discrete(n)
+        self.n = n
+
+    def distance(self, achieved_goal: np.ndarray, desired_goal: np.ndarray) -> Any:
+        return (achieved_goal != desired_goal).sum(-1).astype(np.float32)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        super().reset(seed=seed)
+        self._bits, self._goal = self.np_random.integers(0, 2, (2, self.n), np.int8)
+        return self._obs(), {}
+
+    def step(self, action: Any) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
+        self._bits[action] ^= 1
+        return self._outcome()
+
+    def _obs(self) -> dict[str, np.ndarray]:
+        return {name: self._bits.copy() for name in ("achieved_goal", "observation")} | {
+            "desired_goal": self._goal.copy()
+        }
+
+
+class WallMaze(GoalWorld):
+    """A grid in which the goal lies behind the back of a pocket: to reach it, first go away from it.
+
+    A place is (row, column), both scaled to [−1, 1]; the actions are `ACTIONS`. Every episode leads from S to G. With
+    `dense` a step pays minus the distance as the crow flies, in cells. That reward is best not where the goal is but in
+    the pocket, for γ up to 0.95; for γ from 0.96 on it is the goal again.
+    """
+
+    GRID: ClassVar[GridWorld] = GridWorld("""
+        .............
+        .............
+        ..#########..
+        ..........#..
+        S.........#G.
+        ..........#..
+        ..#########..
+        .............
+        .............
+    """)
+
+    def __init__(self, dense: bool = False) -> None:
+        super().__init__(Box(-1.0, 1.0, (2,)), dense)
+        self.action_space = Discrete(len(ACTIONS))
+        self._start, self._goal = (np.argwhere(self.GRID.cells == cell)[0] for cell in (_START, "G"))
+
+    def scaled(self, cell: np.ndarray) -> np.ndarray:
+        """Rows and columns `(*B, 2)`, as they are observed."""
+        return (2 * cell / (np.array(self.GRID.shape) - 1) - 1).astype(np.float32)
+
+    def distance(self, achieved_goal: np.ndarray, desired_goal: np.ndarray) -> Any:
+        cells = (achieved_goal - desired_goal) * (np.array(self.GRID.shape, np.float32) - 1) / 2
+        return np.linalg.norm(cells, axis=-1)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        super().reset(seed=seed)
+        self._cell = self._start
+        return self._obs(), {}
+
+    def step(self, action: Any) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
+        there = self._cell + _STEPS[action]
+        if (there >= 0).all() and (there < self.GRID.shape).all() and not self.GRID.walls[tuple(there)]:
+            self._cell = there
+        return self._outcome()
+
+    def _obs(self) -> dict[str, np.ndarray]:
+        here = self.scaled(self._cell)
+        return {"achieved_goal": here, "desired_goal": self.scaled(self._goal), "observation": here.copy()}
+
+
+def _fetch(task: str, **options: Any) -> gym.Env:
+    """gymnasium-robotics' own, imported only when asked for: that takes a second."""
+    with contextlib.redirect_stderr(io.StringIO()):  # on import it prints news about other worlds
+        import gymnasium_robotics  # noqa: F401  (registers them)
+    return gym.make(f"Fetch{task}-v4", **options).unwrapped
+
+
+class Success(gym.Wrapper):
+    """Pays 1 at an episode's end if it ends in the goal, and nothing else: the mean return is the success rate."""
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        obs, _, terminated, truncated, info = self.env.step(action)
+        return obs, float((terminated or truncated) and info["is_success"]), terminated, truncated, info
+
+
+def _register_goals(
+    name: str, version: int, entry_point: str, steps: int, dense: dict[str, Any], **options: Any
+) -> None:
+    """Three worlds that observe vectors: with sparse rewards, with dense ones, and one that pays for success."""
+    flat, success = (
+        WrapperSpec(wrapper.__name__, f"{wrapper.__module__}:{wrapper.__name__}", {})
+        for wrapper in (gym.wrappers.FlattenObservation, Success)
+    )
+    for suffix, wrappers, changes in (("", (flat,), {}), ("Dense", (flat,), dense), ("Success", (flat, success), {})):
+        gym.register(
+            f"rlcourse/{name}{suffix}-v{version}",
+            entry_point,
+            max_episode_steps=steps,
+            additional_wrappers=wrappers,
+            kwargs=options | changes,
+        )
+
+
+for _n in range(2, 51):
+    _register_goals(f"BitFlip{_n}", 0, "rlcourse.envs:BitFlip", _n, {"dense": True}, n=_n)
+_register_goals("WallMaze", 0, "rlcourse.envs:WallMaze", 100, {"dense": True})
+for _task in ("Reach", "Push", "Slide", "PickAndPlace"):
+    _register_goals(f"Fetch{_task}", 4, "rlcourse.envs:_fetch", 50, {"reward_type": "dense"}, task=_task)
 
 
 @dataclass(frozen=True)

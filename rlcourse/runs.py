@@ -34,6 +34,7 @@ from scipy import stats
 from tqdm.auto import tqdm
 
 from rlcourse import envs, loop, rendering
+from rlcourse.algorithms import her
 from rlcourse.config import Count, Positive, Range, check
 
 AGENTS = {
@@ -69,6 +70,8 @@ class Experiment:
         evaluation_env: a gymnasium id, where it differs from `env` (noise that is for training only, say).
         truths: states at which each evaluation sets the critic against the truth, see `ground_truth`.
         max_reward: a bound on |r| in `evaluation_env`; tells how far the truth must look ahead.
+        hindsight: where an off-policy agent's replay takes new goals from, a `her.Strategy`; empty: no new goals.
+        hindsight_k: how many transitions are relabelled for each that is not.
     """
 
     agent: str
@@ -80,17 +83,37 @@ class Experiment:
     evaluation_env: str = ""
     truths: Annotated[int, Range(0, open_high=True)] = 0
     max_reward: Positive = 1.0
+    hindsight: her.Strategy | Literal[""] = ""
+    hindsight_k: int = her.Config.k
 
     def __post_init__(self) -> None:
         check(self)
 
     def make_agent(self, seed: int) -> tuple[Any, loop.Agent]:
-        """The environment and a fresh agent for it: `num_envs` of them side by side if its Config says so."""
+        """The environment and a fresh agent for it: `num_envs` of them side by side if its Config says so.
+
+        Raises:
+            ValueError: hindsight for an agent without replay or with priorities, or in an environment without goals.
+        """
         env = envs.make(self.env)
         kind = resolve_name(AGENTS.get(self.agent, self.agent))
-        action = env.action_space if "action_space" in signature(kind).parameters else flatdim(env.action_space)
-        agent = kind(flatdim(env.observation_space), action, self.config, seed)
+        takes = signature(kind).parameters
+        action = env.action_space if "action_space" in takes else flatdim(env.action_space)
+        memory = {}
+        if self.hindsight:
+            if "replay" not in takes:
+                raise ValueError(f"agent = {self.agent!r} has no replay to relabel: take dqn, ddpg, td3 or sac")
+            if getattr(self.config, "priority_exponent", 0):
+                raise ValueError("hindsight samples uniformly: set priority_exponent to 0")
+            config = her.Config(self.hindsight, self.hindsight_k)
+            memory["replay"] = her.HindsightReplay(env, self.config.buffer_size, config)
+        agent = kind(flatdim(env.observation_space), action, self.config, seed, **memory)
         return envs.make_vector(self.env, self.config.num_envs) if self.vector else env, agent
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Every field; without hindsight those that experiments had before there was any, so files stay theirs."""
+        return {name: value for name, value in asdict(self).items() if self.hindsight or "hindsight" not in name}
 
     @property
     def vector(self) -> bool:
@@ -99,7 +122,7 @@ class Experiment:
 
     def files(self, out: Path, seed: int) -> tuple[Path, Path]:
         """The result and the checkpoint of one seed; other settings or other code have other files."""
-        key = json.dumps([asdict(self), code_hash(self.agent)], sort_keys=True)
+        key = json.dumps([self.settings, code_hash(self.agent, bool(self.hindsight))], sort_keys=True)
         name = f"{self.agent}-{self.env}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
         folder = out / name.replace("/", "-").replace(":", "-")
         return folder / f"seed-{seed}.json", folder / f"seed-{seed}.pt"
@@ -126,6 +149,8 @@ class Run:
     code: str
     versions: dict[str, str]
     machine: dict[str, str]
+    hindsight: str = ""
+    hindsight_k: int = her.Config.k
 
 
 def run(experiment: Experiment, seed: int, out: Path, position: int = 0, save_every: float = 60.0) -> Run:
@@ -248,8 +273,8 @@ def run_all(
 def _origin(experiment: Experiment) -> dict[str, Any]:
     """What a run's numbers depend on, but for the seed; nothing that tells whose machine it is."""
     return {
-        **asdict(experiment),
-        "code": code_hash(experiment.agent),
+        **experiment.settings,
+        "code": code_hash(experiment.agent, bool(experiment.hindsight)),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
         "machine": {
             "system": platform.system(),
@@ -265,8 +290,8 @@ def _write(path: Path, data: dict[str, Any]) -> None:
     partial.replace(path)
 
 
-def code_hash(agent: str) -> str:
-    """A hash of every definition that a run of `agent` can reach in its package.
+def code_hash(agent: str, hindsight: bool = False) -> str:
+    """A hash of every definition that a run of `agent`, with hindsight or without, can reach in its package.
 
     Comments, docstrings and layout do not count, nor what stands beside in the same files: a curve is stale only if
     the code behind it changed.
@@ -275,6 +300,8 @@ def code_hash(agent: str) -> str:
     todo = {(module, name), ("rlcourse.loop", "train"), ("rlcourse.loop", "evaluated"), ("rlcourse.envs", "make")}
     if "num_envs" in ast.unparse(_parse(module)[0].get("Config", ast.Pass())):
         todo |= {("rlcourse.loop", "train_vector"), ("rlcourse.envs", "make_vector")}
+    if hindsight:
+        todo.add(("rlcourse.algorithms.her", "HindsightReplay"))
     found: dict[tuple[str, str], str] = {}
     while todo:
         here = todo.pop()
@@ -482,7 +509,11 @@ def load_curve(path: Path) -> Curve:
 def stale(folder: Path) -> dict[str, str]:
     """The curves in `folder` whose code has changed since, each with the command that makes it anew."""
     stored = {path.name: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
-    return {name: data["command"] for name, data in stored.items() if data["code"] != code_hash(data["agent"])}
+    return {
+        name: data["command"]
+        for name, data in stored.items()
+        if data["code"] != code_hash(data["agent"], bool(data.get("hindsight")))
+    }
 
 
 @dataclass(frozen=True)
@@ -554,6 +585,8 @@ def _subcommand(agent: str) -> Callable[..., None]:
         evaluation_env: str = Experiment.evaluation_env,
         truths: int = Experiment.truths,
         max_reward: float = Experiment.max_reward,
+        hindsight: her.Strategy | Literal[""] = Experiment.hindsight,
+        hindsight_k: int = Experiment.hindsight_k,
         out: Path = user_cache_path("rlcourse") / "runs",  # noqa: B008  (a constant)
         curve: Path | None = None,
         film: Path | None = None,
@@ -572,6 +605,8 @@ def _subcommand(agent: str) -> Callable[..., None]:
             evaluation_env: A gymnasium id to evaluate in, where it differs.
             truths: States at which each evaluation compares the critic with the true return.
             max_reward: A bound on |r|, for that.
+            hindsight: Where replay takes new goals from, in a world that has goals.
+            hindsight_k: How many transitions are relabelled for each that is not.
             out: Folder for results and checkpoints; on a cluster one that all machines share.
             curve: Also store the curve over the seeds in this file.
             film: Also store a film of the first seed's trained agent in this file, an MP4.
@@ -580,7 +615,17 @@ def _subcommand(agent: str) -> Callable[..., None]:
         """
         try:
             experiment = Experiment(
-                agent, env, steps, config, evaluate_every, episodes, evaluation_env, truths, max_reward
+                agent,
+                env,
+                steps,
+                config,
+                evaluate_every,
+                episodes,
+                evaluation_env,
+                truths,
+                max_reward,
+                hindsight,
+                hindsight_k,
             )
             if film:
                 os.environ["MUJOCO_GL"] = _renderer()  # before MuJoCo is imported: it binds a backend for good

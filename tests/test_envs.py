@@ -1,13 +1,18 @@
 """Tabular worlds: the arrays, what they refuse, and their gymnasium face."""
 
+import subprocess
+import sys
 from dataclasses import replace
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from rlcourse.envs import ACTIONS, GRIDS, GridWorld, TabularEnv, TabularMDP, from_gymnasium
+from rlcourse import envs
+from rlcourse.algorithms import q_iteration
+from rlcourse.envs import ACTIONS, GRIDS, BitFlip, GridWorld, TabularEnv, TabularMDP, WallMaze, from_gymnasium
 
 UP, RIGHT, DOWN, LEFT = range(4)
 # Two cells and a goal in a row: states 0, 1, 2.
@@ -157,3 +162,156 @@ def test_a_large_grid_fits_easily() -> None:
     assert sum(array.nbytes for array in arrays) < 4e6  # S·A·K = 120 000 entries of at most 25 bytes
     assert isinstance(mdp, TabularMDP)
     assert len(ACTIONS) == mdp.num_actions
+
+
+# --- worlds with goals
+
+
+@pytest.mark.parametrize("env", [BitFlip(4), BitFlip(4, dense=True), WallMaze(), WallMaze(dense=True)], ids=str)
+def test_worlds_with_goals_pass_gymnasiums_own_check(env: gym.Env) -> None:
+    check_env(env, skip_render_check=True)
+
+
+GOALS = [
+    *("rlcourse/BitFlip4-v0", "rlcourse/BitFlip4Dense-v0", "rlcourse/WallMaze-v0", "rlcourse/WallMazeDense-v0"),
+    *("rlcourse/FetchReach-v4", "rlcourse/FetchReachDense-v4", "rlcourse/FetchPush-v4"),
+]
+
+
+@pytest.mark.parametrize("env_id", GOALS)
+def test_the_rewards_of_a_step_are_those_of_its_goals(env_id: str) -> None:
+    """Observed is [achieved, desired, the rest]; about a whole episode the world says what it said step by step."""
+    env = envs.make(env_id)
+    world: Any = env.unwrapped
+    size = gym.spaces.flatdim(world.observation_space["desired_goal"])
+    env.action_space.seed(0)
+    obs, _ = env.reset(seed=0)
+    desired, steps, over = obs[size : 2 * size], [], False
+    while not over:
+        obs, reward, terminated, truncated, info = env.step(env.action_space.sample())
+        np.testing.assert_array_equal(obs[size : 2 * size], desired)
+        steps.append((obs[:size], float(reward), terminated, info["is_success"]))
+        over = terminated or truncated
+    assert env.spec is not None
+    assert len(steps) == env.spec.max_episode_steps  # chance does not reach the goal
+    achieved, rewards, ends, successes = map(np.array, zip(*steps, strict=True))
+    goals = np.broadcast_to(desired, achieved.shape)
+    np.testing.assert_allclose(world.compute_reward(achieved, goals, {}), rewards, atol=1e-6)  # float32
+    assert not ends.any()
+    assert not successes.any()
+    # With what was achieved for a goal every step would have succeeded.
+    assert (world.compute_reward(achieved, achieved, {}) == 0).all()
+    ends_task = "Fetch" not in env_id
+    assert np.all(world.compute_terminated(achieved, achieved, {}) == ends_task)
+
+
+def test_bits_flip_until_they_are_the_goal() -> None:
+    env = BitFlip(3)
+    env.reset(seed=0)
+    env._bits, env._goal = np.array([0, 1, 1], np.int8), np.array([1, 1, 0], np.int8)
+    obs, reward, terminated, truncated, info = env.step(0)
+    assert obs["achieved_goal"].tolist() == obs["observation"].tolist() == [1, 1, 1]
+    assert obs["desired_goal"].tolist() == [1, 1, 0]
+    assert (reward, terminated, truncated, info) == (-1, False, False, {"is_success": False})
+    assert env.step(2)[1:] == (0, True, False, {"is_success": True})
+    achieved = np.array([[0, 0, 0], [1, 1, 0], [0, 1, 0]])
+    goal = np.array([[1, 1, 1], [1, 1, 0], [1, 1, 0]])
+    assert BitFlip(3).compute_reward(achieved, goal, {}).tolist() == [-1, 0, -1]
+    assert BitFlip(3, dense=True).compute_reward(achieved, goal, {}).tolist() == [-3, 0, -1]
+
+
+def test_bits_and_goals_are_drawn_evenly() -> None:
+    env = BitFlip(2)
+    env.reset(seed=0)
+    starts = [env.reset()[0] for _ in range(1600)]
+    numbers = [obs["achieved_goal"] @ (1, 2) + 4 * (obs["desired_goal"] @ (1, 2)) for obs in starts]
+    counts = np.bincount(numbers, minlength=16)
+    # 16 shares of 100, standard deviation 9.7: beyond 4 of them with probability 10⁻³, and the seed is fixed.
+    assert np.abs(counts - 100).max() < 39
+
+
+def walk_maze(env: gym.Env, moves: str) -> tuple[list[tuple[int, int]], list[float], bool]:
+    """The cells and rewards along moves such as "uurd", and whether the last one ended the episode."""
+    env.reset(seed=0)
+    world: Any = env.unwrapped
+    cells, rewards, terminated = [], [], False
+    for move in moves:
+        _, reward, terminated, _, _ = env.step("urdl".index(move))
+        cells.append((int(world._cell[0]), int(world._cell[1])))
+        rewards.append(float(reward))
+    return cells, rewards, terminated
+
+
+def test_the_pocket_is_closed_and_the_way_around_leads_to_the_goal() -> None:
+    maze = gym.make("rlcourse/WallMaze-v0")
+    cells, rewards, terminated = walk_maze(maze, "l" + 11 * "r")
+    assert (cells[0], cells[1], cells[-1]) == ((4, 0), (4, 1), (4, 9))  # against the edge, and at last the wall
+    assert set(rewards) == {-1}
+    assert not terminated
+    cells, rewards, terminated = walk_maze(maze, "uuu" + 11 * "r" + "ddd")
+    assert cells[-1] == (4, 11)
+    assert rewards == [-1] * 16 + [0]
+    assert terminated
+    _, rewards, _ = walk_maze(gym.make("rlcourse/WallMazeDense-v0"), "ru")
+    assert rewards == pytest.approx([-10, -np.sqrt(101)], rel=1e-6)  # from (4, 1), then (3, 1), to (4, 11)
+
+
+def test_observed_places_are_scaled() -> None:
+    obs, _ = gym.make("rlcourse/WallMaze-v0").reset(seed=0)
+    assert obs.dtype == np.float32
+    # Row 4 of 0 … 8 is the middle; column 0 of 0 … 12 is the left edge, column 11 at 2·11/12 − 1.
+    assert obs == pytest.approx([0, -1, 0, 10 / 12, 0, -1])
+
+
+@pytest.mark.parametrize(
+    ("dense", "gamma", "end"),
+    [(False, 0.9, (4, 11)), (False, 0.98, (4, 11)), (True, 0.9, (4, 9)), (True, 0.95, (4, 9)), (True, 0.96, (4, 11))],
+)
+def test_the_dense_reward_is_best_in_the_pocket(dense: bool, gamma: float, end: tuple[int, int]) -> None:
+    """Exactly: the optimal policy of the maze as arrays, followed from the start for 60 steps."""
+    maze = WallMaze(dense)
+    height, width = maze.GRID.shape
+    places = maze.scaled(np.stack(np.divmod(np.arange(height * width), width), -1))
+    reward = maze.compute_reward(places, np.broadcast_to(maze.scaled(maze._goal), places.shape), {})
+    moves = maze.GRID.mdp()  # the goal keeps whoever is there
+    mdp = replace(moves, reward=np.where(moves.next_state >= 0, reward[moves.next_state].astype(float), 0.0))
+    policy = q_iteration.greedy(q_iteration.optimal_q(mdp, gamma)).argmax(1)
+    state = int(moves.start.argmax())
+    for _ in range(60):
+        state = int(mdp.next_state[state, policy[state], 0])
+    assert divmod(state, width) == end
+
+
+def flip_what_is_wrong(obs: np.ndarray) -> int:
+    return int((obs[:4] != obs[4:8]).argmax())
+
+
+def move_straight(obs: np.ndarray) -> np.ndarray:
+    return np.append(np.clip(10 * (obs[3:6] - obs[:3]), -1, 1), 0).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "policy", "success"),
+    [
+        ("rlcourse/BitFlip4Success-v0", flip_what_is_wrong, 1.0),
+        ("rlcourse/BitFlip4Success-v0", lambda obs: 0, 0.0),
+        ("rlcourse/FetchReachSuccess-v4", move_straight, 1.0),
+        ("rlcourse/FetchReachSuccess-v4", lambda obs: np.zeros(4, np.float32), 0.0),
+    ],
+)
+def test_success_is_one_at_the_end_or_nothing(env_id: str, policy: Any, success: float) -> None:
+    env = envs.make(env_id)
+    obs, _ = env.reset(seed=2)
+    rewards, over = [], False
+    while not over:
+        obs, reward, terminated, truncated, _ = env.step(policy(obs))
+        rewards.append(reward)
+        over = terminated or truncated
+    assert len(rewards) > 1
+    assert rewards == [0.0] * (len(rewards) - 1) + [success]
+
+
+def test_making_a_fetch_robot_says_nothing() -> None:
+    code = "from rlcourse import envs; envs.make('rlcourse/FetchSlide-v4')"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

@@ -185,7 +185,7 @@ def test_a_curve_grows_by_the_seeds_it_lacks(tmp_path: Path, monkeypatch: pytest
     assert path.read_text() == whole.read_text()
     # Numbers of other settings, other code or another processor are not mixed in.
     assert runs.recorded(path, replace(POLE, episodes=POLE.episodes + 1), range(3)) == {}
-    monkeypatch.setattr(runs, "code_hash", lambda agent: "of tomorrow")
+    monkeypatch.setattr(runs, "code_hash", lambda agent, hindsight: "of tomorrow")
     assert runs.recorded(path, POLE, range(3)) == {}
 
 
@@ -237,7 +237,7 @@ def test_only_code_that_a_run_reaches_makes_it_stale(package: Path, old: str, ne
 
 def test_other_code_has_other_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = POLE.files(tmp_path, 0)
-    monkeypatch.setattr(runs, "code_hash", lambda agent: "of tomorrow")
+    monkeypatch.setattr(runs, "code_hash", lambda agent, hindsight: "of tomorrow")
     assert POLE.files(tmp_path, 0) != before
 
 

@@ -8,9 +8,17 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from tests.benchmarks import dqn, off_policy, ppo, q_iteration, replay, widgets
+from tests.benchmarks import dqn, hindsight, off_policy, ppo, q_iteration, replay, widgets
 
-TABLES = (q_iteration.tables, widgets.tables, replay.tables, dqn.tables, ppo.tables, off_policy.tables)
+TABLES = (
+    q_iteration.tables,
+    widgets.tables,
+    replay.tables,
+    hindsight.tables,
+    dqn.tables,
+    ppo.tables,
+    off_policy.tables,
+)
 
 
 def cpu_model() -> str:

@@ -29,6 +29,7 @@ WIDGETS = (
     ("gae", "gae.widget(gae_lambda=0.0, steps=50)", "gae_lambda"),
     ("four_goals", "four_goals.widget(x=-10, y=5)", "x"),
     ("squashed_gaussian", "squashed_gaussian.widget(std=0.1)", "std"),
+    ("hindsight", "hindsight.widget(k=8, step=1)", "step"),
 )
 MOVES = 15
 

@@ -14,6 +14,7 @@ from rlcourse.widgets import (
     four_goals,
     gae,
     gradient_variance,
+    hindsight,
     importance_weights,
     mc_vs_td,
     overestimation,
@@ -37,6 +38,7 @@ SLIDERS = {
     gae: {"λ": "gae_lambda", "γ": "gamma", "rollout T": "steps", "critic error": "error", "reward noise": "noise"},
     four_goals: {"temperature α": "temperature", "x": "x", "y": "y"},
     squashed_gaussian: {"mean μ": "mean", "spread σ": "std"},
+    hindsight: {"copies k": "k", "walk": "episode", "step": "step", "draw": "draw"},
 }
 
 
