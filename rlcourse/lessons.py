@@ -1,6 +1,7 @@
 """What the notebooks call to teach: show tested code, compare two pieces of it, predict, watch an agent learn."""
 
 import ast
+import copy
 import difflib
 import inspect
 import json
@@ -8,7 +9,7 @@ import os
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from itertools import zip_longest
 from pathlib import Path
@@ -25,6 +26,7 @@ from matplotlib.figure import Figure
 from tqdm.auto import tqdm
 
 from rlcourse import runs
+from rlcourse.algorithms.ddpg import DDPG
 from rlcourse.algorithms.imitation import Imitation, Mixture
 from rlcourse.envs import Road, TreeAhead
 from rlcourse.loop import Agent
@@ -432,6 +434,31 @@ def bias(agents: Mapping[str, Curve]) -> Still:
     ends = {name: mean_estimate(curve.bias[:, -1]) for name, curve in agents.items()}
     words = "; ".join(f"{name} {ends[name]} over {len(curve.bias)} seeds" for name, curve in agents.items())
     return Still(draw, f"Believed less true return over training; at the end, with 95 % intervals: {words}.", (11, 3.4))
+
+
+def value_while_learning(
+    agent: DDPG, obs: np.ndarray, tau: float, learning: bool, updates: int, seed: int
+) -> Float[np.ndarray, " tens"]:
+    """What a copy of `agent` believes its own action is worth at `obs`, after every tenth of `updates` updates.
+
+    It learns from the agent's memory as it is; the agent itself stays what it was.
+
+    Args:
+        tau: of the copy's target networks.
+        learning: let its actor learn; else the policy stays as it is, and only the critic learns.
+        seed: of the batches.
+    """
+    student, batches = copy.deepcopy(agent), torch.Generator().manual_seed(seed)
+    student.config = replace(agent.config, tau=tau)
+    if not learning:
+        student.target_actor.load_state_dict(student.actor.state_dict())
+        student.actor_optimizer.param_groups[0]["lr"] = 0.0
+    values = np.empty(updates // 10)
+    for update in range(updates):
+        student.update(student.replay.sample(student.config.batch_size, batches))
+        if update % 10 == 9:
+            values[update // 10] = student.value(obs, student.act(obs, explore=False))
+    return values
 
 
 def record(env: gym.Env, agent: Agent, seed: int) -> list[np.ndarray]:

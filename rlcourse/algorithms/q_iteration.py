@@ -172,7 +172,7 @@ def expected_advantage(states: Values, policy: Table, advantage: Table) -> float
 
 
 def buffer_pairs(model: Model, policies: Sequence[Table], start: Values, gamma: float) -> Table:
-    r"""What N policies leave in a buffer, equal parts: $n(s, a) = \frac{1}{N} \sum_i d^{\pi_i}(s)\, \pi_i(a \mid s)$."""
+    r"""What N policies leave in a buffer: $n(s, a) = \frac{1}{N} \sum_i d^{\pi_i}(s)\, \pi_i(a \mid s)$."""
     return np.mean([state_distribution(model, p, start, gamma)[:, None] * p for p in policies], axis=0)
 
 

@@ -27,6 +27,8 @@ WIDGETS = (
     ("discount", "discount.widget()", "gamma"),
     ("ppo_clip", "ppo_clip.widget(ratio=0.05)", "ratio"),
     ("gae", "gae.widget(gae_lambda=0.0, steps=50)", "gae_lambda"),
+    ("actor_climb", "actor_climb.widget(steps=0)", "steps"),
+    ("target_delay", "target_delay.widget(noise=0.1)", "noise"),
 )
 MOVES = 15
 
