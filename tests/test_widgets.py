@@ -12,6 +12,7 @@ from PIL import Image
 from rlcourse.envs import ACTIONS, GRIDS, GridWorld
 from rlcourse.widgets import exploration, grid, q_stepper
 from rlcourse.widgets.panel import Panel, Still
+from tests.test_presets import extremes
 
 SMALL = GRIDS["small"]
 
@@ -126,18 +127,6 @@ def test_every_world_offered_is_deterministic_and_starts_in_one_place() -> None:
 
 
 # --- controls
-
-
-def extremes(control: Any) -> list[Any]:
-    if hasattr(control, "options"):
-        return (
-            [value for _, value in control.options] if isinstance(control.options[0], tuple) else list(control.options)
-        )
-    return [
-        control.min,
-        (control.min + control.max) / 2 if isinstance(control.min, float) else control.max // 2,
-        control.max,
-    ]
 
 
 @pytest.mark.thorough

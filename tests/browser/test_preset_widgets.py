@@ -1,4 +1,4 @@
-"""Lecture 04's three widgets: presets, every slider to both ends, what fits where."""
+"""The widgets with presets: every preset, every slider to both ends, what fits where."""
 
 from collections.abc import Iterator
 from types import ModuleType
@@ -7,14 +7,32 @@ from typing import Any
 import pytest
 from playwright.sync_api import ViewportSize
 
-from rlcourse.widgets import batch_td, discount, mc_vs_td
+from rlcourse.widgets import (
+    batch_td,
+    deadly_triad,
+    discount,
+    gae,
+    gradient_variance,
+    importance_weights,
+    mc_vs_td,
+    overestimation,
+    ppo_clip,
+    replay,
+)
 from tests.browser.lab import SIZES, Lab, Notebook
 
 pytestmark = pytest.mark.browser
 SLIDERS = {
+    overestimation: {"actions m": "actions", "noise σ": "noise", "samples n": "samples", "gap": "gap"},
+    deadly_triad: {"γ": "gamma", "step size α": "lr", "step": "step"},
+    replay: {"batch size": "batch"},
+    gradient_variance: {"horizon T": "horizon", "reward +": "offset"},
+    importance_weights: {"drift": "drift", "horizon T": "horizon"},
     mc_vs_td: {"episodes": "episodes", "error of V̂": "error", "noise σ": "noise", "γ": "gamma"},
     batch_td: {"first kind": "first", "sweep": "sweep"},
     discount: {"γ": "gamma", "lives": "lives"},
+    ppo_clip: {"advantage A": "advantage", "ratio r": "ratio", "clip range ε": "clip", "policy moved σ": "spread"},
+    gae: {"λ": "gae_lambda", "γ": "gamma", "rollout T": "steps", "critic error": "error", "reward noise": "noise"},
 }
 
 
@@ -66,6 +84,24 @@ def test_no_blemishes(shown: tuple[Any, Notebook], size: ViewportSize) -> None:
     assert notebook.blemishes() == []
 
 
+def test_play(lab: Lab) -> None:
+    with lab.notebook("from rlcourse.widgets import deadly_triad\ndeadly_triad.widget(step=97)") as notebook:
+        notebook.run()
+        notebook.expect_picture(described(deadly_triad, step=97))
+        notebook.page.locator(".widget-play button").first.click()
+        notebook.expect_picture(described(deadly_triad, step=deadly_triad.STEPS))
+
+
+def test_causality_and_baseline(lab: Lab) -> None:
+    with lab.notebook("from rlcourse.widgets import gradient_variance\ngradient_variance.widget()") as notebook:
+        notebook.run()
+        notebook.expect_picture(described(gradient_variance))
+        notebook.page.get_by_role("checkbox").click()
+        notebook.expect_picture(described(gradient_variance, causality=True))
+        notebook.dropdown("baseline").select_option("leave one out")
+        notebook.expect_picture(described(gradient_variance, causality=True, baseline="leave one out"))
+
+
 def test_steps_up_to_monte_carlo(lab: Lab) -> None:
     with lab.notebook("from rlcourse.widgets import mc_vs_td\nmc_vs_td.widget()") as notebook:
         notebook.run()
@@ -74,7 +110,7 @@ def test_steps_up_to_monte_carlo(lab: Lab) -> None:
         notebook.expect_picture(described(mc_vs_td, n=mc_vs_td.INFINITE))
 
 
-def test_play(lab: Lab) -> None:
+def test_play_of_batches(lab: Lab) -> None:
     with lab.notebook("from rlcourse.widgets import batch_td\nbatch_td.widget(sweep=57)") as notebook:
         notebook.run()
         notebook.expect_picture(described(batch_td, sweep=57))
