@@ -85,7 +85,7 @@ class Climb:
         return TARGETS.index(self.target)
 
 
-def true_value(action: np.ndarray) -> np.ndarray:
+def true_value(action: float | Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """Two hills: 0.7 high at −0.45, 1 high at 0.4."""
     return np.asarray(
         0.7 * np.exp(-(((action + 0.45) / 0.28) ** 2) / 2) + np.exp(-(((action - 0.4) / 0.3) ** 2) / 2), float
