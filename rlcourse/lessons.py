@@ -1,6 +1,7 @@
 """What the notebooks call to teach: show tested code, compare two pieces of it, predict, watch an agent learn."""
 
 import ast
+import base64
 import copy
 import difflib
 import inspect
@@ -20,7 +21,7 @@ import imageio.v3 as imageio
 import ipywidgets
 import numpy as np
 import torch
-from IPython.display import DisplayHandle, Image, Markdown
+from IPython.display import HTML, DisplayHandle, Image, Markdown
 from jaxtyping import Float, UInt8
 from matplotlib.figure import Figure
 from tqdm.auto import tqdm
@@ -29,7 +30,7 @@ from rlcourse import runs
 from rlcourse.algorithms.ddpg import DDPG
 from rlcourse.algorithms.imitation import Imitation, Mixture
 from rlcourse.envs import Road, TreeAhead
-from rlcourse.loop import Agent
+from rlcourse.rendering import record as record  # for the notebooks
 from rlcourse.runs import Curve, Estimate, load_curve, mean_band, mean_estimate
 from rlcourse.widgets.panel import COLORS, Keys, Still
 
@@ -461,20 +462,6 @@ def value_while_learning(
     return values
 
 
-def record(env: gym.Env, agent: Agent, seed: int) -> list[np.ndarray]:
-    """One episode without exploration, a frame per step; `env` was made with `render_mode="rgb_array"`."""
-    os.environ.setdefault(
-        "SDL_VIDEODRIVER", "dummy"
-    )  # else pygame looks for a screen, and complains where there is none
-    obs, _ = env.reset(seed=seed)
-    frames, over = [np.asarray(env.render())], False
-    while not over:
-        obs, _, terminated, truncated, _ = env.step(agent.act(obs, explore=False))
-        frames.append(np.asarray(env.render()))
-        over = terminated or truncated
-    return frames
-
-
 def verdict(what: str, value: float, at_least: float) -> None:
     """Say whether learning got as far as it should; never raise, so that the notebook goes on."""
     if value >= at_least:
@@ -487,3 +474,10 @@ def video(frames: Sequence[UInt8[np.ndarray, "height width 3"]], fps: float, alt
     """Frames as a small looping picture that stays in the saved notebook."""
     data = imageio.imwrite("<bytes>", np.stack(frames), extension=".gif", duration=1000 / fps, loop=0)
     return Image(data, format="gif", metadata={"alt": alt})
+
+
+def stored_video(name: str, alt: str) -> HTML:
+    """A film from `assets/videos`, by its name without the ending, embedded so that it stays in the saved notebook."""
+    data = base64.b64encode((PACKAGE.parent / "assets" / "videos" / f"{name}.mp4").read_bytes()).decode()
+    source = f"data:video/mp4;base64,{data}"
+    return HTML(f"<video src='{source}' aria-label='{escape(alt)}' width='480' autoplay loop muted controls></video>")

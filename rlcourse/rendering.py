@@ -1,10 +1,17 @@
-"""Which OpenGL backend draws MuJoCo here: found by drawing, since drivers that load may still not draw."""
+"""Films of agents, and which OpenGL backend draws MuJoCo: found by drawing, since drivers that load may not draw."""
 
+import math
 import os
 import platform
 import subprocess
 import sys
 from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import gymnasium as gym
+    import numpy as np
 
 # On macOS and Windows MuJoCo takes the system's own OpenGL, whose name gymnasium knows only as "glfw".
 BACKENDS = ("egl", "osmesa", "glfw") if platform.system() == "Linux" else ("glfw",)
@@ -46,3 +53,48 @@ def draw() -> None:
     env.close()
     if frame.min() == frame.max():
         raise RuntimeError("MuJoCo drew a blank picture")
+
+
+def record(env: "gym.Env", agent: Any, seed: int, every: int = 1, frames: float = math.inf) -> "list[np.ndarray]":
+    """One episode without exploration: a frame at every `every`-th step, at most `frames` of them.
+
+    Args:
+        env: made with `render_mode="rgb_array"`.
+        agent: anything with `act(obs, explore)`.
+    """
+    import numpy as np
+
+    os.environ.setdefault(
+        "SDL_VIDEODRIVER", "dummy"
+    )  # else pygame looks for a screen, and complains where there is none
+    obs, _ = env.reset(seed=seed)
+    taken, step, over = [np.asarray(env.render())], 0, False
+    while not over and len(taken) < frames:
+        obs, _, terminated, truncated, _ = env.step(agent.act(obs, explore=False))
+        step, over = step + 1, terminated or truncated
+        if step % every == 0:
+            taken.append(np.asarray(env.render()))
+    return taken
+
+
+def film(env: "gym.Env", agent: Any, seed: int, path: Path, seconds: float = 6.0) -> None:
+    """Store the first seconds of an episode without exploration as an MP4: in real time, at most 30 frames a second.
+
+    `env` was made with `render_mode="rgb_array"`; `path` ends in `.mp4`.
+    """
+    import imageio.v3 as imageio
+    import numpy as np
+
+    _follow(env.unwrapped)
+    per_second = env.metadata["render_fps"]
+    every = math.ceil(per_second / 30)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frames = record(env, agent, seed, every, frames=seconds * per_second / every)
+    imageio.imwrite(path, np.stack(frames), plugin="FFMPEG", fps=per_second / every)
+
+
+def _follow(env: "gym.Env") -> None:
+    """Take the camera that goes along with a MuJoCo robot, if it has one; gymnasium's own stays where it is."""
+    model = getattr(env, "model", None)
+    if model is not None and "track" in (model.camera(i).name for i in range(model.ncam)):
+        env.mujoco_renderer.camera_id = model.camera("track").id  # type: ignore[attr-defined]

@@ -32,7 +32,7 @@ from platformdirs import user_cache_path
 from scipy import stats
 from tqdm.auto import tqdm
 
-from rlcourse import envs, loop
+from rlcourse import envs, loop, rendering
 from rlcourse.config import Count, Positive, Range, check
 
 AGENTS = {
@@ -521,6 +521,7 @@ def _subcommand(agent: str) -> Callable[..., None]:
         max_reward: float = Experiment.max_reward,
         out: Path = user_cache_path("rlcourse") / "runs",  # noqa: B008  (a constant)
         curve: Path | None = None,
+        film: Path | None = None,
         backend: Literal["loky", "dask"] = "loky",
         scheduler: str | None = None,
     ) -> None:
@@ -538,6 +539,7 @@ def _subcommand(agent: str) -> Callable[..., None]:
             max_reward: A bound on |r|, for that.
             out: Folder for results and checkpoints; on a cluster one that all machines share.
             curve: Also store the curve over the seeds in this file.
+            film: Also store a film of the first seed's trained agent in this file, an MP4.
             backend: Where seeds run in parallel: on this machine's cores (loky) or on a Dask cluster.
             scheduler: Address of the Dask cluster; without it a local one is started.
         """
@@ -545,6 +547,8 @@ def _subcommand(agent: str) -> Callable[..., None]:
             experiment = Experiment(
                 agent, env, steps, config, evaluate_every, episodes, evaluation_env, truths, max_reward
             )
+            if film:
+                os.environ["MUJOCO_GL"] = _renderer()  # before MuJoCo is imported: it binds a backend for good
             runs = run_all(experiment, _seeds(seeds), out, backend, scheduler)
         except KeyboardInterrupt:
             sys.exit("\nrlcourse train: stopped. The same command goes on from the last checkpoint.")
@@ -555,8 +559,20 @@ def _subcommand(agent: str) -> Callable[..., None]:
         print(f"results: {experiment.files(out, runs[0].seed)[0].parent}")
         if curve:
             save_curve(curve, runs, command_line(experiment, seeds, curve))
+        if film:
+            world, trained = experiment.make_agent(runs[0].seed)
+            loop.resume(experiment.files(out, runs[0].seed)[1], world, trained)
+            stage = envs.make(experiment.evaluation_env or experiment.env, render_mode="rgb_array")
+            rendering.film(stage, trained, _EVALUATION_SEED, film)
 
     return train
+
+
+def _renderer() -> str:
+    backend = rendering.find_backend()
+    if backend is None:
+        raise ValueError("no OpenGL backend draws here: `rlcourse doctor` says what to install; or leave out --film")
+    return backend
 
 
 def _seeds(text: str) -> range:

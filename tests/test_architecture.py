@@ -18,7 +18,7 @@ ALLOWED: Mapping[str, set[str]] = {
     "buffers": {"config"},
     "loop": {"buffers", "envs"},
     "algorithms": {"buffers", "nets", "returns", "config"},
-    "runs": {"algorithms", "envs", "loop", "config"},
+    "runs": {"algorithms", "envs", "loop", "config", "rendering"},
     "widgets": {"widgets", "algorithms", *FOUNDATION, "loop", "runs"},
     "lessons": {"widgets", "algorithms", *FOUNDATION, "loop", "runs", "rendering"},
     "doctor": {"rendering"},

@@ -190,8 +190,8 @@ def pendulum_bias() -> str:
     first = [curve.bias[:, 0].mean() for curve in curves.values()]
     truth = np.mean([curve.truth[:, -1].mean() for curve in curves.values() if curve.truth is not None])
     return (
-        f"**Pendulum.** The bias begins at {min(first):+.0f} to {max(first):+.0f} for a dull reason: an untrained critic "
-        f"says about 0, and a bad policy is worth much less. At the end, with true values of {truth:.0f}: "
+        f"**Pendulum.** The bias begins at {min(first):+.0f} to {max(first):+.0f} for a dull reason: an untrained "
+        f"critic says about 0, and a bad policy is worth much less. At the end, with true values of {truth:.0f}: "
         f"{', '.join(f'{name} {fine(end)}' for name, end in ends.items())}. {by_sign(ends, SIGNS)} "
         f"Seed by seed DDPG is {fine(gap)} above TD3."
     )
@@ -204,8 +204,8 @@ def double_pendulum_bias() -> str:
     lows = ", ".join(f"{name} {low.min():+.0f} at {curves[name].step[low.argmin()]:,}" for name, low in lowest.items())
     return (
         f"**InvertedDoublePendulum.** At the end: {', '.join(f'{name} {signed(end)}' for name, end in ends.items())}. "
-        f"{by_sign(ends, SIGNS)} On the way all are far too low, lowest {lows} steps. That is not pessimism but delay: the "
-        "policy is soon perfect and worth 927, while values travel through the slow target with a time constant of "
+        f"{by_sign(ends, SIGNS)} On the way all are far too low, lowest {lows} steps. That is not pessimism but delay: "
+        "the policy is soon perfect and worth 927, while values travel through the slow target with a time constant of "
         "$1/(\\tau(1-\\gamma)) = 20\\,000$ updates, and of 40 000 in TD3, whose targets move on every second one."
     )
 

@@ -4,9 +4,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from imageio_ffmpeg import count_frames_and_secs
 
 import rlcourse
-from rlcourse import cli, doctor
+from rlcourse import cli, doctor, rendering
 from rlcourse.doctor import Check
 
 GOOD = Check("torch", True, "2.13.0")
@@ -111,6 +112,8 @@ def test_train_learns_records_and_goes_on(
     monkeypatch.chdir(tmp_path)
     words = ["train", "q_learning", "--env", "FrozenLake-v1", "--steps", "400", "--evaluate-every", "200"]
     words += ["--seeds", "0:2", "--lr", "0.5", "--out", "runs", "--curve", "curve.json"]
+    monkeypatch.setattr(rendering, "find_backend", lambda: "osmesa")  # FrozenLake is drawn by pygame
+    monkeypatch.setenv("MUJOCO_GL", "osmesa")  # to be put back afterwards
     assert call(monkeypatch, *words) == 0
     first = capsys.readouterr().out
     assert "seed 0:" in first
@@ -120,8 +123,18 @@ def test_train_learns_records_and_goes_on(
     assert len(stored) == 2
     assert '"lr": 0.5' in stored[0]
     assert "--lr 0.5" in Path("curve.json").read_text()
-    assert call(monkeypatch, *words) == 0
+    assert call(monkeypatch, *words, "--film", "lake.mp4") == 0
     assert [path.read_text() for path in records] == stored  # wall times and all: nothing ran again
+    assert count_frames_and_secs("lake.mp4")[0] >= 2
+    assert "film" not in Path("curve.json").read_text()
+
+
+def test_a_film_needs_a_renderer_before_the_training_begins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(rendering, "find_backend", lambda: None)
+    words = ["train", "q_learning", "--env", "FrozenLake-v1", "--steps", "400", "--out", str(tmp_path)]
+    message = str(call(monkeypatch, *words, "--film", "lake.mp4"))
+    assert message.startswith("rlcourse train: no OpenGL backend draws here: `rlcourse doctor` says")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,11 @@ def parabola(action: Tensor) -> Tensor:
     return -(action - 0.3).square().sum(-1)
 
 
+def test_a_hill_is_worth_1_on_top() -> None:
+    critic = continuous.hill(torch.tensor([0.5, -0.5]))
+    assert critic(torch.tensor([[0.5, -0.5], [0.0, 0.5]])).tolist() == [1, 1 - 0.25 - 1]
+
+
 def two_hills(action: Tensor) -> Tensor:
     """A lower hill at −0.5, a higher one at 0.6."""
     x = action[..., 0]

@@ -1,5 +1,6 @@
 """What the notebooks call: shown code is the code, predictions survive, training can be stopped."""
 
+import base64
 import copy
 import json
 from collections.abc import Iterator
@@ -259,6 +260,15 @@ def test_a_recorded_episode_becomes_a_small_moving_picture() -> None:
     picture = lessons.video(frames, fps=4, alt="the way down")
     assert picture.metadata["alt"] == "the way down"
     assert len(imageio.imread(picture.data, extension=".gif")) == 4
+
+
+def test_a_stored_film_is_embedded_with_a_description(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lessons, "PACKAGE", tmp_path / "rlcourse")
+    (tmp_path / "assets" / "videos").mkdir(parents=True)
+    (tmp_path / "assets" / "videos" / "run.mp4").write_bytes(b"a film")
+    page = lessons.stored_video("run", 'It "runs"').data
+    assert "data:video/mp4;base64," + base64.b64encode(b"a film").decode() in page
+    assert "aria-label='It &quot;runs&quot;'" in page
 
 
 def test_a_run_is_drawn_and_described_among_the_recorded_seeds(

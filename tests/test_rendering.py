@@ -2,11 +2,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
+from imageio_ffmpeg import count_frames_and_secs
 
 from rlcourse import rendering
 
@@ -105,3 +107,55 @@ def test_a_blank_picture_is_no_picture(monkeypatch: pytest.MonkeyPatch, contrast
     else:
         with pytest.raises(RuntimeError, match="blank"):
             rendering.draw()
+
+
+class Counter(gym.Env[Any, Any]):
+    """Twelve steps at 60 a second; each frame is as bright as steps have been taken."""
+
+    metadata: dict[str, Any] = {"render_fps": 60}  # noqa: RUF012  (gymnasium's)
+    step_number = 0
+
+    def reset(self, **kwargs: Any) -> tuple[int, dict[str, Any]]:
+        self.step_number = 0
+        return 0, {}
+
+    def step(self, action: Any) -> tuple[int, float, bool, bool, dict[str, Any]]:
+        assert action == "greedy"
+        self.step_number += 1
+        return self.step_number, 0.0, False, self.step_number == 12, {}
+
+    def render(self) -> Any:
+        return np.full((32, 32, 3), 10 * self.step_number, np.uint8)
+
+
+class Greedy:
+    def act(self, obs: Any, explore: bool = True) -> str:
+        return "exploring" if explore else "greedy"
+
+
+@pytest.mark.parametrize(
+    ("every", "frames", "steps"), [(1, np.inf, range(13)), (5, np.inf, (0, 5, 10)), (3, 3, (0, 3, 6))]
+)
+def test_an_episode_is_recorded_at_every_so_many_steps(every: int, frames: float, steps: Any) -> None:
+    taken = rendering.record(Counter(), Greedy(), 0, every, frames)
+    assert [frame[0, 0, 0] // 10 for frame in taken] == list(steps)
+
+
+def test_a_film_runs_in_real_time(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "film.mp4"
+    rendering.film(Counter(), Greedy(), 0, path)
+    # Of 13 frames, 60 a second, every second one.
+    assert count_frames_and_secs(path) == (7, pytest.approx(7 / 30, abs=0.01))
+    rendering.film(Counter(), Greedy(), 0, path, seconds=0.1)
+    assert count_frames_and_secs(path)[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("env_id", "camera"), [("HalfCheetah-v5", "track"), ("Hopper-v5", "track"), ("Reacher-v5", None)]
+)
+def test_the_camera_goes_along_with_robots_that_run_away(env_id: str, camera: str | None) -> None:
+    world: Any = gym.make(env_id).unwrapped
+    before = world.mujoco_renderer.camera_id
+    rendering._follow(world)
+    after = world.mujoco_renderer.camera_id
+    assert after == (before if camera is None else world.model.camera(camera).id)

@@ -7,6 +7,7 @@ algorithms* [DPG]; Williams (1992), *Simple statistical gradient-following algor
 
 | function | equation |
 |---|---|
+| `hill` | a critic whose best action is known |
 | `best_of_list` | the maximum over a grid: quantised actions |
 | `cross_entropy_method` | [CEM], as in [QT] section 4.2 |
 | `climb` | gradient ascent on the action |
@@ -26,6 +27,11 @@ from torch import Tensor
 from rlcourse.config import Range, require
 
 Critic = Callable[[Tensor], Tensor]  # actions (*B, A) → their values (*B,)
+
+
+def hill(top: Float[Tensor, " A"]) -> Critic:
+    r"""$Q(a) = 1 - |a - a^*|^2$, a critic whose best action, `top`, is known."""
+    return lambda action: 1 - (action - top).square().sum(-1)
 
 
 def best_of_list(critic: Critic, size: int, count: int) -> Float[Tensor, " A"]:
