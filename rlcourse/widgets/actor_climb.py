@@ -165,12 +165,12 @@ def draw(figure: Figure, data: Climb) -> None:
         figure.add_axes(box)
         for box in ((0.05, 0.155, 0.37, 0.74), (0.46, 0.155, 0.14, 0.74), (0.69, 0.155, 0.29, 0.74))
     )
-    left.plot(ACTIONS, true_value(ACTIONS), color=COLORS[3], lw=3, label="true Q")
+    left.plot(ACTIONS, true_value(ACTIONS), color=COLORS[6], lw=3, alpha=0.6, label="true Q")
     left.plot(ACTIONS, data.critics[0], color=COLORS[0], label="critic 1, climbed")
     if data.noise and data.chosen in (1, 2, 4):
         left.plot(ACTIONS, data.critics[1], color=COLORS[5], linestyle="--", lw=1.5, label="critic 2")
     if data.chosen in (3, 4):
-        left.plot(ACTIONS, data.smoothed, color=COLORS[2], linestyle="-.", label="critic 1, smoothed")
+        left.plot(ACTIONS, data.smoothed, color=COLORS[3], linestyle="-.", label="critic 1, smoothed")
     believed = np.interp(data.path, ACTIONS, data.critics[0])
     left.plot(data.path[::10], believed[::10], ".", color=COLORS[1], markersize=6)
     left.plot(data.path[0], believed[0], "o", color=COLORS[1], mfc="white", markersize=9, label="the actor: start")
@@ -184,7 +184,7 @@ def draw(figure: Figure, data: Climb) -> None:
     rows = np.arange(len(TARGETS))
     colors = [COLORS[i] if i == data.chosen else "#bbbbbb" for i in rows]
     middle.barh(rows + 0.25, data.values, height=0.4, color=colors)
-    middle.vlines(data.true, rows + 0.01, rows + 0.49, COLORS[3], lw=3)
+    middle.vlines(np.full(rows.size, data.true), rows + 0.01, rows + 0.49, COLORS[6], lw=3)
     middle.set(yticks=[], title=f"its worth, true {data.true:.2f}", ylim=(4.6, -0.6))
     middle.set_xlim(min(0.0, float(data.values.min())), 1.15 * max(data.true, float(data.values.max()), 0.1))
     for row, name in enumerate(TARGETS):
