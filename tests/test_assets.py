@@ -180,7 +180,7 @@ def by_sign(estimates: dict[str, runs.Estimate], words: tuple[str, str, str]) ->
     return " ".join(f"{word}: {', '.join(names)}." for word, names in groups.items() if names)
 
 
-SIGNS = ("Too high", "Too low", "Not resolved by five seeds")
+SIGNS = ("Too high", "Too low", "Not resolved")
 
 
 def pendulum_bias() -> str:
@@ -190,8 +190,8 @@ def pendulum_bias() -> str:
     first = [curve.bias[:, 0].mean() for curve in curves.values()]
     truth = np.mean([curve.truth[:, -1].mean() for curve in curves.values() if curve.truth is not None])
     return (
-        f"**Pendulum.** The bias begins at {min(first):+.0f} to {max(first):+.0f} for a dull reason: an untrained "
-        f"critic says about 0, and a bad policy is worth much less. At the end, with true values of {truth:.0f}: "
+        f"**Pendulum.** At first {min(first):+.0f} to {max(first):+.0f}: an untrained critic says about 0, and a bad "
+        f"policy is worth much less. At the end, where the truth is {truth:.0f}: "
         f"{', '.join(f'{name} {fine(end)}' for name, end in ends.items())}. {by_sign(ends, SIGNS)} "
         f"Seed by seed DDPG is {fine(gap)} above TD3."
     )
@@ -204,9 +204,9 @@ def double_pendulum_bias() -> str:
     lows = ", ".join(f"{name} {low.min():+.0f} at {curves[name].step[low.argmin()]:,}" for name, low in lowest.items())
     return (
         f"**InvertedDoublePendulum.** At the end: {', '.join(f'{name} {signed(end)}' for name, end in ends.items())}. "
-        f"{by_sign(ends, SIGNS)} On the way all are far too low, lowest {lows} steps. That is not pessimism but delay: "
-        "the policy is soon perfect and worth 927, while values travel through the slow target with a time constant of "
-        "$1/(\\tau(1-\\gamma)) = 20\\,000$ updates, and of 40 000 in TD3, whose targets move on every second one."
+        f"{by_sign(ends, SIGNS)} On the way all are far too low, lowest {lows} steps. That is delay: the policy is soon "
+        "worth 927, but values travel through slow targets, with a time constant of $1/(\\tau(1-\\gamma)) = 20\\,000$ "
+        "updates, twice that in TD3."
     )
 
 
@@ -240,11 +240,11 @@ def pendulum_successes() -> str:
 
 def double_pendulum_successes() -> str:
     curve = reference("06_double_pendulum_td3")
-    live = curve.returns[:, curve.step.tolist().index(28_000)] >= 9_000
+    live = curve.returns[:, curve.step.tolist().index(20_000)] >= 9_000
     end = 5 * curve.success_rate(9_000).value
     return (
-        f"After 28 000 steps {live.sum()} of the five recorded seeds stand at 9000 or more, after 40 000 {end:.0f} do: "
-        "what is learned can still be lost."
+        f"After 20 000 steps {live.sum()} of the five recorded seeds stand at 9000 or more, after 40 000 {end:.0f} do, not "
+        "the same ones: what is learned can still be lost."
     )
 
 
@@ -286,7 +286,8 @@ def test_lecture_6_on_thresholds_and_halfcheetah() -> None:
     curve = reference("06_double_pendulum_td3")
     for at_least, reached in (
         (-200, reference("06_pendulum_td3").returns[:, -1]),
-        (9_000, curve.returns[:, curve.step.tolist().index(28_000)]),
+        (9_000, curve.returns[:, curve.step.tolist().index(20_000)]),
     ):
         assert (reached >= at_least).sum() >= 4
-    assert (curve.returns[:, -1] < 9_000).sum() > 0  # "what is learned can still be lost"
+    solved = curve.returns >= 9_000
+    assert (solved[:, curve.step.tolist().index(20_000)] & ~solved[:, -1]).any()  # "what is learned can still be lost"
