@@ -216,8 +216,8 @@ def double_pendulum_bias() -> str:
         f"**InvertedDoublePendulum.** At the end: {', '.join(f'{name} {signed(end)}' for name, end in ends.items())}. "
         f"{by_sign(ends, SIGNS)} Lowest on the way: {lows} steps. One reason is delay: the policy is soon worth 927, "
         "but values travel through slow targets, time constant $1/(\\tau(1-\\gamma)) = 20\\,000$ updates, twice that "
-        f"in TD3. That alone would lift TD3's belief from {before:.0f} to {alone:.0f} between 20 000 and 36 000 steps; it "
-        f"rose to {after:.0f}, so something else pulls down, too: look at *one critic* below."
+        f"in TD3. That alone would lift TD3's belief from {before:.0f} to {alone:.0f} between 20 000 and 36 000 "
+        f"steps; it rose to {after:.0f}, so something else pulls down, too: look at *one critic* below."
     )
 
 
