@@ -532,6 +532,19 @@ class FourGoals:
         return TabularMDP(next_state, probability, reward, goals[next_state], start)
 
 
+def road_and_ditch() -> TabularMDP:
+    """Drive carefully, action 0, or fast, action 1: on the road, state 0, and in the ditch beside it, state 1.
+
+    Driving fast pays 1 on the road, and one time in ten ends in the ditch. There it costs 1, and nine times in ten the
+    wheels only spin. Driving carefully pays nothing, stays on the road, and gets out of the ditch one time in two.
+    """
+    ditch = np.array([[0.0, 0.1], [0.5, 0.9]])
+    probability = np.stack([1 - ditch, ditch], -1)
+    next_state = np.broadcast_to(np.array([0, 1]), probability.shape).copy()
+    reward = np.broadcast_to(np.array([[0.0, 1.0], [0.0, -1.0]])[..., None], probability.shape).copy()
+    return TabularMDP(next_state, probability, reward, np.zeros(probability.shape, bool), np.array([1.0, 0.0]))
+
+
 class Road(gym.Env[np.ndarray, np.ndarray]):
     """Keep a car on a winding road at constant speed; every step on it pays 1, leaving it or turning round ends it.
 

@@ -2,6 +2,7 @@
 
 import ast
 import base64
+import copy
 import difflib
 import inspect
 import json
@@ -9,7 +10,7 @@ import os
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from itertools import zip_longest
 from pathlib import Path
@@ -26,6 +27,7 @@ from matplotlib.figure import Figure
 from tqdm.auto import tqdm
 
 from rlcourse import runs
+from rlcourse.algorithms.ddpg import DDPG
 from rlcourse.algorithms.imitation import Imitation, Mixture
 from rlcourse.envs import Road, TreeAhead
 from rlcourse.rendering import record as record  # for the notebooks
@@ -475,6 +477,31 @@ def efficiency(agents: Mapping[str, Curve]) -> Still:
         for name, curve in agents.items()
     )
     return Still(draw, f"Return by steps and by seconds, mean and range over seeds. {ends}.", size=(12, 3.6))
+
+
+def value_while_learning(
+    agent: DDPG, obs: np.ndarray, tau: float, learning: bool, updates: int, seed: int
+) -> Float[np.ndarray, " tens"]:
+    """What a copy of `agent` believes its own action is worth at `obs`, after every tenth of `updates` updates.
+
+    It learns from the agent's memory as it is; the agent itself stays what it was.
+
+    Args:
+        tau: of the copy's target networks.
+        learning: let its actor learn; else the policy stays as it is, and only the critic learns.
+        seed: of the batches.
+    """
+    student, batches = copy.deepcopy(agent), torch.Generator().manual_seed(seed)
+    student.config = replace(agent.config, tau=tau)
+    if not learning:
+        student.target_actor.load_state_dict(student.actor.state_dict())
+        student.actor_optimizer.param_groups[0]["lr"] = 0.0
+    values = np.empty(updates // 10)
+    for update in range(updates):
+        student.update(student.replay.sample(student.config.batch_size, batches))
+        if update % 10 == 9:
+            values[update // 10] = student.value(obs, student.act(obs, explore=False))
+    return values
 
 
 def verdict(what: str, value: float, at_least: float) -> None:

@@ -1,6 +1,7 @@
 """What the notebooks call: shown code is the code, predictions survive, training can be stopped."""
 
 import base64
+import copy
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +10,10 @@ import gymnasium as gym
 import imageio.v3 as imageio
 import numpy as np
 import pytest
+import torch
 
 from rlcourse import lessons, runs
+from rlcourse.algorithms import ddpg
 from rlcourse.algorithms import q_iteration as qi
 from rlcourse.envs import GRIDS, TabularEnv
 from rlcourse.loop import evaluated, train
@@ -318,3 +321,29 @@ def test_watch_keeps_evaluations() -> None:
     )
     assert history.evaluations[:, 0].tolist() == [200, 400]
     assert history.evaluations[-1, 1] == 1
+
+
+def test_a_value_while_learning_leaves_the_agent_as_it_was_and_keeps_a_fixed_policy() -> None:
+    config = ddpg.Config(hidden=(8,), batch_size=8, learning_starts=8, lr=0.01)
+    env = gym.make("Pendulum-v1")
+    agent = ddpg.DDPG(3, gym.spaces.Box(-1.0, 1.0, (1,)), config, seed=0)
+    for _ in train(env, agent, 30, seed=0):
+        pass
+    before, obs = agent.state_dict(), np.array([-1.0, 0.0, 0.0], np.float32)
+    fixed, moving = (
+        lessons.value_while_learning(agent, obs, tau=0.5, learning=each, updates=30, seed=1) for each in (False, True)
+    )
+    assert fixed.shape == moving.shape == (3,)
+    assert (fixed != moving).any()
+    for name, parameters in before["actor"].items():
+        assert torch.equal(parameters, agent.actor.state_dict()[name])
+    # The same by hand: ten updates with the seed's batches, an actor that stays, and targets that follow by τ = ½.
+    student, batches = ddpg.DDPG(3, gym.spaces.Box(-1.0, 1.0, (1,)), config, seed=0), torch.Generator().manual_seed(1)
+    student.load_state_dict(before)
+    student.config = ddpg.Config(hidden=(8,), batch_size=8, learning_starts=8, lr=0.01, tau=0.5)
+    student.target_actor = student.actor
+    policy = copy.deepcopy(student.actor.state_dict())
+    for _ in range(10):
+        student.update(student.replay.sample(8, batches))
+        student.actor.load_state_dict(policy)
+    assert fixed[0] == pytest.approx(student.value(obs, student.act(obs, explore=False)), abs=1e-6)

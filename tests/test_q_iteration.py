@@ -12,7 +12,7 @@ from scipy.optimize import linprog
 
 from rlcourse.algorithms import q_iteration as qi
 from rlcourse.buffers import Transition
-from rlcourse.envs import GRIDS, GridWorld, TabularEnv, TabularMDP, from_gymnasium
+from rlcourse.envs import GRIDS, GridWorld, TabularEnv, TabularMDP, from_gymnasium, road_and_ditch
 from rlcourse.loop import evaluate, train
 
 CORRIDOR = GridWorld("S.G").mdp()  # states 0, 1 and the goal 2; action 1 goes right
@@ -143,6 +143,60 @@ def test_state_distribution_by_hand() -> None:
     # From state 1: state 1 at t = 0 weighs ½, state 0 ever after ½·(½ + ¼ + …) = ½.
     away = np.array([0.0, 1, 0])
     np.testing.assert_allclose(qi.state_distribution(CORRIDOR, left, away, 0.5), [0.5, 0.5, 0], atol=1e-15)
+
+
+ROAD = road_and_ditch()  # states road, ditch; actions careful, fast
+
+
+def test_a_buffer_holds_what_its_policies_did_where_they_were() -> None:
+    # γ = ½. Careful for ever stays on the road: d = (1, 0). Fast for ever: d = ½ρ + ½dP, so d(ditch) = 0.05·d(road) +
+    # 0.45·d(ditch), 0.55·d(ditch) = 0.05·d(road): d = (11, 1)/12. Half of each.
+    careful, fast = (np.tile(np.eye(2)[a], (2, 1)) for a in (0, 1))
+    pairs = qi.buffer_pairs(ROAD, [careful, fast], ROAD.start, 0.5)
+    np.testing.assert_allclose(pairs, [[1 / 2, 11 / 24], [0, 1 / 24]], atol=1e-15)
+
+
+PAIRS = np.array([[1.0, 3.0], [2.0, 2.0]])
+
+
+def test_v_fitted_to_a_buffer_is_the_value_of_the_buffers_mixture() -> None:
+    # β = (¼, ¾), (½, ½); γ = ½: V_r = ¾ + ½(0.925 V_r + 0.075 V_d), V_d = −½ + ½(0.3 V_r + 0.7 V_d).
+    np.testing.assert_allclose(qi.fit_v(ROAD, PAIRS, 0.5), [15 / 11, -5 / 11], atol=1e-11)
+    mixture = PAIRS / PAIRS.sum(1, keepdims=True)
+    np.testing.assert_allclose(qi.fit_v(ROAD, PAIRS, 0.9), qi.evaluate_policy(ROAD, mixture, 0.9), atol=1e-10)
+    # A state that the buffer does not hold keeps 0, also as a successor: V_r = 1 + ½ · 0.9 V_r.
+    only_fast = np.array([[0.0, 1.0], [0.0, 0.0]])
+    np.testing.assert_allclose(qi.fit_v(ROAD, only_fast, 0.5), [1 / 0.55, 0], atol=1e-11)
+
+
+def test_v_is_what_regression_on_a_sampled_buffer_finds() -> None:
+    rng, gamma = np.random.default_rng(0), 0.5
+    pair = rng.choice(4, 40_000, p=PAIRS.ravel() / PAIRS.sum())
+    s, a = pair // 2, pair % 2
+    following = (rng.random(s.size) < ROAD.probability[s, a, 1]).astype(int)
+    values = np.zeros(2)
+    for _ in range(60):
+        target = ROAD.reward[s, a, 0] + gamma * values[following]
+        values = np.bincount(s, target) / np.bincount(s)
+    # Targets spread by about 1, 20 000 per state: errors of about 1/√20000/(1 − γ) = 0.014; four of them.
+    np.testing.assert_allclose(values, qi.fit_v(ROAD, PAIRS, gamma), atol=0.057)
+
+
+def test_q_with_a_fresh_action_is_the_policys_own_however_the_buffer_is_filled() -> None:
+    policy = np.array([[0.2, 0.8], [1.0, 0.0]])
+    truth = qi.backup(ROAD, qi.evaluate_policy(ROAD, policy, 0.9), 0.9)
+    for pairs in (PAIRS, np.array([[1.0, 99.0], [0.01, 5.0]])):
+        np.testing.assert_allclose(qi.fit_q(ROAD, pairs, policy, 0.9), truth, atol=1e-10)
+
+
+def test_q_is_wrong_where_the_buffer_does_not_hold_what_the_policy_does() -> None:
+    # Only fast driving is held; the policy is careful in the ditch, which nobody tried: Q(ditch, careful) stays 0.
+    # γ = ½: Q(road, fast) = 1 + ½ · 0.9 Q(road, fast); Q(ditch, fast) = −1 + ½ · 0.1 Q(road, fast).
+    pairs, policy = np.array([[0.0, 1.0], [0.0, 1.0]]), np.array([[0.0, 1.0], [1.0, 0.0]])
+    q = qi.fit_q(ROAD, pairs, policy, 0.5)
+    np.testing.assert_allclose(q, [[0, 1 / 0.55], [0, -1 + 0.05 / 0.55]], atol=1e-11)
+    truth = qi.backup(ROAD, qi.evaluate_policy(ROAD, policy, 0.5), 0.5)
+    assert np.abs(q - truth)[1, 0] > 0.3
 
 
 def test_expected_advantage_by_hand() -> None:

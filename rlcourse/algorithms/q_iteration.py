@@ -10,12 +10,13 @@ Langford (2002), *Approximately optimal approximate reinforcement learning* [KL]
 | `evaluate_policy`, `evaluation_sweeps` | [SB] 4.4, solved at once, and 4.5, swept |
 | `value_iteration`, `q_iteration` | [SB] 4.10 and 4.2 |
 | `policy_iteration` | [SB] section 4.3 |
+| `buffer_pairs`, `fit_v`, `fit_q` | what regression on old data ends at: lecture 6 |
 | `state_distribution`, `expected_advantage` | [KL] section 2, and what their lemma 6.1 is made of |
 | `boltzmann`, `epsilon_greedy` | [SB] 13.2 with preferences Q/T, and section 2.2 |
 | `bellman_target`, `QLearning.update` | [SB] 6.8, [WD] eq. 1 |
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol, runtime_checkable
 
@@ -168,6 +169,40 @@ def state_distribution(model: Model, policy: Table, start: Values, gamma: float)
 def expected_advantage(states: Values, policy: Table, advantage: Table) -> float:
     r"""$\mathbb{E}_{s \sim d,\, a \sim \pi}[A(s, a)] = \sum_s d(s) \sum_a \pi(a \mid s)\, A(s, a)$."""
     return float(states @ (policy * advantage).sum(-1))
+
+
+def buffer_pairs(model: Model, policies: Sequence[Table], start: Values, gamma: float) -> Table:
+    r"""What N policies leave in a buffer: $n(s, a) = \frac{1}{N} \sum_i d^{\pi_i}(s)\, \pi_i(a \mid s)$."""
+    return np.mean([state_distribution(model, p, start, gamma)[:, None] * p for p in policies], axis=0)
+
+
+def fit_v(model: Model, pairs: Table, gamma: float) -> Values:
+    r"""Where regression of $V(s)$ on $y = r + \gamma V(s')$ ends, over a buffer that holds `pairs`.
+
+    $$V(s) = \sum_a \beta(a \mid s) \Big[ r(s, a) + \gamma \sum_{s'} P(s' \mid s, a)\, V(s') \Big], \qquad
+    \beta(a \mid s) = \frac{n(s, a)}{\sum_{a'} n(s, a')}$$
+
+    States that the buffer does not hold keep the value 0.
+    """
+    visits = pairs.sum(-1, keepdims=True)
+    share = np.divide(pairs, visits, out=np.zeros_like(pairs), where=visits > 0)
+    return _repeated(lambda values: (share * backup(model, values, gamma)).sum(-1), np.zeros(len(pairs)))
+
+
+def fit_q(model: Model, pairs: Table, policy: Table, gamma: float) -> Table:
+    r"""Where regression of $Q(s, a)$ on $y = r + \gamma\, Q(s', a')$ ends, with a fresh $a' \sim \pi(\cdot \mid s')$.
+
+    How often the buffer holds a pair does not matter, but pairs that it does not hold keep the value 0.
+    """
+    return _repeated(
+        lambda q: np.where(pairs > 0, backup(model, (policy * q).sum(-1), gamma), 0.0), np.zeros_like(pairs)
+    )
+
+
+def _repeated(regression: Callable[[np.ndarray], np.ndarray], values: np.ndarray) -> np.ndarray:
+    while np.abs((following := regression(values)) - values).max() > 1e-12:
+        values = following
+    return following
 
 
 def policy_iteration(model: Model, policy: Table, gamma: float) -> Iterator[tuple[Table, Table]]:

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import ViewportSize
 
 from rlcourse.widgets import (
+    actor_climb,
     batch_td,
     deadly_triad,
     discount,
@@ -21,6 +22,7 @@ from rlcourse.widgets import (
     ppo_clip,
     replay,
     squashed_gaussian,
+    target_delay,
 )
 from tests.browser.lab import SIZES, Lab, Notebook
 
@@ -36,6 +38,14 @@ SLIDERS = {
     discount: {"γ": "gamma", "lives": "lives"},
     ppo_clip: {"advantage A": "advantage", "ratio r": "ratio", "clip range ε": "clip", "policy moved σ": "spread"},
     gae: {"λ": "gae_lambda", "γ": "gamma", "rollout T": "steps", "critic error": "error", "reward noise": "noise"},
+    actor_climb: {
+        "start": "start",
+        "steps": "steps",
+        "noise": "noise",
+        "false peak": "peak",
+        "smoothing σ": "smoothing",
+    },
+    target_delay: {"delay d": "delay", "γ": "gamma", "noise": "noise"},
     four_goals: {"temperature α": "temperature", "x": "x", "y": "y"},
     squashed_gaussian: {"mean μ": "mean", "spread σ": "std"},
     hindsight: {"copies k": "k", "walk": "episode", "step": "step", "draw": "draw"},

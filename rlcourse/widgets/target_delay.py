@@ -1,0 +1,209 @@
+r"""What a slow target network and a delayed actor do, in the smallest actor-critic: one state, one number to choose.
+
+Every step pays r(a) = 1 − (a − ½)² and noise, and the state stays the same, so the value of acting with a for ever is
+r(a)/(1 − γ). The critic is a polynomial of degree `DEGREE` in the action. Each update fits it a little better to
+y = r + γ Q'(a'), for `BATCH` random actions from the whole range, with a' the target actor's action; the actor climbs
+the critic. After every d updates the actor takes its step, and both targets go a share τ towards the online ones.
+
+**With a fixed policy** nothing is chosen: the errors of the critic average out, and for every τ the value is right in
+the end, for a small τ later. **With a learning policy** the actor goes where the critic happens to be too high, the
+target believes it, and a fast target passes it on at once: the value is too high, and it wanders. A slow target
+averages over many updates, a delayed actor climbs a critic that has settled.
+
+How restless a value is: the standard deviation of its last `LAST` updates around a straight line, which takes out what
+still rises; mean over the runs.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import ipywidgets
+import numpy as np
+from jaxtyping import Float, Int
+from matplotlib.figure import Figure
+from numpy.polynomial import legendre
+
+from rlcourse.widgets import presets
+from rlcourse.widgets.panel import COLORS, Panel
+
+TAUS = (1.0, 0.3, 0.1, 0.03, 0.01)
+POLICIES = ("learning", "fixed")
+UPDATES, LAST, RUNS, BATCH, DEGREE, SEED = 500, 200, 8, 4, 5, 0
+BEST, START = 0.5, -0.5  # the best action; the first one, and the one that a fixed policy keeps
+CRITIC_LR, ACTOR_LR = 0.25, 0.06
+GRID = np.linspace(-1, 1, 2001)
+# Legendre polynomials scaled to mean square 1 over the range: then every coefficient learns equally fast.
+FEATURES = legendre.legvander(GRID, DEGREE) * np.sqrt(2 * np.arange(DEGREE + 1) + 1)
+SLOPES = np.gradient(FEATURES, GRID, axis=0)
+
+_FAST = {"policy": "learning", "tau": 1.0, "delay": 1, "gamma": 0.9, "noise": 1.0}
+PRESETS: dict[str, dict[str, Any]] = {
+    "τ = 1: too high, and restless": _FAST,
+    "the same with a fixed policy: right": _FAST | {"policy": "fixed"},
+    "τ = 0.1: calmer and nearer": _FAST | {"tau": 0.1},
+    "τ = 0.01: far too slow": _FAST | {"tau": 0.01},
+    "only a delay, d = 4": _FAST | {"delay": 4},
+    "no noise: nothing to cure": _FAST | {"noise": 0.0},
+}
+
+
+@dataclass(frozen=True)
+class Study:
+    """`RUNS` runs for the chosen τ and policy, and how restless every τ is.
+
+    Attributes:
+        believed: the critic's value of the actor's action after each update.
+        action: the actor's.
+        true: what that action is worth.
+        restless: of both `POLICIES` for each of `TAUS`.
+    """
+
+    policy: str
+    tau: float
+    delay: int
+    gamma: float
+    noise: float
+    believed: Float[np.ndarray, "updates runs"]
+    action: Float[np.ndarray, "updates runs"]
+    true: Float[np.ndarray, "updates runs"]
+    restless: Float[np.ndarray, "2 taus"]
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Believed and true, mean over the last updates."""
+        return float(self.believed[-LAST:].mean()), float(self.true[-LAST:].mean())
+
+    @property
+    def here(self) -> float:
+        """How restless the chosen one is."""
+        return float(self.restless[POLICIES.index(self.policy), TAUS.index(self.tau)])
+
+
+@cache
+def batches() -> tuple[Int[np.ndarray, "updates runs batch"], Float[np.ndarray, "updates runs batch"]]:
+    """Places on `GRID` of the actions of each batch, and normal noise for their rewards."""
+    rng = np.random.default_rng(SEED)
+    shape = UPDATES, RUNS, BATCH
+    return rng.integers(0, GRID.size, shape), rng.standard_normal(shape)
+
+
+def place(action: Float[np.ndarray, "*n"]) -> Int[np.ndarray, "*n"]:
+    """The nearest point of `GRID`."""
+    return np.asarray((action + 1) / 2 * (GRID.size - 1) + 0.5).astype(int)
+
+
+def learn(
+    taus: Float[np.ndarray, " n"], moving: Float[np.ndarray, " n"], delay: int, gamma: float, noise: float
+) -> tuple[Float[np.ndarray, "updates n runs"], Float[np.ndarray, "updates n runs"]]:
+    """Believed values and actions of n settings side by side, on the same batches; `moving` is 1 where actors learn."""
+    places, normal = batches()
+    features, reward = FEATURES[places], 1 - (GRID[places] - BEST) ** 2 + noise * normal
+    shape = len(taus), RUNS
+    critic, target = np.zeros((2, *shape, DEGREE + 1))
+    actor, target_actor = np.full((2, *shape), START)
+    next_value, here = np.zeros(shape), place(actor)
+    believed, action = np.empty((2, UPDATES, *shape))
+    for update in range(UPDATES):
+        q = (features[update] @ critic[..., None])[..., 0]
+        error = reward[update] + gamma * next_value[..., None] - q
+        critic += CRITIC_LR / BATCH * (error[..., None, :] @ features[update])[..., 0, :]
+        if (update + 1) % delay == 0:
+            slope = np.einsum("nrf,nrf->nr", SLOPES[here], critic)
+            actor = np.clip(actor + ACTOR_LR * moving[:, None] * slope, -1, 1)
+            here = place(actor)
+            target += taus[:, None, None] * (critic - target)
+            target_actor += taus[:, None] * (actor - target_actor)
+            next_value = np.einsum("nrf,nrf->nr", FEATURES[place(target_actor)], target)
+        believed[update], action[update] = np.einsum("nrf,nrf->nr", FEATURES[here], critic), actor
+    return believed, action
+
+
+def restlessness(values: Float[np.ndarray, "last ..."]) -> Float[np.ndarray, "..."]:
+    """The standard deviation over time around the straight line that fits best."""
+    time = np.linspace(-1, 1, len(values)).reshape(-1, *[1] * (values.ndim - 1))
+    slope = (time * values).sum(0) / (time**2).sum()
+    return np.asarray((values - slope * time).std(0))
+
+
+def compute(policy: str, tau: float, delay: int, gamma: float, noise: float) -> Study:
+    taus, moving = np.tile(TAUS, 2), np.repeat([1.0, 0.0], len(TAUS))
+    believed, action = learn(taus, moving, delay, gamma, noise)
+    chosen = POLICIES.index(policy) * len(TAUS) + TAUS.index(tau)
+    own = action[:, chosen]
+    return Study(
+        policy,
+        tau,
+        delay,
+        gamma,
+        noise,
+        believed[:, chosen],
+        own,
+        (1 - (own - BEST) ** 2) / (1 - gamma),
+        restlessness(believed[-LAST:]).mean(-1).reshape(2, -1),
+    )
+
+
+def draw(figure: Figure, data: Study) -> None:
+    left, middle, right = (
+        figure.add_axes((x, 0.155, width, 0.74)) for x, width in ((0.05, 0.4), (0.5, 0.19), (0.75, 0.24))
+    )
+    updates = np.arange(1, UPDATES + 1)
+    believed, true = data.ends
+    left.plot(updates, data.believed, color=COLORS[5], lw=0.7, alpha=0.8)
+    left.plot([], [], color=COLORS[5], lw=0.7, label=f"{RUNS} runs")
+    left.plot(updates, data.believed.mean(1), color=COLORS[0], label=f"their mean, at the end {believed:.2f}")
+    left.plot(updates, data.true.mean(1), color=COLORS[3], linestyle="--", label=f"true, at the end {true:.2f}")
+    shown = np.concatenate([data.believed.ravel(), data.true.mean(1)])
+    low, high = float(shown.min()), float(shown.max())
+    left.set(xlabel="update", title=f"value of the one state, {data.policy} policy", xlim=(0, UPDATES))
+    left.set_ylim(low - 0.05 * (high - low), high + 0.5 * (high - low))
+    middle.plot(updates, data.action, color=COLORS[5], lw=0.7, alpha=0.8)
+    middle.axhline(BEST, color=COLORS[3], linestyle="--", label="best")
+    middle.set(xlabel="update", title="the actor's action", xlim=(0, UPDATES), ylim=(-1.02, 1.5), yticks=(-1, 0, 1))
+    for i, (name, style) in enumerate(zip(POLICIES, ("-", "--"), strict=True)):
+        right.plot(TAUS, data.restless[i], "o" + style, color=COLORS[i], markersize=4, label=f"{name} policy")
+    right.plot(data.tau, data.here, "o", color=COLORS[6], markersize=10, mfc="none", mew=2)
+    right.set(xlabel="τ", title=f"how restless, d = {data.delay}: here {data.here:.2f}", xscale="log")
+    right.set_xticks(TAUS, [f"{tau:g}" for tau in TAUS])
+    right.minorticks_off()
+    right.set_ylim(0, 1.45 * float(data.restless.max()) or 1.0)
+    for ax in (left, middle, right):
+        ax.legend(frameon=False, loc="upper left", fontsize=11, ncols=2 if ax is left else 1)
+
+
+def describe(data: Study) -> str:
+    believed, true = data.ends
+    return (
+        f"One state, {data.policy} policy, τ = {data.tau:g}, delay {data.delay}, γ = {data.gamma:g}, "
+        f"noise {data.noise:g}. At the end believed {believed:.2f}, true {round(true, 2) + 0.0:.2f}; "
+        f"restless {data.here:.2f}. By τ from 1 to 0.01, learning: {listed(data.restless[0])}; "
+        f"fixed: {listed(data.restless[1])}."
+    )
+
+
+def listed(values: Float[np.ndarray, " n"]) -> str:
+    return ", ".join(f"{value:.2f}" for value in values)
+
+
+def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
+    """Choose τ, the delay and whether the policy learns, and see whether the value is right and how restless it is.
+
+    Args:
+        preset: one of `PRESETS`, where the controls start.
+        changes: values of controls, by `compute`'s names, that differ from the preset's.
+
+    Raises:
+        ValueError: the preset or the name of a control is unknown.
+    """
+    values = presets.start(PRESETS, preset, changes)
+    wide = {"style": {"description_width": "90px"}, "layout": {"width": "300px"}}
+    make = ipywidgets
+    controls = {
+        "policy": make.Dropdown(options=POLICIES, value=values["policy"], description="policy", **wide),
+        "tau": make.SelectionSlider(options=TAUS, value=values["tau"], description="τ", **wide),
+        "delay": make.IntSlider(value=values["delay"], min=1, max=8, description="delay d", **wide),
+        "gamma": make.FloatSlider(value=values["gamma"], min=0, max=0.95, step=0.05, description="γ", **wide),
+        "noise": make.FloatSlider(value=values["noise"], min=0, max=2, step=0.1, description="noise", **wide),
+    }
+    return presets.attach(Panel(compute, draw, describe, controls, size=(13, 4.2)), PRESETS)
