@@ -110,3 +110,19 @@ def test_what_happens_to_the_variances_as_sigma_falls() -> None:
     assert plain.item() == pytest.approx(81 + 0.72, rel=0.03)
     assert centred.item() == pytest.approx(0.72, rel=0.03)
     assert path.item() == pytest.approx(4e-4, rel=0.03)
+
+
+@pytest.mark.parametrize("numbers", [1, 2, 6])
+def test_the_ratio_of_variances_at_the_top_of_a_quadratic(numbers: int) -> None:
+    """With S = Σ z²: Var[σ² S z₁/σ] = σ² E[S² z₁²] = σ² (A + 2)(A + 4), and Var[2 σ z₁] = 4σ².
+
+    With the mean as baseline E[(S − A)² z₁²] = (A + 2)(A + 4) − 2A(A + 2) + A² = 2A + 8.
+    """
+    normal = torch.randn(200_000, numbers, generator=torch.Generator().manual_seed(0))
+    mean, std, bowl = torch.zeros(numbers), 0.3, lambda action: -action.square().sum(-1)
+    through = continuous.pathwise_gradient(bowl, mean, std, normal).var(0).mean()
+    assert through.item() == pytest.approx(4 * std**2, rel=0.01)
+    for baseline, ratio in ((0.0, (numbers + 2) * (numbers + 4) / 4), (-(std**2) * numbers, (numbers + 4) / 2)):
+        score = continuous.score_function_gradient(bowl, mean, std, normal, baseline).var(0).mean()
+        # The variance of a variance of such heavy tails: 5 % is three of its standard errors at A = 1, more beyond.
+        assert (score / through).item() == pytest.approx(ratio, rel=0.05)

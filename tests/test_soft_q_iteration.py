@@ -4,12 +4,10 @@ from itertools import pairwise, product
 
 import numpy as np
 import pytest
-import torch
 from scipy import optimize, stats
 
 from rlcourse.algorithms import q_iteration, soft_q_iteration
 from rlcourse.envs import GRIDS, FourGoals, TabularMDP, two_floors
-from rlcourse.nets import generators
 
 WORLD = FourGoals()
 MDP = WORLD.mdp()
@@ -244,61 +242,6 @@ def test_lemma_2_holds_for_gaussians_too() -> None:
         assert (after - before).min() > -1e-8  # ties are taken within 1e-9 nats · α / (1 − γ)
         before = after
     assert (before <= soft_q_iteration.optimal_soft_q(MDP, 0.9, 0.1) + 1e-7).all()
-
-
-# --- gradients
-
-
-def test_gradient_estimates_by_hand() -> None:
-    # Q = −½ a², μ = ½, σ = 2, z = 1: a = 2.5, Q = −3.125. Through the action: −2.5; by the score: −3.125 · z/σ.
-    arguments = torch.tensor([0.5]), 2.0, torch.tensor([[1.0]])
-    assert soft_q_iteration.reparameterized_gradient(soft_q_iteration.bowl, *arguments).item() == pytest.approx(-2.5)
-    assert soft_q_iteration.score_function_gradient(soft_q_iteration.bowl, *arguments, 0.0).item() == pytest.approx(
-        -1.5625
-    )
-    assert soft_q_iteration.score_function_gradient(soft_q_iteration.bowl, *arguments, -1.125).item() == pytest.approx(
-        -1.0
-    )
-
-
-SAMPLES = 200_000
-
-
-def test_both_gradients_are_unbiased() -> None:
-    normal = torch.randn(SAMPLES, 2, generator=generators(0, 1)[0])
-    mean, std = torch.tensor([0.3, -0.5]), 0.4
-    estimates = [
-        soft_q_iteration.reparameterized_gradient(wavy, mean, std, normal),
-        soft_q_iteration.score_function_gradient(wavy, mean, std, normal, 0.0),
-        soft_q_iteration.score_function_gradient(wavy, mean, std, normal, 0.7),
-    ]
-    # E[sin(x) + y²] = e^{−σ²/2} sin μ_x + μ_y² + σ²: its gradient is known.
-    exact = np.array([np.exp(-0.08) * np.cos(0.3), -1.0])
-    for estimate in estimates:
-        error = estimate.mean(0).numpy() - exact
-        assert (np.abs(error) < 4 * estimate.std(0).numpy() / np.sqrt(SAMPLES)).all()
-
-
-def wavy(action: torch.Tensor) -> torch.Tensor:
-    return action[:, 0].sin() + action[:, 1] ** 2
-
-
-@pytest.mark.parametrize("numbers", [1, 2, 6])
-def test_the_ratio_of_variances_at_the_top_of_a_quadratic(numbers: int) -> None:
-    """With S = Σ z²: Var[½ σ² S z₁/σ] = ¼ σ² E[S² z₁²] = ¼ σ² (A + 2)(A + 4), and Var[σ z₁] = σ².
-
-    With the mean as baseline E[(S − A)² z₁²] = (A + 2)(A + 4) − 2A(A + 2) + A² = 2A + 8.
-    """
-    normal = torch.randn(SAMPLES, numbers, generator=generators(0, 1)[0])
-    mean, std = torch.zeros(numbers), 0.3
-    through = soft_q_iteration.reparameterized_gradient(soft_q_iteration.bowl, mean, std, normal).var(0).mean()
-    assert through.item() == pytest.approx(std**2, rel=0.01)
-    for baseline, ratio in ((0.0, (numbers + 2) * (numbers + 4) / 4), (-0.5 * std**2 * numbers, (numbers + 4) / 2)):
-        score = (
-            soft_q_iteration.score_function_gradient(soft_q_iteration.bowl, mean, std, normal, baseline).var(0).mean()
-        )
-        # The variance of a variance of such heavy tails: 5 % is three of its standard errors at A = 1, more beyond.
-        assert (score / through).item() == pytest.approx(ratio, rel=0.05)
 
 
 @pytest.mark.thorough

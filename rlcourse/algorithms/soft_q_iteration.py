@@ -13,20 +13,16 @@ Papers: Haarnoja et al. (2017), *Reinforcement learning with deep energy-based p
 | `soft_q_iteration` | [SQL] theorem 3 |
 | `soft_policy_iteration` | [SAC1] theorem 1 |
 | `gaussians`, `reverse_kl`, `closest` | [SAC1] eq. 4 for a family of policies that is not all of them |
-| `reparameterized_gradient`, `score_function_gradient` | [SAC1] eq. 13, and what REINFORCE would do instead |
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from scipy import sparse, special
-from torch import Tensor
 
 from rlcourse.config import Range, require
-from rlcourse.nets import Gaussian
 
 Table = Float[np.ndarray, "S A"]  # Q, or the probabilities π(a|s) of a policy
 Values = Float[np.ndarray, " S"]
@@ -135,7 +131,7 @@ def soft_policy_iteration(
         policy = improve(q, temperature)
 
 
-# --- when the policy cannot be softmax(Q/α): a Gaussian, and the gradient that moves it
+# --- when the policy cannot be softmax(Q/α): a Gaussian
 
 
 def gaussians(
@@ -169,30 +165,3 @@ def closest(family: Float[np.ndarray, "F A"], q: Float[np.ndarray, "S A"], tempe
     distance = reverse_kl(family, q, temperature)
     # Of members that differ by a symmetry alone, rounding would pick one at random.
     return (distance <= distance.min(-1, keepdims=True) + 1e-9).argmax(-1)
-
-
-def bowl(action: Float[Tensor, "N A"]) -> Float[Tensor, " N"]:
-    r"""A critic to try gradients on: $Q(a) = -\frac12 \|a\|^2$, best at 0."""
-    return -0.5 * action.square().sum(-1)
-
-
-def reparameterized_gradient(
-    q: Callable[[Tensor], Tensor], mean: Float[Tensor, " A"], std: float, normal: Float[Tensor, "N A"]
-) -> Float[Tensor, "N A"]:
-    r"""Of $\nabla_\mu \mathbb{E}[Q(\mu + \sigma z)]$ an estimate per sample: $\nabla_a Q$ at $a = \mu + \sigma z$."""
-    copies = mean.expand_as(normal).clone().requires_grad_()  # a mean of its own for each sample
-    q(copies + std * normal).sum().backward()
-    assert copies.grad is not None
-    return copies.grad
-
-
-def score_function_gradient(
-    q: Callable[[Tensor], Tensor], mean: Float[Tensor, " A"], std: float, normal: Float[Tensor, "N A"], baseline: float
-) -> Float[Tensor, "N A"]:
-    r"""Of the same gradient the estimates of REINFORCE: $(Q(a) - b)\, \nabla_\mu \log \mathcal{N}(a; \mu, \sigma)$."""
-    copies = mean.expand_as(normal).clone().requires_grad_()
-    action = mean + std * normal
-    log_prob = Gaussian(copies, torch.full_like(mean, std).log()).log_prob(action)
-    ((q(action) - baseline) * log_prob).sum().backward()
-    assert copies.grad is not None
-    return copies.grad
