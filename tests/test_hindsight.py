@@ -229,6 +229,7 @@ def test_an_episode_that_was_given_up_ends_where_it_was_left() -> None:
     assert set(sampled(buffer)) == {(1, 3), (2, 3), (3, 3), (11, 12), (12, 12)}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("strategy", ["final", "future", "episode", "random"])
 @pytest.mark.parametrize("lengths", [(3, 4), (4,), (1, 7), (9,), (12, 2), (10,), (5, 5)])
 def test_wrapping_around_keeps_episodes_apart(strategy: her.Strategy, lengths: tuple[int, ...]) -> None:

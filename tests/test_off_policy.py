@@ -93,6 +93,7 @@ FIELDS = [
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("kind", "name"), FIELDS, ids=lambda value: getattr(value, "__name__", value))
 def test_every_setting_changes_what_is_learned(kind: Any, name: str) -> None:
     rungs = {"lap": False, "sale": False, "clip_target": False} if name == "implementation" else {}
