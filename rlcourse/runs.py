@@ -629,8 +629,9 @@ def _subcommand(agent: str) -> Callable[..., None]:
             )
             if film:
                 os.environ["MUJOCO_GL"] = _renderer()  # before MuJoCo is imported: it binds a backend for good
-            held = recorded(curve, experiment, _seeds(seeds)) if curve else {}
-            todo = [seed for seed in _seeds(seeds) if seed not in held or (film and seed == _seeds(seeds)[0])]
+            wanted = _seeds(seeds)
+            held = recorded(curve, experiment, wanted) if curve else {}
+            todo = [seed for seed in wanted if seed not in held or (film and seed == wanted[0])]
             runs = run_all(experiment, todo, out, backend, scheduler) if todo else []
         except KeyboardInterrupt:
             sys.exit("\nrlcourse train: stopped. The same command goes on from the last checkpoint.")

@@ -417,8 +417,9 @@ class TD7:
         if isinstance(self.replay, PrioritizedReplay):
             error = (target - q).detach()
             self.replay.update_priorities(batch.indices, priority(error, config.priority_exponent, config.min_priority))
-        low, high = (float(end) for end in target.aminmax())
-        self._seen = min(self._seen[0], low), max(self._seen[1], high)
+        if config.clip_target:
+            low, high = (float(end) for end in target.aminmax())
+            self._seen = min(self._seen[0], low), max(self._seen[1], high)
         metrics |= {"critic_loss": loss.item(), "q": q.mean().item()}
 
         if self.updates % config.policy_every == 0:
