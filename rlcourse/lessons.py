@@ -32,7 +32,7 @@ from rlcourse.algorithms.imitation import Imitation, Mixture
 from rlcourse.envs import Road, TreeAhead
 from rlcourse.rendering import record as record  # for the notebooks
 from rlcourse.runs import Curve, Estimate, load_curve, mean_band, mean_estimate
-from rlcourse.widgets.panel import COLORS, Keys, Still
+from rlcourse.widgets.panel import COLORS, Choice, Keys, Still
 
 PREDICTIONS = Path("predictions.json")  # in the notebook's own folder: that is where its kernel runs
 PACKAGE = Path(__file__).parent
@@ -104,27 +104,18 @@ class Prediction(ipywidgets.VBox):
     def __init__(self, key: str, question: str, choices: Sequence[str]) -> None:
         self.key, self.question, self.choices = key, question, list(choices)
         committed = _read_predictions().get(key)
-        self.committed = committed if committed in self.choices else None
-        self._radio = ipywidgets.RadioButtons(options=self.choices, value=self.committed, layout={"width": "auto"})
-        self._button = ipywidgets.Button(description="This is my prediction", layout={"width": "200px"})
-        self._button.on_click(self._commit)
-        text = ipywidgets.HTMLMath(f"<b>Predict:</b> {escape(question)}")
-        super().__init__([text, self._radio, self._button, Keys()])
-        self._lock()
+        self._choice = Choice(choices=self.choices, committed=committed if committed in self.choices else None)
+        self._choice.on_msg(self._commit)
+        super().__init__([ipywidgets.HTMLMath(f"<b>Predict:</b> {escape(question)}"), self._choice, Keys()])
 
-    def _commit(self, _: Any) -> None:
-        if self._radio.value is None:
-            return
-        self.committed = self._radio.value
-        _write_predictions(_read_predictions() | {self.key: self.committed})
-        self._lock()
-        # While the kernel is busy, ipywidgets holds back a second choice but not the click that followed it.
-        self._radio.observe(self._commit, "value")
+    @property
+    def committed(self) -> str | None:
+        """What the student committed to; None until then."""
+        return self._choice.committed
 
-    def _lock(self) -> None:
-        if self.committed is not None:
-            self._radio.disabled = self._button.disabled = True
-            self._button.description = "Committed"
+    def _commit(self, _: Any, message: Mapping[str, str], __: Any) -> None:
+        self._choice.committed = message["choice"]
+        _write_predictions(_read_predictions() | {self.key: message["choice"]})
 
     def reveal(self, answer: str, because: str) -> Markdown:
         """The answer next to what was predicted; to those who did not commit, a friendly no.

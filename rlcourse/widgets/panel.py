@@ -68,6 +68,14 @@ class Picture(anywidget.AnyWidget):
     width = traitlets.Int().tag(sync=True)
 
 
+class Choice(anywidget.AnyWidget):
+    """Choices, and a button that commits to one of them: the click arrives as a message `{choice}` (`on_msg`)."""
+
+    _esm = Path(__file__).with_name("choice.js")
+    choices = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    committed = traitlets.Unicode(None, allow_none=True).tag(sync=True)
+
+
 class Keys(anywidget.AnyWidget):
     """Put into a `VBox`, keeps the keys pressed there from JupyterLab, so that a keyboard is enough for everything."""
 
