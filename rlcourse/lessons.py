@@ -130,10 +130,12 @@ class Prediction(ipywidgets.VBox):
         verdict = "✔ as you predicted" if self.committed == answer else f"✘ you predicted “{self.committed}”"
         return Markdown(f"**{answer}** ({verdict}). {because}")
 
+    def __repr__(self) -> str:
+        return "\n- ".join([f"**Predict:** {self.question}\n", *self.choices])
+
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        choices = "\n".join(f"- {choice}" for choice in self.choices)
         # Where no kernel answers, on a printed page say, the question is there to read.
-        return super()._repr_mimebundle_() | {"text/markdown": f"**Predict:** {self.question}\n\n{choices}"}
+        return super()._repr_mimebundle_() | {"text/markdown": repr(self)}
 
 
 def predict(key: str, question: str, choices: Sequence[str]) -> Prediction:

@@ -227,6 +227,7 @@ def test_the_probability_of_a_draw_is_its_share_of_the_priorities() -> None:
     assert batch.probability.tolist() == pytest.approx([5 / 8, 1 / 8])
 
 
+@pytest.mark.thorough
 def test_empty_slots_are_never_drawn() -> None:
     # A draw of exactly 0 belongs to the first item that weighs something.
     assert _draw(torch.tensor([[0.0, 1.0], [2.0, 1.0]]), torch.zeros(2, 1)).tolist() == [[1], [0]]

@@ -106,6 +106,7 @@ print(sorted({"torch", "numpy", "matplotlib", "jupyter_client"} & set(sys.module
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.thorough
 def test_train_learns_records_and_goes_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -205,6 +205,7 @@ def test_memory_does_not_grow_with_k() -> None:
 # --- episodes: running, given up, overwritten
 
 
+@pytest.mark.thorough
 def test_a_running_episode_waits_until_it_is_over() -> None:
     buffer = replay()
     walk(buffer, 0, 3)

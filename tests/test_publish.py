@@ -29,6 +29,7 @@ def notebook(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.thorough
 def test_a_rerun_changes_nothing(notebook: Path) -> None:
     execute([notebook])
     first = notebook.read_bytes()
@@ -36,6 +37,7 @@ def test_a_rerun_changes_nothing(notebook: Path) -> None:
     assert notebook.read_bytes() == first
 
 
+@pytest.mark.thorough
 def test_what_is_kept_and_what_is_dropped(notebook: Path) -> None:
     (notebook.parent / "predictions.json").write_text('{"q": "a"}')  # the author's own: must not leak
     execute([notebook.parent])

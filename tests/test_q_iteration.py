@@ -345,6 +345,7 @@ def test_state_dict_continues_the_same_run() -> None:
     np.testing.assert_array_equal(agent.visits, twin.visits)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(5))
 def test_q_learning_approaches_the_optimum(seed: int) -> None:
     config = qi.Config(lr=1.0, lr_power=0.7, epsilon=1.0)

@@ -95,6 +95,7 @@ class Bandit(gym.Env[Any, Any]):
 PAYS = [1.0, 2.0, 6.0]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("kind", "shrink"), [("none", 1.0), ("leave_one_out", 1.0), ("mean", 3 / 4)])
 def test_the_estimate_is_right_on_average(kind: reinforce.Baseline, shrink: float) -> None:
     """Over many batches of 4 episodes the gradient is that of J = Σ π(a) r(a); with the mean baseline ¾ of it."""

@@ -292,6 +292,7 @@ def train(words: str) -> None:
     tyro.cli(runs.command(), args=words.split(), prog="rlcourse train")
 
 
+@pytest.mark.thorough
 def test_the_command_trains_records_and_stores_a_curve(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

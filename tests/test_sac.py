@@ -105,6 +105,7 @@ def test_too_little_entropy_raises_the_temperature(log_prob: float, rises: bool)
     assert (log_temperature.grad.item() < 0) == rises
 
 
+@pytest.mark.thorough
 def test_entropy_is_held_near_its_target() -> None:
     """On a critic that does not care, the temperature alone decides how random the actor is."""
     agent = SAC(1, PUSH, replace(CONFIG, lr=1e-2, target_entropy=-0.5, gamma=0.0), seed=0)

@@ -84,6 +84,7 @@ def test_the_optimist_finds_the_large_reward(outcome: exploration.Exploration) -
     assert outcome.found[:2].max() < 0.5
 
 
+@pytest.mark.thorough
 def test_no_dithering_beats_the_optimists_regret(outcome: exploration.Exploration) -> None:
     for setting in np.linspace(0, 1, 11):
         dithering = exploration.compute("two goals", setting, setting / 2, 1.0)
@@ -146,6 +147,7 @@ def test_every_control_through_its_extremes(make: Any) -> None:
         control.value = before
 
 
+@pytest.mark.thorough
 def test_worlds_can_be_changed_edited_and_reset() -> None:
     panel = q_stepper.widget("small")
     preset, wall, reward, reset = (
@@ -182,6 +184,7 @@ def test_the_last_goal_cannot_be_walled_off_without_a_word() -> None:
     assert panel.controls["world"].value.ends[0, 3]
 
 
+@pytest.mark.thorough
 def test_clicks_and_arrow_keys_choose_a_cell() -> None:
     panel = q_stepper.widget("small")
     figure, cell = panel._still.figure, panel.controls["cell"]
