@@ -6,7 +6,7 @@ BIN := .venv/bin
 # Containers run as root, which JupyterLab refuses unless told.
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test test-fast test-slow notebooks bench doctor
+.PHONY: lab test test-fast test-slow notebooks bench demos doctor
 
 # make lab                                     the student's own copy of the lectures, work/
 # make lab DIR=notebooks                       the lectures themselves, for authors
@@ -35,6 +35,9 @@ notebooks: .venv/.test
 bench: .venv/.test
 	$(BIN)/python -m tests.benchmarks
 
+demos: .venv/.demo
+	$(BIN)/rlcourse demo $(ARGS)
+
 doctor: .venv/.lab
 	$(BIN)/rlcourse doctor
 
@@ -45,6 +48,10 @@ doctor: .venv/.lab
 
 .venv/.lab: pyproject.toml constraints.txt | .venv/bin/pip
 	$(BIN)/pip install -c constraints.txt -e ".[lab]"
+	touch $@
+
+.venv/.demo: pyproject.toml constraints.txt | .venv/bin/pip
+	$(BIN)/pip install -c constraints.txt -e ".[demo]"
 	touch $@
 
 .venv/.test: pyproject.toml constraints.txt | .venv/bin/pip

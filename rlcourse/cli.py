@@ -65,6 +65,19 @@ def execute(paths: Positional[tuple[Path, ...]] = (Path("notebooks"),)) -> None:
 
 
 @app.command
+def demo(port: int = 8866, browser: bool = True) -> None:
+    """Serve every widget as a page that fills a projector, for this machine only. Ctrl-C ends it.
+
+    Args:
+        port: Where to serve; the next free one if it is taken.
+        browser: Open the index in a browser.
+    """
+    from rlcourse import demos
+
+    demos.serve(port, browser)
+
+
+@app.command
 def train(
     run: Annotated[Any, arg(name="", constructor_factory=lambda: import_module("rlcourse.runs").command())],
 ) -> None:

@@ -1,0 +1,98 @@
+"""`rlcourse demo`: every widget as a page of its own that fills a projector, and an index of them; needs no network."""
+
+import base64
+import os
+from collections.abc import Mapping
+from html import escape
+from importlib import import_module
+from pathlib import Path
+from shutil import copytree
+from tempfile import TemporaryDirectory
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from tqdm import tqdm
+
+# What each widget answers, by lecture and module.
+QUESTIONS: Mapping[str, Mapping[str, str]] = {
+    "1 Tabular Q-iteration": {
+        "q_stepper": "How does a reward travel through a world?",
+        "exploration": "What does it cost to explore, and what not to?",
+    },
+    "2 DQN": {
+        "overestimation": "Why is the largest of many guesses too high?",
+        "deadly_triad": "Which three things together make values explode?",
+        "replay": "What does a batch from the past contain?",
+    },
+    "3 Policy gradients": {
+        "gradient_variance": "Where does the noise in a policy gradient come from?",
+        "importance_weights": "How long can old data speak for a new policy?",
+    },
+    "4 Actor-critic": {
+        "batch_td": "Same data, two answers: what do Monte Carlo and TD believe?",
+        "mc_vs_td": "Bias or variance: how many rewards before the guess?",
+        "discount": "What has a discount to do with dying?",
+    },
+    "5 PPO": {
+        "ppo_clip": "When does a clipped sample stop pushing?",
+        "gae": "What does λ choose?",
+    },
+    "6 DDPG and TD3": {
+        "actor_climb": "Does an actor that climbs its critic get to the top?",
+        "target_delay": "What do a slow target and a delayed actor calm down?",
+    },
+    "7 SAC": {
+        "four_goals": "Can one policy want four things at once?",
+        "squashed_gaussian": "How likely is an action that went through tanh?",
+    },
+    "8 HER": {
+        "hindsight": "What can be learned from a walk that failed?",
+    },
+}
+TEMPLATES = Path(__file__).parent / "templates"
+KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
+
+
+def serve(port: int, browser: bool) -> None:
+    """Write the pages to a temporary folder and serve them on this machine only, until interrupted."""
+    from voila.app import Voila
+
+    with TemporaryDirectory(prefix="rlcourse-demos-") as folder:
+        pages = write(Path(folder))
+        # Voila looks for templates where Jupyter keeps its data.
+        os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [folder, os.environ.get("JUPYTER_PATH")]))
+        options = ["--template=rlcourse", "--classic-tree", "--strip_sources=True", f"--port={port}"]
+        Voila.launch_instance([str(pages), *options, *([] if browser else ["--no-browser"])])
+
+
+def write(folder: Path) -> Path:
+    """Lay out what Voila needs below `folder`: a notebook per widget, our templates and the index among them.
+
+    Returns:
+        the folder of the notebooks.
+    """
+    pages, templates = folder / "pages", folder / "voila/templates/rlcourse"
+    pages.mkdir()
+    copytree(TEMPLATES, templates)
+    names = [(lecture, name) for lecture, questions in QUESTIONS.items() for name in questions]
+    cards: dict[str, list[str]] = {lecture: [] for lecture in QUESTIONS}
+    for lecture, name in tqdm(names, desc="thumbnails", leave=False):
+        question = QUESTIONS[lecture][name]
+        source = f"from rlcourse.widgets import {name}\n{name}.widget()"
+        cells = [new_markdown_cell(f"# {question}"), new_code_cell(source)]
+        metadata = {"kernelspec": KERNELSPEC, "title": question}
+        nbformat.write(new_notebook(cells=cells, metadata=metadata), pages / f"{name}.ipynb")
+        cards[lecture].append(_card(name, question))
+    sections = [f"<h2>{escape(lecture)}</h2>\n<ul>{''.join(found)}</ul>" for lecture, found in cards.items()]
+    index = (templates / "tree.html").read_text(encoding="utf-8").replace("<!-- cards -->", "\n".join(sections))
+    (templates / "tree.html").write_text(index, encoding="utf-8")
+    return pages
+
+
+def _card(name: str, question: str) -> str:
+    picture = import_module(f"rlcourse.widgets.{name}").widget().picture
+    png = base64.b64encode(picture.png).decode()
+    return (
+        f'<li><a href="voila/render/{name}.ipynb"><img alt="{escape(picture.alt)}" src="data:image/png;base64,{png}">'
+        f"<span>{escape(question)}</span></a></li>"
+    )
