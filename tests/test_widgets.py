@@ -74,14 +74,25 @@ def test_last_backup_is_the_table_entry() -> None:
 # --- what the lecture says about exploration
 
 
+def at(preset: str) -> exploration.Exploration:
+    return exploration.compute(**exploration.PRESETS[preset])
+
+
 @pytest.fixture(scope="module")
 def outcome() -> exploration.Exploration:
-    return exploration.compute("two goals", epsilon=0.1, temperature=0.05, initial_value=1.0)
+    return at("two goals: only the optimist finds the far one")
 
 
-def test_the_optimist_finds_the_large_reward(outcome: exploration.Exploration) -> None:
+def test_only_the_optimist_finds_the_far_goal(outcome: exploration.Exploration) -> None:
     assert outcome.found[2] == 1
     assert outcome.found[:2].max() < 0.5
+
+
+def test_more_noise_helps_and_does_not_suffice(outcome: exploration.Exploration) -> None:
+    noisy = at("more noise helps, and does not suffice")
+    gained = outcome.regret[:2, -1] - noisy.regret[:2, -1]
+    assert (gained > 4 * np.sqrt(2) * outcome.regret_error[:2]).all()
+    assert (noisy.found[:2] < 1).all()
 
 
 @pytest.mark.thorough
@@ -92,19 +103,18 @@ def test_no_dithering_beats_the_optimists_regret(outcome: exploration.Exploratio
         assert dithering.regret[:2, -1].min() - outcome.regret[2, -1] > 4 * dithering.regret_error[:2].max()
 
 
-def test_too_much_optimism_costs() -> None:
-    much = exploration.compute("two goals", 0.1, 0.05, 3.0)
-    little = exploration.compute("two goals", 0.1, 0.05, 1.0)
-    assert much.regret[2, -1] > little.regret[2, -1] + 1
+def test_too_much_optimism_costs(outcome: exploration.Exploration) -> None:
+    assert at("too optimistic: it costs").regret[2, -1] > outcome.regret[2, -1] + 1
 
 
-def test_in_the_small_world_the_optimist_does_not_stand_out() -> None:
-    small = exploration.compute("small", 0.1, 0.05, 1.0)
+def test_in_the_small_world_nobody_stands_out() -> None:
+    small = at("a small world: nobody stands out")
     assert small.regret[2, -1] == pytest.approx(small.regret[1, -1], abs=4 * small.regret_error[1])
+    assert small.found.min() > 0.95
 
 
 def test_three_greedy_learners_differ_by_chance_only() -> None:
-    greedy_three = exploration.compute("two goals", 0.0, 0.0, 0.0)
+    greedy_three = at("three greedy learners: chance decides")
     spread = np.ptp(greedy_three.regret[:, -1])
     assert spread < 4 * np.sqrt(2) * greedy_three.regret_error.max()
 
@@ -131,9 +141,8 @@ def test_every_world_offered_is_deterministic_and_starts_in_one_place() -> None:
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("make", [q_stepper.widget, exploration.widget])
-def test_every_control_through_its_extremes(make: Any) -> None:
-    panel: Panel = make()
+def test_every_control_through_its_extremes() -> None:
+    panel = q_stepper.widget()
     for name, control in panel.controls.items():
         if name == "world" and not hasattr(control, "options"):
             continue  # the stepper's world has no face of its own: the editors change it, below
@@ -142,8 +151,7 @@ def test_every_control_through_its_extremes(make: Any) -> None:
             control.value = value
             values = {key: each.value for key, each in panel.controls.items()}
             assert values[name] == value
-            module = q_stepper if make is q_stepper.widget else exploration
-            assert panel.picture.alt == module.describe(module.compute(**values))
+            assert panel.picture.alt == q_stepper.describe(q_stepper.compute(**values))
         control.value = before
 
 
@@ -205,10 +213,9 @@ def test_clicks_and_arrow_keys_choose_a_cell() -> None:
         assert cell.value == expected
 
 
-@pytest.mark.parametrize("make", [q_stepper.widget, exploration.widget])
-def test_unknown_worlds_are_refused(make: Any) -> None:
+def test_unknown_worlds_are_refused() -> None:
     with pytest.raises(ValueError, match=r"'nowhere' .*choose one of"):
-        make("nowhere")
+        q_stepper.widget("nowhere")
 
 
 def test_a_panel_leaves_a_picture_and_its_numbers_behind() -> None:

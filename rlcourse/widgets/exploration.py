@@ -1,6 +1,7 @@
 """ε-greedy, Boltzmann and optimistic exploration side by side: where they go, and what that costs."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import ipywidgets
 import numpy as np
@@ -18,12 +19,39 @@ from rlcourse.algorithms.q_iteration import (
 )
 from rlcourse.buffers import Transition
 from rlcourse.envs import GRIDS, GridWorld
-from rlcourse.widgets import grid
+from rlcourse.widgets import grid, presets
 from rlcourse.widgets.panel import COLORS, Panel
 
 RUNS, STEPS, GAMMA, LR, SEED = 200, 300, 0.95, 0.5, 0
 WORLDS = ("two goals", "small", "cliff")
 STRATEGIES = ("ε-greedy", "Boltzmann", "optimistic")
+PRESETS: presets.Presets = {
+    "two goals: only the optimist finds the far one": {
+        "world": "two goals",
+        "epsilon": 0.1,
+        "temperature": 0.05,
+        "initial_value": 1.0,
+    },
+    "more noise helps, and does not suffice": {
+        "world": "two goals",
+        "epsilon": 0.5,
+        "temperature": 0.25,
+        "initial_value": 1.0,
+    },
+    "three greedy learners: chance decides": {
+        "world": "two goals",
+        "epsilon": 0.0,
+        "temperature": 0.0,
+        "initial_value": 0.0,
+    },
+    "too optimistic: it costs": {"world": "two goals", "epsilon": 0.1, "temperature": 0.05, "initial_value": 3.0},
+    "a small world: nobody stands out": {
+        "world": "small",
+        "epsilon": 0.1,
+        "temperature": 0.05,
+        "initial_value": 1.0,
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -108,26 +136,29 @@ def describe(data: Exploration) -> str:
     return f"Visits and regret of {RUNS} Q-learners after {STEPS} steps (mean ± standard error). {'; '.join(parts)}."
 
 
-def widget(
-    world: str = "two goals", epsilon: float = 0.1, temperature: float = 0.05, initial_value: float = 1.0
-) -> Panel:
+def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     """Choose how much each of the three strategies explores, and compare visits and regret.
 
+    Args:
+        preset: one of `PRESETS`, where the controls start.
+        changes: values of controls, by `compute`'s names, that differ from the preset's.
+
     Raises:
-        ValueError: `world` is not one of `WORLDS`.
+        ValueError: the preset or the name of a control is unknown.
     """
-    if world not in WORLDS:
-        raise ValueError(f"world = {world!r} is not offered here: choose one of {', '.join(WORLDS)}")
+    values = presets.start(PRESETS, preset, changes)
     wide = {"style": {"description_width": "120px"}, "layout": {"width": "330px"}}
+    make = ipywidgets
     controls = {
-        "world": ipywidgets.Dropdown(options=WORLDS, value=world, description="world", **wide),
-        "epsilon": ipywidgets.FloatSlider(value=epsilon, min=0, max=1, step=0.05, description="ε", **wide),
-        "temperature": ipywidgets.FloatSlider(
-            value=temperature, min=0, max=0.5, step=0.01, description="temperature T", **wide
+        "world": make.Dropdown(options=WORLDS, value=values["world"], description="world", **wide),
+        "epsilon": make.FloatSlider(value=values["epsilon"], min=0, max=1, step=0.05, description="ε", **wide),
+        "temperature": make.FloatSlider(
+            value=values["temperature"], min=0, max=0.5, step=0.01, description="temperature T", **wide
         ),
-        "initial_value": ipywidgets.FloatSlider(
-            value=initial_value, min=0, max=3, step=0.1, description="optimistic Q₀", **wide
+        "initial_value": make.FloatSlider(
+            value=values["initial_value"], min=0, max=3, step=0.1, description="optimistic Q₀", **wide
         ),
     }
     first, second, third, fourth = controls.values()
-    return Panel(compute, draw, describe, controls, size=(13, 3.9), rows=[[first, second], [third, fourth]])
+    rows = [[first, second], [third, fourth]]
+    return presets.attach(Panel(compute, draw, describe, controls, size=(13, 3.9), rows=rows), PRESETS)

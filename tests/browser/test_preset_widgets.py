@@ -12,6 +12,7 @@ from rlcourse.widgets import (
     batch_td,
     deadly_triad,
     discount,
+    exploration,
     four_goals,
     gae,
     gradient_variance,
@@ -28,6 +29,7 @@ from tests.browser.lab import SIZES, Lab, Notebook
 
 pytestmark = pytest.mark.browser
 SLIDERS = {
+    exploration: {"ε": "epsilon", "temperature T": "temperature", "optimistic Q₀": "initial_value"},
     overestimation: {"actions m": "actions", "noise σ": "noise", "samples n": "samples", "gap": "gap"},
     deadly_triad: {"γ": "gamma", "step size α": "lr", "step": "step"},
     replay: {"batch size": "batch"},
@@ -91,6 +93,19 @@ def test_presets(shown: tuple[Any, Notebook]) -> None:
         notebook.dropdown("preset").select_option(name)
         notebook.expect_picture(described(module, name))
         assert notebook.alt() != before
+
+
+def test_by_keyboard_and_drawn_once(shown: tuple[Any, Notebook]) -> None:
+    module, notebook = shown
+    notebook.page.locator(".jp-Cell .jp-InputPrompt").first.click()
+    notebook.tab_to("preset")
+    notebook.settle()
+    notebook.count_redraws()
+    notebook.page.keyboard.press("ArrowDown")
+    notebook.expect_picture(described(module, [*module.PRESETS][1]))
+    assert set(SLIDERS[module]) <= set(notebook.tab_to("picture"))
+    notebook.settle()
+    assert notebook.redraws() == 1
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size['width']}")
