@@ -450,7 +450,7 @@ def bias(agents: Mapping[str, Curve]) -> Still:
 def efficiency(agents: Mapping[str, Curve]) -> Still:
     """The same recorded returns against environment steps and against seconds: means and ranges over seeds.
 
-    Seconds are those of the recordings, spread evenly over the steps (`Curve.seconds`).
+    Seconds are those of the fastest recording, spread evenly over the steps (`Curve.seconds`).
     """
 
     def draw(figure: Figure) -> None:

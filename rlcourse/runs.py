@@ -401,14 +401,16 @@ class Curve:
 
     @property
     def seconds(self) -> Float[np.ndarray, " T"]:
-        """About when each evaluation came: the seeds' mean wall time, spread evenly over the steps.
+        """About when each evaluation came: the fastest seed's wall time, spread evenly over the steps.
+
+        Whatever else the machine did made the others slower, not faster.
 
         Raises:
             ValueError: the wall time was not measured.
         """
         if self.wall_time is None:
             raise ValueError("the wall time was not measured: load a recorded curve")
-        return self.wall_time.mean() * self.step / self.step[-1]
+        return self.wall_time.min() * self.step / self.step[-1]
 
     @property
     def mean(self) -> Float[np.ndarray, " T"]:

@@ -1,6 +1,5 @@
 """`rlcourse demo`: every widget as a page of its own that fills a projector, and an index of them; needs no network."""
 
-import base64
 import os
 from collections.abc import Mapping
 from html import escape
@@ -8,10 +7,10 @@ from importlib import import_module
 from pathlib import Path
 from shutil import copytree
 from tempfile import TemporaryDirectory
+from threading import Thread
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from tqdm import tqdm
 
 # What each widget answers, by lecture and module.
 QUESTIONS: Mapping[str, Mapping[str, str]] = {
@@ -49,6 +48,9 @@ QUESTIONS: Mapping[str, Mapping[str, str]] = {
         "hindsight": "What can be learned from a walk that failed?",
     },
 }
+START = {"q_stepper": "sweep=3"}  # where `widget()` alone would show nothing yet
+CARD = """<li><a href="voila/render/{name}.ipynb"><img alt="" src="voila/files/{name}.png"
+  onerror="setTimeout(() => {{ this.src = this.src }}, 500)"><span>{question}</span></a></li>"""
 TEMPLATES = Path(__file__).parent / "templates"
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
@@ -59,6 +61,8 @@ def serve(port: int, browser: bool) -> None:
 
     with TemporaryDirectory(prefix="rlcourse-demos-") as folder:
         pages = write(Path(folder))
+        # Twenty pictures take some seconds: nobody has to wait for them.
+        Thread(target=draw_thumbnails, args=[pages], daemon=True).start()
         # Voila looks for templates where Jupyter keeps its data.
         os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [folder, os.environ.get("JUPYTER_PATH")]))
         options = ["--template=rlcourse", "--classic-tree", "--strip_sources=True", f"--port={port}"]
@@ -74,25 +78,23 @@ def write(folder: Path) -> Path:
     pages, templates = folder / "pages", folder / "voila/templates/rlcourse"
     pages.mkdir()
     copytree(TEMPLATES, templates)
-    names = [(lecture, name) for lecture, questions in QUESTIONS.items() for name in questions]
-    cards: dict[str, list[str]] = {lecture: [] for lecture in QUESTIONS}
-    for lecture, name in tqdm(names, desc="thumbnails", leave=False):
-        question = QUESTIONS[lecture][name]
-        source = f"from rlcourse.widgets import {name}\n{name}.widget()"
-        cells = [new_markdown_cell(f"# {question}"), new_code_cell(source)]
-        metadata = {"kernelspec": KERNELSPEC, "title": question}
-        nbformat.write(new_notebook(cells=cells, metadata=metadata), pages / f"{name}.ipynb")
-        cards[lecture].append(_card(name, question))
-    sections = [f"<h2>{escape(lecture)}</h2>\n<ul>{''.join(found)}</ul>" for lecture, found in cards.items()]
-    index = (templates / "tree.html").read_text(encoding="utf-8").replace("<!-- cards -->", "\n".join(sections))
-    (templates / "tree.html").write_text(index, encoding="utf-8")
+    index = []
+    for lecture, questions in QUESTIONS.items():
+        for name, question in questions.items():
+            source = f"from rlcourse.widgets import {name}\n{name}.widget({START.get(name, '')})"
+            cells = [new_markdown_cell(f"# {question}"), new_code_cell(source)]
+            metadata = {"kernelspec": KERNELSPEC, "title": question}
+            nbformat.write(new_notebook(cells=cells, metadata=metadata), pages / f"{name}.ipynb")
+        cards = "\n".join(CARD.format(name=name, question=escape(text)) for name, text in questions.items())
+        index.append(f"<h2>{escape(lecture)}</h2>\n<ul>\n{cards}\n</ul>")
+    tree = (templates / "tree.html").read_text(encoding="utf-8").replace("<!-- cards -->", "\n".join(index))
+    (templates / "tree.html").write_text(tree, encoding="utf-8")
     return pages
 
 
-def _card(name: str, question: str) -> str:
-    picture = import_module(f"rlcourse.widgets.{name}").widget().picture
-    png = base64.b64encode(picture.png).decode()
-    return (
-        f'<li><a href="voila/render/{name}.ipynb"><img alt="{escape(picture.alt)}" src="data:image/png;base64,{png}">'
-        f"<span>{escape(question)}</span></a></li>"
-    )
+def draw_thumbnails(folder: Path) -> None:
+    """Write each widget's picture as it opens, whole or not at all: the index asks again until it is there."""
+    for name in (name for questions in QUESTIONS.values() for name in questions):
+        part = folder / f"{name}.part"
+        part.write_bytes(import_module(f"rlcourse.widgets.{name}").widget().picture.png)
+        part.replace(folder / f"{name}.png")

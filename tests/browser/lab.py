@@ -242,7 +242,7 @@ def jupyterlab(folder: Path, executable: str) -> Iterator[Lab]:
     with log.open("w") as out:
         server = subprocess.Popen(command, stdout=out, stderr=out, env=os.environ | own | {"JUPYTER_TOKEN": token})
         try:
-            _wait_for(server, f"{url}/api", log)
+            wait_for(server, f"{url}/api", log)
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=executable, args=["--disable-gpu"])
                 yield Lab(url, token, root, browser)
@@ -252,7 +252,7 @@ def jupyterlab(folder: Path, executable: str) -> Iterator[Lab]:
             server.wait(PATIENCE)
 
 
-def _wait_for(server: subprocess.Popen[Any], address: str, log: Path) -> None:
+def wait_for(server: subprocess.Popen[Any], address: str, log: Path) -> None:
     for _ in range(10 * PATIENCE):
         try:
             urllib.request.urlopen(address, timeout=PATIENCE).close()
