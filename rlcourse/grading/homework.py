@@ -15,6 +15,7 @@ from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
+from nbformat.warnings import DuplicateCellId
 
 ROLES = ("setup", "answer", "check", "hidden")
 SCORED = ("check", "hidden")
@@ -39,11 +40,11 @@ def mark(cell: NotebookNode) -> dict[str, Any]:
 
 
 def role(cell: NotebookNode) -> str | None:
-    return mark(cell).get("role")
+    return found if isinstance(found := mark(cell).get("role"), str) else None
 
 
 def question(cell: NotebookNode) -> str | None:
-    return mark(cell).get("question")
+    return found if isinstance(found := mark(cell).get("question"), str) else None
 
 
 def with_role(notebook: NotebookNode, *roles: str) -> list[NotebookNode]:
@@ -60,10 +61,14 @@ def load(path: Path) -> NotebookNode:
     if not path.exists():
         there = ", ".join(sorted(each.stem for each in path.parent.glob("hw*.ipynb"))) or "none"
         raise FileNotFoundError(f"there is no {path}; homeworks there: {there}")
-    source = nbformat.read(path, as_version=4)
-    ids = [cell.id for cell in source.cells]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DuplicateCellId)  # nbformat would give one of the two a random id
+        try:
+            source = nbformat.read(path, as_version=4)
+        except DuplicateCellId as error:
+            raise HomeworkError(f"{path}: {error}") from None
     for cell in source.cells:
-        if fault := _fault(cell, ids):
+        if fault := _fault(cell):
             raise HomeworkError(f"{path}, cell {cell.id}: {fault}")
     answers = [question(cell) for cell in with_role(source, "answer")]
     for cell in with_role(source, *SCORED):
@@ -72,9 +77,7 @@ def load(path: Path) -> NotebookNode:
     return source
 
 
-def _fault(cell: NotebookNode, ids: list[str]) -> str | None:
-    if ids.count(cell.id) > 1:
-        return "two cells have this id: give one of them another"
+def _fault(cell: NotebookNode) -> str | None:
     if cell.cell_type == "code" and role(cell) not in ROLES:
         return f"role = {role(cell)!r} must be one of {', '.join(ROLES)}"
     if role(cell) in ("answer", *SCORED) and not isinstance(question(cell), str):
@@ -119,7 +122,7 @@ def read_submission(path: Path) -> NotebookNode:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # missing and double ids: we look at them ourselves
-            notebook = nbformat.reads(text, as_version=4)
+            notebook = nbformat.from_dict(nbformat.reads(text, as_version=4))
         cells = [cell for cell in notebook.cells if isinstance(cell["source"], str)]
         notebook.cells = [cell for cell in cells if cell["cell_type"] in ("code", "markdown", "raw")]
     except Exception as error:  # of dozens of kinds: the file can hold anything
@@ -174,7 +177,7 @@ def match(released: NotebookNode, submission: NotebookNode) -> dict[str, list[No
     matches: dict[str, list[NotebookNode]] = {cell.id: [] for cell in released.cells}
     for cell in submission.cells:
         name = cell.get("id")
-        found = name if name in matches else by_mark.get((str(role(cell)), str(question(cell))))
+        found = name if name in matches else by_mark.get((role(cell), question(cell)))
         if found is not None:
             matches[found].append(cell)
     return matches
