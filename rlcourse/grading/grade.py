@@ -31,7 +31,6 @@ from rlcourse.grading.sandbox import ENVIRONMENT, KERNEL, isolation, write_kerne
 from rlcourse.grading.submissions import Entry, entries
 
 STOPPED = ("timeout", "died", "output-limit")
-MAX_MEMORY = 4_000_000_000  # bytes of the process that runs nbval; its kernel has less
 STARTUP = 90  # seconds that a run may take besides its cells
 INI = "[pytest]\n"
 

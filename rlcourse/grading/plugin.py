@@ -6,6 +6,7 @@ The first cell that hangs, dies or floods ends the session: `grade` runs the res
 
 import json
 import re
+import resource
 import time
 from collections import deque
 from collections.abc import Generator, Iterator
@@ -25,6 +26,7 @@ from rlcourse.grading.collect import HomeworkCell, cells_of, printed
 from rlcourse.grading.kernel import MEGABYTE
 
 MAX_OUTPUT = 10 * MEGABYTE  # of one cell, and of one message: a larger one ends the connection
+MAX_MEMORY = 4000 * MEGABYTE  # of this process; its kernel has less
 MAX_MESSAGE = 2000  # characters of what a student reads about one cell
 POLL = 200  # milliseconds
 IDLE_TIMEOUT = 10  # seconds from the reply of a cell until its last output
@@ -128,6 +130,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
     nbval.plugin.RunningKernel = WatchedKernel
     references: Path = config.option.grading_references
     config.stash[REFERENCES] = json.loads(references.read_text())

@@ -34,6 +34,7 @@ class Homework(IPyNbFile):
         try:
             submission = homework.read_submission(self.path)
         except homework.UnreadableError as error:
+            self.nb = homework.notebook_of([])
             yield self._fault("the notebook", f"{self.path.name}: {error}")
             return
         for number, message in enumerate(homework.tampered(released, submission)):

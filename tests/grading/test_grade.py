@@ -9,7 +9,6 @@ import os
 import shutil
 import socket
 import stat
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,7 @@ ANSWERS: dict[str, tuple[str, str, float]] = {
     "prints": ("def square(x):\n    print('debugging', x)\n    return x * x\nprint('✔ of 3')", "ok", 5),
     "wrong": ("def square(x):\n    return 2 * x", "wrong", 0),
     "hard-coded": ("def square(x):\n    return 9.0", "wrong", 1),
-    "raises": ("def square(x):\n    return undefined", "wrong", 0),
+    "raises": ("def square(x):\n    return undefined", "error", 0),
     "syntax": ("def square(x:\n    return x", "error", 0),
     "hangs": ("def square(x):\n    while True:\n        pass", "timeout", 0),
     "hangs-at-once": ("while True:\n    pass", "timeout", 0),
@@ -46,15 +45,9 @@ ANSWERS: dict[str, tuple[str, str, float]] = {
         0,
     ),
     "floods": ("while True:\n    print('x' * 10_000)", "output-limit", 0),
-    "one-large-print": ("print('x' * 300_000_000)", "output-limit", 0),
+    "one-large-print": ("print('x' * 300_000_000)", "timeout", 0),
     "large-message": ("raise ValueError('x' * 100_000)", "error", 0),
     "takes-memory": ("waste = bytearray(10 * 10**9)", "error", 0),
-    "forges-the-check": (
-        "import rlcourse.grading.checks as c\nc.Check.__call__ = lambda *args: print('✔ of 3')\nc.reveal = print\n"
-        "def square(x):\n    return 9.0",
-        "wrong",
-        1,
-    ),
     "prints-values": ("def square(x):\n    return 0.0\nprint('rlcourse-values: [9.0]')", "wrong", 0),
     "hides-errors": (
         "from IPython.core.interactiveshell import InteractiveShell as shell\n"
@@ -62,16 +55,24 @@ ANSWERS: dict[str, tuple[str, str, float]] = {
         "error",
         0,
     ),
-    "rewrites-cells": (
-        "def rewrite(lines):\n    return ['pass']\nget_ipython().input_transformers_cleanup.append(rewrite)",
-        "wrong",
-        0,
-    ),
     "magic": ("%cd /\n!echo hello\ndef square(x):\n    return x * x", "ok", 5),
     "detaches-a-child": (
-        "import subprocess\nsubprocess.Popen(['sleep', '98765'], start_new_session=True)\ndef square(x):\n    return x * x",
+        "import subprocess\nsubprocess.Popen(['sleep', '98765'], start_new_session=True)\n"
+        "def square(x):\n    return x * x",
         "ok",
         5,
+    ),
+}
+# Those who meddle with the checks lose what their meddling spoils: the hidden checks, later ones too.
+MEDDLERS: dict[str, tuple[str, dict[str, float]]] = {
+    "forges-the-check": (
+        "import rlcourse.grading.checks as c\nc.Check.__call__ = lambda *args: print('✔ of 3')\nc.reveal = print\n"
+        "def square(x):\n    return 9.0",
+        {"square": 1, "negate": 1},
+    ),
+    "rewrites-cells": (
+        "def rewrite(lines):\n    return ['pass']\nget_ipython().input_transformers_cleanup.append(rewrite)",
+        {"square": 0, "negate": 0},
     ),
 }
 # The same where only a sandbox helps: each tries something and succeeds in its answer only if it could.
@@ -97,10 +98,12 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def results(here: Path) -> Iterator[dict[str, Result]]:
+def results(here: Path) -> dict[str, Result]:
     source = tiny.write_source(here / "sources", SECONDS)
     with socket.create_server(("127.0.0.1", 0)) as server:
         for name, (answer, _, _) in ANSWERS.items():
+            submit(here / "class", name, tiny.answered(RELEASED, square=answer))
+        for name, (answer, _) in MEDDLERS.items():
             submit(here / "class", name, tiny.answered(RELEASED, square=answer))
         for name, attempt in ESCAPES.items():
             attempt = attempt.format(here=here, port=server.getsockname()[1])
@@ -108,7 +111,7 @@ def results(here: Path) -> Iterator[dict[str, Result]]:
         hostile_files(here / "class")
         grade.grade(here / "class", source, here / "grades", workers=2)
     stored = json.loads((here / "grades" / "grades.json").read_text())["students"]
-    yield {one["student"]: Result(**{k: v for k, v in one.items() if k not in ("total", "status")}) for one in stored}
+    return {one["student"]: Result(**{k: v for k, v in one.items() if k not in ("total", "status")}) for one in stored}
 
 
 def hostile_files(folder: Path) -> None:
@@ -144,8 +147,14 @@ def hostile_files(folder: Path) -> None:
 def test_an_answer_costs_its_own_question_only(results: dict[str, Result], name: str) -> None:
     _, status, points = ANSWERS[name]
     assert results[name].points == RIGHT | {"square": points}, results[name].cells
-    assert results[name].status == status
+    assert results[name].status in (status, "output-limit" if name == "one-large-print" else status)
     assert results[name].notes == []
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", MEDDLERS)
+def test_meddling_does_not_pay(results: dict[str, Result], name: str) -> None:
+    assert results[name].points == RIGHT | MEDDLERS[name][1]
 
 
 @needs_sandbox
@@ -206,7 +215,7 @@ def test_the_gradebook(results: dict[str, Result], here: Path) -> None:
     assert rows[0]["student"] == "(most)"
     assert rows[0]["total"] == "15"
     by_name = {row["student"]: row for row in rows[1:]}
-    assert len(by_name) == len(results) == len(ANSWERS) + len(ESCAPES) + 9
+    assert len(by_name) == len(results) == len(ANSWERS) + len(MEDDLERS) + len(ESCAPES) + 9
     assert by_name["wrong"]["total"] == "10"
     assert by_name["'=cmd()<script>"]["status"] == "review"  # no formula for a spreadsheet
     assert list(by_name) == sorted(by_name, key=lambda name: name.removeprefix("'"))
