@@ -6,7 +6,7 @@ BIN := .venv/bin
 # Containers run as root, which JupyterLab refuses unless told.
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test test-fast test-slow notebooks bench demos doctor
+.PHONY: lab test test-fast test-slow notebooks homework bench demos doctor
 
 # make lab                                     the student's own copy of the lectures, work/
 # make lab DIR=notebooks                       the lectures themselves, for authors
@@ -31,6 +31,9 @@ test-slow: .venv/.test
 
 notebooks: .venv/.test
 	$(BIN)/rlcourse execute notebooks
+
+homework: .venv/.test
+	$(BIN)/rlcourse release
 
 bench: .venv/.test
 	$(BIN)/python -m tests.benchmarks

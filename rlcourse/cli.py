@@ -84,6 +84,61 @@ def train(
     """Train an agent over several seeds; run the same command again to go on."""
 
 
+@app.command
+def release(
+    paths: Positional[tuple[Path, ...]] = (Path("notebooks/instructor"),),
+    out: Path = Path("notebooks/homework"),
+    course: Path | None = None,
+) -> None:
+    """Make the students' homework from the instructor's: no solutions, no hidden checks, checked for leaks.
+
+    Args:
+        paths: Instructor's notebooks, or folders of them.
+        out: The folder of the students' notebooks.
+        course: Instead, copy the whole course into this new folder, without anything that is the instructor's.
+    """
+    from rlcourse.grading import release
+    from rlcourse.grading.homework import HomeworkError
+
+    try:
+        if course is None:
+            release.release_all(paths, out)
+        else:
+            release.student_edition(Path.cwd(), course)
+    except (OSError, HomeworkError, release.LeakError, release.UnsolvedError) as error:
+        sys.exit(f"rlcourse release: {error}")
+
+
+@app.command
+def grade(
+    submissions: Positional[Path],
+    homework: str,
+    out: Path,
+    students: Path | None = None,
+    sources: Path = Path("notebooks/instructor"),
+    workers: int = 2,
+) -> None:
+    """Grade a folder of submissions: a gradebook, and a page of feedback for each student.
+
+    Args:
+        submissions: The folder, with a notebook or a folder for each student.
+        homework: Its name, for example hw01.
+        out: The folder of the gradebook. Run the same command again to go on or to add submissions.
+        students: A CSV file with a file's or folder's name and the student's in each row.
+        sources: The folder of the instructor's notebooks.
+        workers: How many submissions to run at once.
+    """
+    from rlcourse.grading import grade, sandbox
+    from rlcourse.grading.homework import HomeworkError
+
+    print(sandbox.isolation())
+    try:
+        results = grade.grade(submissions, sources / f"{homework}.ipynb", out, workers, students)
+    except (OSError, HomeworkError, grade.GradingError) as error:
+        sys.exit(f"rlcourse grade: {error}")
+    print(f"{grade.summary(results)}. The gradebook: {out / 'grades.csv'}")
+
+
 def main() -> None:
     try:
         app.cli(prog="rlcourse", description="Deep reinforcement learning in nine Jupyter lectures.")

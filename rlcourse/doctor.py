@@ -185,6 +185,13 @@ def _kernel() -> str:
     return "started, and found the course's package"
 
 
+def _sandbox() -> str:
+    tried = subprocess.run(["bwrap", "--unshare-all", "--ro-bind", "/", "/", "true"], capture_output=True, text=True)
+    if tried.returncode:
+        raise RuntimeError(f"bubblewrap does not work here: {tried.stderr.strip()}")
+    return "submissions run in bubblewrap"
+
+
 def _browser() -> str:
     if (browser := find_browser()) is None:
         raise RuntimeError("no Chromium or Chrome on the PATH")
@@ -201,5 +208,6 @@ PROBES: tuple[tuple[str, Callable[[], str], str, bool], ...] = (
     ("widgets", _widgets, REINSTALL, True),
     ("kernel", _kernel, f'see why: "{sys.executable}" -m ipykernel; then, {REINSTALL}', True),
     ("rendering", _rendering, "Debian, Ubuntu: apt install libosmesa6; and unset MUJOCO_GL", False),
+    ("grading", _sandbox, "only graders need it; Debian: apt install bubblewrap", False),
     ("browser", _browser, "only the browser tests need one; Debian: apt install chromium", False),
 )

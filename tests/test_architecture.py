@@ -22,6 +22,7 @@ ALLOWED: Mapping[str, set[str]] = {
     "widgets": {"widgets", "algorithms", *FOUNDATION, "loop", "runs"},
     "lessons": {"widgets", "algorithms", *FOUNDATION, "loop", "runs", "rendering"},
     "doctor": {"rendering"},
+    "grading": {"grading", "publish"},
     "cli": {"config", "doctor", "workcopy", "publish", "runs", "grading"},
     "__main__": {"cli"},
     "__init__": set(),

@@ -22,7 +22,9 @@ def check(name: str) -> Check:
 
 
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # imageio-ffmpeg leaves its pipes to the collector
-@pytest.mark.parametrize("name", [name for name in PROBES if name not in ("rendering", "browser", "tested versions")])
+@pytest.mark.parametrize(
+    "name", [name for name in PROBES if name not in ("rendering", "grading", "browser", "tested versions")]
+)
 def test_works_here(name: str) -> None:
     """Whoever runs the tests has a working set-up; warnings may differ from one machine to the next."""
     found = check(name)
@@ -124,6 +126,12 @@ def no_browser(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     patch.setenv("PATH", str(tmp_path))
 
 
+def forbidden_bubblewrap(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "bwrap").write_text("#!/bin/sh\necho no permission >&2\nexit 1\n")
+    (tmp_path / "bwrap").chmod(0o755)
+    patch.setenv("PATH", f"{tmp_path}:/bin")
+
+
 @pytest.mark.parametrize(
     ("name", "scene", "detail", "remedy", "required"),
     [
@@ -146,6 +154,8 @@ def no_browser(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("kernel", unimportable("jupyter_client.manager"), "jupyter_client", "pip install", True),
         ("kernel", kernel_of_another_python, "No module named 'rlcourse'", "pip install", True),
         ("kernel", kernel_that_dies, "died", "-m ipykernel", True),
+        ("grading", no_browser, "bwrap", "apt install bubblewrap", False),
+        ("grading", forbidden_bubblewrap, "does not work here: no permission", "apt install bubblewrap", False),
         ("browser", no_browser, "no Chromium or Chrome", "apt install chromium", False),
     ],
 )

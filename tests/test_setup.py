@@ -158,7 +158,7 @@ def test_ci_installs_the_system_packages_and_runs_the_tests(tmp_path: Path, user
     sudo = "" if user == "root" else "sudo "
     assert done.stdout.splitlines() == [
         f"{sudo}apt-get update",
-        f"{sudo}apt-get install --yes --no-install-recommends libosmesa6 chromium",
+        f"{sudo}apt-get install --yes --no-install-recommends bubblewrap libosmesa6 chromium",
         "make test",
     ]
 

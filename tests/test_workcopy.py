@@ -225,3 +225,18 @@ def test_copies_can_be_written_even_if_the_lectures_cannot(source: Path, work: P
     (source / "01_a.ipynb").chmod(0o444)
     sync(source, work)
     assert (work / "01_a.ipynb").stat().st_mode & 0o200
+
+
+def test_the_self_check_comes_along_and_follows_its_homework(source: Path, work: Path) -> None:
+    """A student who keeps an old homework keeps what it is compared with; the new one has its own."""
+    write(source, {"homework/conftest.py": b"code", "homework/.release/01_h.ipynb": b"home"})
+    sync(source, work)
+    write(work, {"homework/01_h.ipynb": b"answers"})
+    write(source, {"homework/01_h.ipynb": b"two", "homework/.release/01_h.ipynb": b"two"})
+    (line,) = sync(source, work)
+    assert "01_h.new-3fc4ccfe.ipynb" in line
+    found = files(work)
+    assert found["homework/conftest.py"] == b"code"
+    assert found["homework/.release/01_h.ipynb"] == b"home"
+    assert found["homework/01_h.new-3fc4ccfe.ipynb"] == found["homework/.release/01_h.new-3fc4ccfe.ipynb"] == b"two"
+    assert sync(source, work) == []

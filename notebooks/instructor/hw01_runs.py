@@ -1,0 +1,60 @@
+"""Homework 1: the agents that question 5 asks about, really broken. Not for students.
+
+`python notebooks/instructor/hw01_runs.py` prints the runs as they stand in the homework: five seeds each, means.
+"""
+
+import numpy as np
+
+from rlcourse.algorithms import q_iteration as qi
+from rlcourse.envs import GridWorld, TabularEnv
+
+WORLD = GridWorld(".....\n.....\n..P..\n.....\n....G", slip=0.2)
+GAMMA, STEPS, EVERY, TIME_LIMIT, SEEDS = 0.9, 40_000, 8_000, 50, 5
+BROKEN = {
+    "A": {"mask": False},  # bootstraps past the end: from the state in which the next episode starts
+    "B": {"epsilon": 0.0},
+    "C": {"gamma": 1.0},
+    "D": {"lr": 1.0},
+}
+
+
+def run(
+    seed: int, mask: bool = True, epsilon: float = 0.3, gamma: float = GAMMA, lr: float = 0.1
+) -> list[tuple[float, ...]]:
+    """Mean return of the greedy policy, value of the best and of the worst state, mean |TD error|, every 8000 steps."""
+    rng, env = np.random.default_rng(seed), TabularEnv(WORLD.mdp())
+    q, rows, errors = np.zeros((25, 4)), [], []
+    living = [s for s in range(25) if not WORLD.ends.ravel()[s]]
+    (s, _), age = env.reset(seed=seed), 0
+    for step in range(1, STEPS + 1):
+        a = int(rng.integers(4)) if rng.random() < epsilon else int(q[s].argmax())
+        following, r, terminated, _, _ = env.step(a)
+        age += 1
+        over = terminated or age == TIME_LIMIT
+        upcoming = env.reset()[0] if over else following
+        age = 0 if over else age
+        bootstrap = q[following].max() * (1 - terminated) if mask else q[upcoming].max()
+        error = r + gamma * bootstrap - q[s, a]
+        q[s, a] += lr * error
+        errors.append(abs(error))
+        s = upcoming
+        if step % EVERY == 0:
+            values = q.max(-1)[living]
+            policy = qi.evaluate_policy(env.mdp, qi.greedy(q), GAMMA)
+            rows.append((env.mdp.start @ policy, values.max(), values.min(), np.mean(errors)))
+            errors = []
+    return rows
+
+
+def table() -> dict[str, dict[str, list[float]]]:
+    names = ("greedy_return", "largest_value", "smallest_value", "td_error")
+    runs = {"healthy": {}, **BROKEN}
+    means = {run_name: np.mean([run(s, **how) for s in range(SEEDS)], axis=0).T for run_name, how in runs.items()}
+    return {
+        run_name: dict(zip(names, (np.round(row, 2) + 0.0).tolist(), strict=True)) for run_name, row in means.items()
+    }
+
+
+if __name__ == "__main__":
+    for name, measured in table().items():
+        print(name, measured)

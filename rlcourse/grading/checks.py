@@ -1,0 +1,179 @@
+"""What check cells call: verdicts that name the mistake, and values that only a right answer can print.
+
+A visible check runs a student's function on inputs on which every plausible mistake gives another value, and prints a
+verdict per property. A hidden check prints what the function returns on inputs that nobody saw before. Both print
+marked lines and nothing else counts, so a student's own output does no harm.
+
+Nothing heavy is imported here: a kernel that needs no torch does not load it.
+"""
+
+import contextlib
+import copy
+import io
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+RIGHT, WRONG, VALUES = "✔", "✘", "rlcourse-values:"
+RTOL = 1e-6  # float32 sums in another order differ by 1e-7
+MAX_TEXT = 300  # characters of a student's value or message in a verdict
+
+
+def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a student's function on copies of the arguments, its output swallowed."""
+    args, kwargs = copy.deepcopy((args, kwargs))
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        return function(*args, **kwargs)
+
+
+def reveal(*results: Any) -> None:
+    """Print results for the grader to compare with those of the solution."""
+    print(VALUES, json.dumps([plain(result) for result in results]))
+
+
+def choices(answer: Any, allowed: Mapping[str, Sequence[str]]) -> None:
+    """Print whether an answer makes one of the allowed choices for each key; not whether it is the right one."""
+    claim = f"one choice for each of {', '.join(allowed)}"
+    given = answer if isinstance(answer, Mapping) else {}
+    odd = [f"{key} = {given.get(key)!r}" for key, options in allowed.items() if given.get(key) not in options]
+    fault = _short("; ".join(odd)) + " is not in the list" if odd else ""
+    print(f"{WRONG} {claim}: {fault}." if fault else f"{RIGHT} {claim}")
+
+
+def plain(value: Any) -> Any:
+    """As JSON holds it: arrays and tensors are nested lists, sets are sorted, anything else is its type's name."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
+        value = value.detach().cpu().numpy()
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, set | frozenset):
+        return sorted((plain(each) for each in value), key=repr)
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    return value if isinstance(value, bool | int | float | str | None) else f"<{type(value).__name__}>"
+
+
+def marked(text: str) -> list[str]:
+    """The lines of an output that count."""
+    return [line for line in text.splitlines() if line.startswith((RIGHT, WRONG, VALUES))]
+
+
+def agree(expected: Sequence[str], found: Sequence[str], rtol: float = RTOL) -> bool:
+    """Whether marked lines say the same: verdicts letter by letter, values up to `rtol` of the largest of them."""
+    return len(expected) == len(found) and all(_same_line(*pair, rtol) for pair in zip(expected, found, strict=True))
+
+
+def _same_line(expected: str, found: str, rtol: float) -> bool:
+    if not (expected.startswith(VALUES) and found.startswith(VALUES)):
+        return expected == found
+    try:
+        theirs = json.loads(found.removeprefix(VALUES))
+        return close(json.loads(expected.removeprefix(VALUES)), theirs, rtol)
+    except (ValueError, RecursionError, OverflowError):  # a student can print anything
+        return False
+
+
+def close(expected: Any, found: Any, rtol: float = RTOL) -> bool:
+    """Whether two plain values have one structure and agree up to `rtol` of the largest number of `expected`."""
+    return _close(expected, found, rtol * max([abs(x) for x in _numbers(expected)], default=0.0))
+
+
+def _numbers(value: Any) -> list[float]:
+    if isinstance(value, list | dict):
+        return [x for each in (value.values() if isinstance(value, dict) else value) for x in _numbers(each)]
+    return [value] if _is_number(value) else []
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _close(expected: Any, found: Any, atol: float) -> bool:
+    if isinstance(expected, list) and isinstance(found, list):
+        pairs = zip(expected, found, strict=False)
+        return len(expected) == len(found) and all(_close(e, f, atol) for e, f in pairs)
+    if isinstance(expected, dict) and isinstance(found, dict):
+        return expected.keys() == found.keys() and all(_close(expected[k], found[k], atol) for k in expected)
+    if _is_number(expected) and _is_number(found):
+        return abs(expected - found) <= atol
+    return type(expected) is type(found) and expected == found
+
+
+class Check:
+    """The visible checks of one function: each call runs it on one input and prints one verdict.
+
+    Args:
+        function: the student's.
+        see: where the right idea stands, printed with every mistake.
+    """
+
+    def __init__(self, function: Callable[..., Any], see: str) -> None:
+        self.function, self.see = function, see
+
+    def __call__(
+        self, claim: str, args: tuple[Any, ...], expected: Any, mistakes: Mapping[str, Any], rtol: float = RTOL
+    ) -> None:
+        """Print whether the function returns `expected`; if not, which of the `mistakes` returns what it did.
+
+        Raises:
+            ValueError: two mistakes that this input cannot tell apart, or one that it cannot tell from the truth.
+        """
+        outcomes = {claim: plain(expected), **{name: plain(value) for name, value in mistakes.items()}}
+        for n, (name, value) in enumerate(outcomes.items()):
+            for other, another in list(outcomes.items())[:n]:
+                if close(value, another, rtol):
+                    raise ValueError(f"“{name}” and “{other}” give the same value here: choose another input")
+        fault = self._fault(args, plain(expected), outcomes, rtol)
+        print(f"{WRONG} {claim}: {fault}. See {self.see}." if fault else f"{RIGHT} {claim}")
+
+    def _fault(self, args: tuple[Any, ...], expected: Any, outcomes: Mapping[str, Any], rtol: float) -> str | None:
+        given = copy.deepcopy(args)
+        try:
+            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+                found = plain(self.function(*given))
+        except NotImplementedError:
+            return "not answered yet"
+        except Exception as error:
+            return _short(f"it raised {type(error).__name__}: {error}")
+        if not close(plain(args), plain(given), 0.0):
+            return "it changed one of its arguments: work on a copy"
+        if close(expected, found, rtol):
+            return None
+        named = [name for name, value in outcomes.items() if close(value, found, rtol)]
+        return named[0] if named else _short(_likely(expected, found, rtol))
+
+
+def _likely(expected: Any, found: Any, rtol: float) -> str:
+    """Mistakes that any function can make."""
+    if found is None:
+        return "it returned nothing: is there a `return`?"
+    if (shape := _shape(found)) != (wanted := _shape(expected)):
+        hint = ": a (B, 1) met a (B,)" if wanted and shape == wanted * 2 else ""
+        return f"the result has shape {shape}, it must have {wanted}{hint}"
+    if any(not math.isfinite(x) for x in _numbers(found)):
+        return "the result is not finite"
+    if close(_negated(expected), found, rtol):
+        return "the sign is wrong"
+    return f"it returned {found}, right is {expected}"
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    return (len(value), *(_shape(value[0]) if value else ())) if isinstance(value, list) else ()
+
+
+def _negated(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_negated(each) for each in value]
+    return -value if _is_number(value) else value
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"

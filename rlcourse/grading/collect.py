@@ -1,0 +1,49 @@
+"""Homework notebooks as nbval runs them: a cell passes by its marked lines, whatever its tags and other output say."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from nbformat import NotebookNode
+from nbval.plugin import IPyNbCell, IPyNbFile, NbCellError
+
+from rlcourse.grading import checks
+from rlcourse.grading.homework import mark
+
+
+def printed(outputs: Sequence[NotebookNode]) -> str:
+    """What a cell wrote to its standard output."""
+    return "".join(out.get("text", "") for out in outputs if out.get("name") == "stdout")
+
+
+class HomeworkCell(IPyNbCell):
+    """One cell; its `reference` is the list of marked lines that it must print, None if it is no check."""
+
+    reference: list[str] | None = None
+
+    def compare_outputs(self, test: Any, ref: Any, skip_compare: Any = None) -> bool:
+        found = checks.marked(printed(test))
+        if self.reference is None or checks.agree(self.reference, found, mark(self.cell).get("rtol", checks.RTOL)):
+            return True
+        wrong = [line for line in found if line.startswith(checks.WRONG)]
+        self.comparison_traceback = wrong or ["it did not print what the solution prints"]
+        return False
+
+    def repr_failure(self, excinfo: Any, style: Any = None) -> str:
+        if isinstance(excinfo.value, NbCellError) and self.comparison_traceback:
+            return "\n".join([f"{self.cell.id}:", *self.comparison_traceback])
+        return super().repr_failure(excinfo)
+
+    comparison_traceback: Sequence[str] = ()
+
+
+def cells_of(
+    file: IPyNbFile, cells: Sequence[NotebookNode], references: Mapping[str, list[str]]
+) -> Iterator[HomeworkCell]:
+    """The items of a notebook, named by cell id; a cell's own tags and comments have no say."""
+    for number, cell in enumerate(cells):
+        cell.outputs, cell.execution_count = [], 1
+        options = defaultdict(bool, check=cell.id in references)
+        item = HomeworkCell.from_parent(file, name=cell.id, cell_num=number, cell=cell, options=options)
+        item.reference = references.get(cell.id)
+        yield item

@@ -1,0 +1,129 @@
+"""`rlcourse release`: from the instructor's source to what students get, with nothing of the solution left in it."""
+
+import shutil
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import nbformat
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+from rlcourse.grading import checks
+from rlcourse.grading.homework import BEGIN, END, SOLUTION, load, mark, replaced, role, stub, with_role
+from rlcourse.publish import lectures, sources_hash
+
+SOURCES = Path("notebooks/instructor")
+STUDENTS = Path("notebooks/homework")
+PRISTINE = ".release"
+CHECKED = "# NBVAL_CHECK_OUTPUT"
+PRIVATE = ("notebooks/instructor/", "tests/grading/")
+CELL_TIMEOUT = 120  # seconds, for the solution; a student's answers have the homework's own `seconds`
+SHORTEST_LEAK = 12  # characters; shorter lines (`return q`) are no secret
+
+
+class LeakError(ValueError):
+    """A line of a solution or of a hidden check stands in what students would get."""
+
+
+class UnsolvedError(ValueError):
+    """The solution does not pass the homework's own checks."""
+
+
+def release(source: Path, target: Path) -> None:
+    """Write the student's notebook into the folder `target`, and the same again into its `.release`.
+
+    Raises:
+        HomeworkError: the source is not written as it must be.
+        UnsolvedError: the solution fails; names the check.
+        LeakError: a secret line would get out; names it.
+    """
+    released = student_version(load(source), source.stem)
+    for cell, outputs in zip(with_role(released, "check"), _checked_outputs(source), strict=True):
+        cell.outputs, cell.execution_count = outputs, 1
+    check_leaks(load(source), nbformat.writes(released))
+    for folder in (target, target / PRISTINE):
+        folder.mkdir(parents=True, exist_ok=True)
+        nbformat.write(released, folder / source.name)
+
+
+def student_version(source: NotebookNode, name: str) -> NotebookNode:
+    """The released notebook, its references still missing."""
+    cells = []
+    for cell in source.cells:
+        if role(cell) == "hidden":
+            continue
+        cell = replaced(cell, stub(cell.source))
+        cell.metadata = {"rlcourse": mark(cell)} if mark(cell) else {}
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+        if role(cell) != "answer":
+            cell.metadata |= {"deletable": False, "editable": False}
+        if role(cell) == "check":
+            cell.source = f"{CHECKED}\n{cell.source}"
+            cell.metadata["jupyter"] = {"source_hidden": True}  # students read verdicts; the code is one click away
+        cells.append(cell)
+    about = {"homework": name, "seconds": mark(source)["seconds"], "source": sources_hash(source)}
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel, "rlcourse": about})
+
+
+def _checked_outputs(path: Path) -> list[list[NotebookNode]]:
+    """What the visible checks print about the solution. Hidden cells go first: nothing of theirs is ever executed."""
+    notebook = load(path)
+    notebook.cells = [cell for cell in notebook.cells if role(cell) != "hidden"]
+    with TemporaryDirectory() as folder:
+        resources = {"metadata": {"path": folder}}
+        NotebookClient(notebook, timeout=CELL_TIMEOUT, coalesce_streams=True, resources=resources).execute()
+    for cell in with_role(notebook, "check"):
+        verdicts = checks.marked("".join(output.get("text", "") for output in cell.outputs))
+        if not verdicts or any(line.startswith(checks.WRONG) for line in verdicts):
+            raise UnsolvedError(f"{path}, cell {cell.id}: the solution fails its own check: {verdicts or 'no verdict'}")
+    return [cell.outputs for cell in with_role(notebook, "check")]
+
+
+def secret_lines(source: NotebookNode) -> set[str]:
+    """Every line of a solution or a hidden check that is long enough to give something away."""
+    hidden = [cell.source for cell in with_role(source, "hidden")]
+    solutions = [found[0] for cell in with_role(source, "answer") for found in SOLUTION.finditer(cell.source)]
+    lines = {line.strip() for text in hidden + solutions for line in text.splitlines()}
+    return {line for line in lines - {BEGIN, END} if len(line) >= SHORTEST_LEAK}
+
+
+def check_leaks(source: NotebookNode, text: str) -> None:
+    """Search any text, JSON too, for what it must not hold.
+
+    Raises:
+        LeakError: names the line.
+    """
+    for line in sorted(secret_lines(source)):
+        if line in text or line.replace("\\", "\\\\").replace('"', '\\"') in text:
+            raise LeakError(f"a secret line would be released: {line}")
+
+
+def release_all(paths: Iterable[Path], target: Path) -> None:
+    """Release each source among the paths and in the folders among them."""
+    for path in lectures(paths):
+        release(path, target)
+
+
+def student_edition(root: Path, target: Path) -> None:
+    """Copy the repository without instructor sources, hidden checks and mutants.
+
+    Raises:
+        FileExistsError: the target is there already.
+        LeakError: a secret line is in some other file; names it.
+    """
+    if target.exists():
+        raise FileExistsError(f"{target} exists: name a new folder")
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, check=True, text=True).stdout
+    names = [name for name in listing.split("\0") if name and not name.startswith(PRIVATE)]
+    sources = [load(path) for path in sorted((root / SOURCES).glob("hw*.ipynb"))]
+    for name in names:
+        text = (root / name).read_text(encoding="utf-8", errors="ignore")
+        for source in sources:
+            check_leaks(source, text)
+    for name in names:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(root / name, target / name)

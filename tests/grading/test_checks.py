@@ -1,0 +1,130 @@
+"""The library that check cells call."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rlcourse.grading import checks
+
+MISTAKES = {"γ is missing": [3.0, 2.0], "only the reward": [1.0, 2.0]}
+
+
+def verdict(capsys: pytest.CaptureFixture[str], function: Callable[..., Any]) -> str:
+    check = checks.Check(function, see="equation 3")
+    check("a claim", (np.array([1.0, 2.0]), 0.5), [2.0, 2.5], MISTAKES)
+    return capsys.readouterr().out
+
+
+def raises(x: np.ndarray, gamma: float) -> None:
+    raise KeyError("no\nsuch key")
+
+
+def changes(x: np.ndarray, gamma: float) -> list[float]:
+    x += 1
+    return [2.0, 2.5]
+
+
+def unfinished(x: np.ndarray, gamma: float) -> None:
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (lambda x, gamma: [2.0, 2.5], "✔ a claim"),
+        (lambda x, gamma: print("noise") or np.array([2.0, 2.5], np.float32), "✔ a claim"),
+        (lambda x, gamma: [3.0, 2.0], "✘ a claim: γ is missing. See equation 3."),
+        (lambda x, gamma: [-2.0, -2.5], "✘ a claim: the sign is wrong."),
+        (lambda x, gamma: np.ones((2, 2)), "✘ a claim: the result has shape (2, 2), it must have (2,): a (B, 1) met"),
+        (lambda x, gamma: 1.0, "✘ a claim: the result has shape (), it must have (2,)."),
+        (lambda x, gamma: None, "✘ a claim: it returned nothing: is there a `return`?"),
+        (lambda x, gamma: [2.0, float("nan")], "✘ a claim: the result is not finite"),
+        (lambda x, gamma: [9.0, 9.0], "✘ a claim: it returned [9.0, 9.0], right is [2.0, 2.5]"),
+        (raises, "✘ a claim: it raised KeyError: 'no\\nsuch key'"),
+        (changes, "✘ a claim: it changed one of its arguments"),
+        (unfinished, "✘ a claim: not answered yet"),
+    ],
+)
+def test_verdicts(capsys: pytest.CaptureFixture[str], function: Callable[..., Any], said: str) -> None:
+    out = verdict(capsys, function)
+    assert out.startswith(said)
+    assert out.count("\n") == 1
+
+
+def test_an_input_that_cannot_tell_mistakes_apart_is_refused() -> None:
+    check = checks.Check(lambda x: x, see="")
+    for mistakes in ({"a": 2.0, "b": 2.0}, {"a": 1.0}):
+        with pytest.raises(ValueError, match="give the same value here: choose another input"):
+            check("a claim", (1.0,), 1.0, mistakes)
+
+
+def test_values_are_printed_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    checks.reveal(np.array([[1, 2]]), {"b": np.float32(0.5)}, {3, 1}, (True, None), object())
+    assert capsys.readouterr().out == 'rlcourse-values: [[[1, 2]], {"b": 0.5}, [1, 3], [true, null], "<object>"]\n'
+
+
+def test_tensors_are_plain_too() -> None:
+    torch = pytest.importorskip("torch")
+    assert checks.plain({"q": torch.ones(2, requires_grad=True)}) == {"q": [1.0, 1.0]}
+
+
+@pytest.mark.parametrize(
+    ("found", "same"),
+    [
+        ("rlcourse-values: [1.0000001, [2, 3]]", True),
+        ("rlcourse-values: [1.001, [2, 3]]", False),
+        ("rlcourse-values: [1.0, 2, 3]", False),
+        ("rlcourse-values: [[1.0], [2, 3]]", False),
+        ("rlcourse-values: [true, [2, 3]]", False),
+        ("rlcourse-values: [NaN, [2, 3]]", False),
+        ("rlcourse-values: [1" + "0" * 400 + ", [2, 3]]", False),
+        ("rlcourse-values: " + "[" * 100_000, False),
+        ("rlcourse-values: what", False),
+        ("✔ a claim", False),
+    ],
+)
+def test_agreement(found: str, same: bool) -> None:
+    assert checks.agree(["rlcourse-values: [1, [2.0, 3.0]]"], [found]) == same
+
+
+def test_only_marked_lines_count() -> None:
+    assert checks.marked("noise\n✔ a\n ✔ b\nrlcourse-values: [1]\nmore") == ["✔ a", "rlcourse-values: [1]"]
+    assert not checks.agree(["✔ a"], ["✔ a", "✔ a"])
+    assert not checks.agree(["✔ a"], [])
+
+
+def test_a_call_gives_copies_and_swallows_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    given = np.zeros(2)
+
+    def careless(x: np.ndarray) -> np.ndarray:
+        print("debug", file=sys.stderr)
+        print("debug")
+        x += 1
+        return x
+
+    assert checks.call(careless, given).tolist() == [1, 1]
+    assert given.tolist() == [0, 0]
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"A": "x", "B": "y"}, "✔ one choice for each of A, B"),
+        ({"A": "x"}, "✘ one choice for each of A, B: B = None is not in the list."),
+        ({"A": "x", "B": "z"}, "✘ one choice for each of A, B: B = 'z' is not in the list."),
+        (None, "✘ one choice for each of A, B: A = None; B = None is not in the list."),
+    ],
+)
+def test_choices(capsys: pytest.CaptureFixture[str], answer: Any, said: str) -> None:
+    checks.choices(answer, {"A": ["x", "y"], "B": ["x", "y"]})
+    assert capsys.readouterr().out == said + "\n"
+
+
+def test_the_library_loads_nothing_heavy() -> None:
+    code = "import sys; import rlcourse.grading.checks; assert not {'torch', 'nbval', 'nbformat'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,349 @@
+"""A class of honest, careless and hostile students, graded together: what each of them gets, and that nobody else pays.
+
+The homework has three questions of five points, 1 for the visible check and 4 for the hidden one.
+"""
+
+import csv
+import json
+import os
+import shutil
+import socket
+import stat
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
+
+from rlcourse.grading import grade, homework, sandbox
+from rlcourse.grading.grade import Result
+from rlcourse.grading.release import student_version
+from rlcourse.grading.submissions import Entry, entries
+from tests.grading import tiny
+
+RIGHT = {"double": 5, "square": 5, "negate": 5}
+SECONDS = 6.0  # of a cell; the machine that tests may be busy
+RELEASED = student_version(tiny.source(), "hw00")
+
+# What stands in place of the answer to "square", and what the student then gets for it; the others are right.
+ANSWERS: dict[str, tuple[str, str, float]] = {
+    "another-way": ("square = lambda x: x ** 2", "ok", 5),
+    "prints": ("def square(x):\n    print('debugging', x)\n    return x * x\nprint('✔ of 3')", "ok", 5),
+    "wrong": ("def square(x):\n    return 2 * x", "wrong", 0),
+    "hard-coded": ("def square(x):\n    return 9.0", "wrong", 1),
+    "raises": ("def square(x):\n    return undefined", "error", 0),
+    "syntax": ("def square(x:\n    return x", "error", 0),
+    "hangs": ("def square(x):\n    while True:\n        pass", "timeout", 0),
+    "hangs-at-once": ("while True:\n    pass", "timeout", 0),
+    "exits": ("import os\ndef square(x):\n    os._exit(0)", "died", 0),
+    "kills": (
+        "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\nos.kill(os.getpid(), signal.SIGKILL)",
+        "died",
+        0,
+    ),
+    "floods": ("while True:\n    print('x' * 10_000)", "output-limit", 0),
+    "one-large-print": ("print('x' * 300_000_000)", "timeout", 0),
+    "large-message": ("raise ValueError('x' * 100_000)", "error", 0),
+    "takes-memory": ("waste = bytearray(10 * 10**9)", "error", 0),
+    "prints-values": ("def square(x):\n    return 0.0\nprint('rlcourse-values: [9.0]')", "wrong", 0),
+    "hides-errors": (
+        "from IPython.core.interactiveshell import InteractiveShell as shell\n"
+        "shell.showtraceback = lambda *args, **kwargs: None\n1 / 0",
+        "error",
+        0,
+    ),
+    "magic": ("%cd /\n!echo hello\ndef square(x):\n    return x * x", "ok", 5),
+    "detaches-a-child": (
+        "import subprocess\nsubprocess.Popen(['sleep', '98765'], start_new_session=True)\n"
+        "def square(x):\n    return x * x",
+        "ok",
+        5,
+    ),
+}
+# Those who meddle with the checks lose what their meddling spoils: the hidden checks, later ones too.
+MEDDLERS: dict[str, tuple[str, dict[str, float]]] = {
+    "forges-the-check": (
+        "import rlcourse.grading.checks as c\nc.Check.__call__ = lambda *args: print('✔ of 3')\nc.reveal = print\n"
+        "def square(x):\n    return 9.0",
+        {"square": 1, "negate": 1},
+    ),
+    "rewrites-cells": (
+        "def rewrite(lines):\n    return ['pass']\nget_ipython().input_transformers_cleanup.append(rewrite)",
+        {"square": 0, "negate": 0},
+    ),
+}
+# The same where only a sandbox helps: each tries something and succeeds in its answer only if it could.
+ESCAPES = {
+    "reads-files": "import glob\nopen(glob.glob('{here}/**/*.ipynb', recursive=True)[0])",
+    "reads-the-nonce": "open('{here}/grades/.nonce')",
+    "writes-files": "open('{here}/forged', 'w').write('x')",
+    "writes-the-package": "import rlcourse\nopen(rlcourse.__file__, 'a').write(' ')",
+    "uses-the-network": "import socket\nsocket.create_connection(('127.0.0.1', {port}), timeout=2)",
+    "writes-a-large-file": "open('/tmp/large', 'wb').write(bytes(50_000_000))",
+}
+needs_sandbox = pytest.mark.skipif(sandbox.isolation().level != "bubblewrap", reason=str(sandbox.isolation()))
+
+
+def submit(folder: Path, name: str, notebook: NotebookNode) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, folder / f"{name}.ipynb")
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("class")
+
+
+@pytest.fixture(scope="module")
+def results(here: Path) -> dict[str, Result]:
+    source = tiny.write_source(here / "sources", SECONDS)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        for name, (answer, _, _) in ANSWERS.items():
+            submit(here / "class", name, tiny.answered(RELEASED, square=answer))
+        for name, (answer, _) in MEDDLERS.items():
+            submit(here / "class", name, tiny.answered(RELEASED, square=answer))
+        for name, attempt in ESCAPES.items():
+            attempt = attempt.format(here=here, port=server.getsockname()[1])
+            submit(here / "class", name, tiny.answered(RELEASED, square=f"{attempt}\n{tiny.SOLUTIONS['square']}"))
+        hostile_files(here / "class")
+        grade.grade(here / "class", source, here / "grades", workers=2)
+    stored = json.loads((here / "grades" / "grades.json").read_text())["students"]
+    return {one["student"]: Result(**{k: v for k, v in one.items() if k not in ("total", "status")}) for one in stored}
+
+
+def hostile_files(folder: Path) -> None:
+    right = tiny.answered(RELEASED)
+    submit(folder, "Zoë da Silva_123_hw00", right)
+    submit(folder / "Bo Berg_77_assignsubmission_file_", "hw00", tiny.answered(RELEASED, square="old"))
+    submit(folder / "Bo Berg_77_assignsubmission_file_", "hw00 (1)", right)
+    (folder / "Bo Berg_77_assignsubmission_file_" / "conftest.py").write_text("raise SystemExit('in the grader')")
+    edited = tiny.answered(RELEASED)
+    for cell in edited.cells:
+        if homework.role(cell) == "check":
+            cell.source, cell.metadata["tags"] = "pass", ["nbval-skip", "raises-exception"]
+            cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text="✔ forged")]
+    edited.cells = [cell for cell in reversed(edited.cells) if cell.id != "negate-check"]
+    edited.metadata["kernelspec"] = {"name": "no-such-kernel", "display_name": "x"}
+    submit(folder, "edited-checks", edited)
+    helper = tiny.answered(RELEASED, square="def square(x):\n    return power(x)")
+    names = [cell.id for cell in helper.cells]
+    helper.cells.insert(names.index("square-answer"), new_code_cell("def power(x):\n    return x * x"))
+    helper.cells.insert(2, new_code_cell("while True:\n    pass"))  # an experiment that nobody waits for
+    submit(folder, "own-cells", helper)
+    other = tiny.answered(RELEASED)
+    other.metadata["rlcourse"]["homework"] = "hw07"
+    submit(folder, "another-homework", other)
+    (folder / "truncated.ipynb").write_text(nbformat.writes(right)[:500])
+    (folder / "link.ipynb").symlink_to(folder / "edited-checks.ipynb")
+    (folder / "empty").mkdir()
+    (folder / "=cmd()<script>.ipynb").write_bytes(b"\xff\xfe\x00")
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", ANSWERS)
+def test_an_answer_costs_its_own_question_only(results: dict[str, Result], name: str) -> None:
+    _, status, points = ANSWERS[name]
+    assert results[name].points == RIGHT | {"square": points}, results[name].cells
+    assert results[name].status in (status, "output-limit" if name == "one-large-print" else status)
+    assert results[name].notes == []
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", MEDDLERS)
+def test_meddling_does_not_pay(results: dict[str, Result], name: str) -> None:
+    assert results[name].points == RIGHT | MEDDLERS[name][1]
+
+
+@needs_sandbox
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", ESCAPES)
+def test_nothing_gets_out(results: dict[str, Result], here: Path, name: str) -> None:
+    assert results[name].points == RIGHT | {"square": 0}
+    assert results[name].status == "error"
+    assert not (here / "forged").exists()
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("name", "square", "note"),
+    [
+        ("Zoë da Silva_123_hw00", 5, None),
+        ("Bo Berg_77_assignsubmission_file_", 5, "2 files, hw00 (1).ipynb counts"),
+        ("edited-checks", 5, None),
+        ("own-cells", 5, None),
+    ],
+)
+def test_what_is_around_the_answers_does_not_matter(
+    results: dict[str, Result], name: str, square: float, note: str | None
+) -> None:
+    assert results[name].points == RIGHT | {"square": square}
+    assert results[name].notes == ([note] if note else [])
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("name", "note"),
+    [
+        ("another-homework", "it is another homework: hw07"),
+        ("truncated", "it is no notebook"),
+        ("link", "it is a link"),
+        ("empty", "there is no notebook"),
+        ("=cmd()<script>", "it is no notebook"),
+    ],
+)
+def test_what_cannot_be_graded_is_for_a_person(results: dict[str, Result], name: str, note: str) -> None:
+    assert results[name].total == 0
+    assert results[name].status == "review"
+    assert results[name].notes[-1].startswith(note)
+
+
+@pytest.mark.thorough
+def test_no_process_is_left(results: dict[str, Result]) -> None:
+    assert results["detaches-a-child"].total == 15
+    if sandbox.isolation().level == "bubblewrap":
+        commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if os.access(path, os.R_OK)]
+        assert not any(b"98765" in command for command in commands)
+
+
+@pytest.mark.thorough
+def test_the_gradebook(results: dict[str, Result], here: Path) -> None:
+    with (here / "grades" / "grades.csv").open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0]["student"] == "(most)"
+    assert rows[0]["total"] == "15"
+    by_name = {row["student"]: row for row in rows[1:]}
+    assert len(by_name) == len(results) == len(ANSWERS) + len(MEDDLERS) + len(ESCAPES) + 9
+    assert by_name["wrong"]["total"] == "10"
+    assert by_name["'=cmd()<script>"]["status"] == "review"  # no formula for a spreadsheet
+    assert list(by_name) == sorted(by_name, key=lambda name: name.removeprefix("'"))
+    assert stat.S_IMODE((here / "grades" / ".nonce").stat().st_mode) == 0o600
+    isolation = json.loads((here / "grades" / "grades.json").read_text())["isolation"]
+    assert isolation == str(sandbox.isolation())
+
+
+@pytest.mark.thorough
+def test_feedback_explains_and_keeps_secrets(results: dict[str, Result], here: Path) -> None:
+    pages = {path.stem: path.read_text(encoding="utf-8") for path in (here / "grades" / "feedback").iterdir()}
+    assert set(pages) == set(results)
+    assert "10 of 15 points" in pages["wrong"]
+    assert "it returned 6.0, right is 9.0" in pages["wrong"]
+    assert "think of square again" in pages["wrong"]
+    assert "took too long" in pages["hangs"]
+    for name, text in pages.items():
+        assert "secret_" not in text, name
+        assert "rlcourse-values" not in text, name
+        assert "<script>" not in text, name
+        assert len(text) < 30_000, name
+
+
+@pytest.mark.thorough
+def test_grading_again_keeps_what_is_done_and_agrees(
+    results: dict[str, Result], here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a grading that was killed: some results are there, one is not, and one submission was changed."""
+    folder, out = tmp_path / "class", tmp_path / "grades"
+    folder.mkdir()
+    for name in ("wrong", "another-way", "hard-coded"):
+        shutil.copy(here / "class" / f"{name}.ipynb", folder)
+    for name in ("wrong", "another-way", "hard-coded"):
+        (out / "results").mkdir(parents=True, exist_ok=True)
+        shutil.copy(here / "grades" / "results" / f"{name}.json", out / "results")
+    shutil.copy(here / "grades" / ".nonce", out)
+    (out / "results" / "another-way.json").unlink()
+    submit(folder, "hard-coded", tiny.answered(RELEASED))
+    graded: list[str] = []
+    grade_one = grade.grade_one
+    monkeypatch.setattr(
+        grade, "grade_one", lambda entry, *rest: graded.append(entry.student) or grade_one(entry, *rest)
+    )
+    found = grade.grade(folder, here / "sources" / "hw00.ipynb", out, workers=1)
+    assert graded == ["another-way", "hard-coded"]
+    assert {one.student: one.total for one in found} == {"another-way": 15, "hard-coded": 15, "wrong": 10}
+    again = next(one for one in found if one.student == "another-way")
+    assert again == replace(results["another-way"])
+
+
+@pytest.mark.thorough
+def test_nobody_is_graded_where_the_solution_fails(tmp_path: Path) -> None:
+    source = tiny.source()
+    for cell in source.cells:
+        cell.source = cell.source.replace("return 0.0 * x - x", "import random\n    return random.random()")
+    submit(tmp_path, "hw00", source)
+    submit(tmp_path / "class", "a", RELEASED)
+    with pytest.raises(grade.GradingError, match="the solution itself fails at negate-"):
+        grade.grade(tmp_path / "class", tmp_path / "hw00.ipynb", tmp_path / "grades", workers=1)
+    assert not (tmp_path / "grades" / "grades.csv").exists()
+
+
+def test_without_a_sandbox_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = sandbox.Isolation("limits", "bubblewrap is not installed")
+    assert str(found).startswith("NO SANDBOX (bubblewrap is not installed): submissions run as you")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    sandbox.isolation.cache_clear()
+    assert sandbox.isolation() == found
+    (tmp_path / "bwrap").write_text("#!/bin/sh\necho no permission >&2\nexit 1\n")
+    (tmp_path / "bwrap").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    sandbox.isolation.cache_clear()
+    assert sandbox.isolation().reason == "bubblewrap does not work here: no permission"
+    sandbox.isolation.cache_clear()
+
+
+@pytest.mark.thorough
+def test_without_a_sandbox_it_grades_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grade, "isolation", lambda: sandbox.Isolation("limits", "a test"))
+    source = tiny.write_source(tmp_path / "sources", SECONDS)
+    submit(tmp_path / "class", "exits", tiny.answered(RELEASED, square=ANSWERS["exits"][0]))
+    looks = "import glob\nassert not glob.glob('../*reference*'), 'found'\n" + tiny.SOLUTIONS["square"]
+    submit(tmp_path / "class", "looks", tiny.answered(RELEASED, square=looks))
+    exits, looks_around = grade.grade(tmp_path / "class", source, tmp_path / "grades", workers=2)
+    assert exits.points == RIGHT | {"square": 0}
+    assert looks_around.points == RIGHT
+    assert "NO SANDBOX" in json.loads((tmp_path / "grades" / "grades.json").read_text())["isolation"]
+
+
+# --- who submitted what
+
+
+def test_names_as_platforms_write_them(tmp_path: Path) -> None:
+    for name in ("ana_12_hw01.ipynb", "ana_12_hw01 (2).ipynb", "ana_12_hw01 (10).ipynb", "bob.ipynb", ".DS_Store"):
+        (tmp_path / name).write_text("{}")
+    for name in ("Cem Öz/a/hw01.ipynb", "Cem Öz/.ipynb_checkpoints/hw01-checkpoint.ipynb", "__MACOSX/hw01.ipynb"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "link").symlink_to("/")
+    found = {each.student: each for each in entries(tmp_path)}
+    assert list(found) == ["Cem Öz", "ana_12_hw01", "bob", "link"]
+    assert found["ana_12_hw01"].name == "ana_12_hw01 (10).ipynb"
+    assert found["ana_12_hw01"].notes == ("3 files, ana_12_hw01 (10).ipynb counts",)
+    assert found["Cem Öz"] == Entry("Cem Öz", "Cem Öz/a/hw01.ipynb", tmp_path / "Cem Öz/a/hw01.ipynb")
+
+
+def test_a_mapping_gives_names(tmp_path: Path) -> None:
+    (tmp_path / "class").mkdir()
+    for name in ("s1.ipynb", "s2.ipynb"):
+        (tmp_path / "class" / name).write_text("{}")
+    (tmp_path / "students.csv").write_text("s1,Ana\nshort\n")
+    found = entries(tmp_path / "class", tmp_path / "students.csv")
+    assert [(each.student, each.notes) for each in found] == [("Ana", ()), ("s2", ("not in the list of students",))]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_an_empty_folder_is_said(tmp_path: Path, there: bool) -> None:
+    with pytest.raises(FileNotFoundError, match="is empty" if there else "there is no folder"):
+        entries(tmp_path if there else tmp_path / "x")
+
+
+def graft_of(**answers: Any) -> list[NotebookNode]:
+    return homework.graft(tiny.source(), tiny.answered(RELEASED, **answers)).cells
+
+
+def test_who_is_suspected() -> None:
+    cells = [new_code_cell("", id="mine", metadata={"rlcourse": {"role": "extra"}}), *graft_of()]
+    assert grade._suspects(cells, "mine", set()) == {"mine"}
+    assert grade._suspects(cells, "square-hidden", set()) == {"square-answer"}
+    assert grade._suspects(cells, "square-hidden", {"square-answer"}) == {"mine", "double-answer"}
+    assert grade._suspects(cells, "setup", {"mine"}) == set()

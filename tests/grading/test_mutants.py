@@ -1,0 +1,30 @@
+"""Right answers pass; every mistake is named by the visible check and rejected by the hidden one."""
+
+import pytest
+
+from tests.grading.mutants import NAMES, Course, Row
+
+NONCES = range(1, 101)
+
+
+@pytest.fixture(params=NAMES, scope="module")
+def rows(request: pytest.FixtureRequest) -> list[Row]:
+    return Course(request.param).rows(NONCES)
+
+
+@pytest.mark.thorough
+def test_right_answers_pass_and_mistakes_are_named(rows: list[Row]) -> None:
+    for row in rows:
+        if row.right:
+            assert not row.complaints, row
+            assert row.passed == len(NONCES), row
+        else:
+            assert row.passed == 0, row
+            assert any(row.message in line for line in row.complaints) or not row.message, row
+    for asked in {row.question for row in rows}:
+        right = [row for row in rows if row.question == asked and row.right]
+        wrong = [row for row in rows if row.question == asked and not row.right]
+        assert len(right) >= 3, asked
+        assert len(wrong) >= 4, asked
+        named = [row.message for row in wrong if row.message]
+        assert len(set(named)) == len(named), asked

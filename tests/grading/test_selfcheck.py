@@ -1,0 +1,85 @@
+"""Plain `pytest --nbval-lax` on a student's notebook, in the folder as students have it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_output
+
+from rlcourse.grading import release
+from rlcourse.grading.homework import role
+from tests.grading import tiny
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("homework")
+    release.release(tiny.write_source(path / "sources"), path)
+    shutil.copy(ROOT / release.STUDENTS / "conftest.py", path)
+    return path
+
+
+def check(folder: Path, notebook: NotebookNode | None) -> tuple[int, str]:
+    """Exit status and output of the command that students are told to run; None is a file that is no notebook."""
+    (folder / "hw00.ipynb").write_text("{" if notebook is None else nbformat.writes(notebook))
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "-p", "no:cacheprovider", "--color=no", "hw00.ipynb"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+    return done.returncode, done.stdout + done.stderr
+
+
+def answered(folder: Path, **answers: str) -> NotebookNode:
+    return tiny.answered(nbformat.read(folder / release.PRISTINE / "hw00.ipynb", as_version=4), **answers)
+
+
+@pytest.mark.thorough
+def test_right_answers_pass_with_whatever_else_was_saved(folder: Path) -> None:
+    notebook = answered(folder)
+    for cell in notebook.cells:
+        if role(cell) == "check":
+            cell.outputs = []
+    notebook.cells.insert(3, new_code_cell("1 + 1", outputs=[new_output("stream", text="noise")], execution_count=9))
+    status, out = check(folder, notebook)
+    assert status == 0, out
+    assert "8 passed" in out
+
+
+@pytest.mark.thorough
+def test_a_wrong_answer_fails_though_it_was_saved_as_the_reference(folder: Path) -> None:
+    notebook = answered(folder, square="def square(x):\n    return 2 * x")
+    for cell in notebook.cells:
+        if cell.id == "square-check":
+            cell.outputs = [new_output("stream", text="✘ of 3: it returned 6.0, right is 9.0. See the title.\n")]
+            cell.source, cell.execution_count = "print('nothing to see')", 3
+    status, out = check(folder, notebook)
+    assert status == 1
+    assert "1 failed, 6 passed" in out
+    assert "✘ of 3: it returned 6.0, right is 9.0. See the title." in out
+
+
+@pytest.mark.thorough
+def test_tampered_checks_fail_with_the_remedy(folder: Path) -> None:
+    notebook = answered(folder)
+    for cell in notebook.cells:
+        if cell.id == "square-check":
+            cell.metadata["tags"] = ["nbval-skip"]
+    notebook.cells = [cell for cell in notebook.cells if cell.id != "negate-check"]
+    status, out = check(folder, notebook)
+    assert status == 1
+    assert "2 failed, 7 passed" in out
+    assert "the tags of the check square-check were changed to ['nbval-skip']: take them off" in out
+    assert "the check negate-check is missing: copy it back from the released notebook" in out
+
+
+@pytest.mark.thorough
+def test_a_broken_notebook_says_so(folder: Path) -> None:
+    status, out = check(folder, None)
+    assert status == 1
+    assert "hw00.ipynb: it is no notebook" in out
