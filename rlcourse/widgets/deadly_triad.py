@@ -271,7 +271,7 @@ def widget(preset: str = "all three: it grows", **changes: Any) -> Panel:
         ValueError: the preset or the name of a control is unknown.
     """
     values = presets.start(PRESETS, preset, changes)
-    wide = {"style": {"description_width": "70px"}, "layout": {"width": "320px"}}
+    wide = {"style": {"description_width": "90px"}, "layout": {"width": "320px"}}
     small = {"indent": False, "layout": {"width": "220px"}}
     make = ipywidgets
     controls = {

@@ -12,8 +12,10 @@ export default {
       image.src = URL.createObjectURL(new Blob([model.get("png")], { type: "image/png" }));
       if (stale) URL.revokeObjectURL(stale);
     };
-    image.addEventListener("click", (event) =>
-      model.send({ x: event.offsetX / image.clientWidth, y: event.offsetY / image.clientHeight }));
+    image.addEventListener("click", (event) => {
+      const box = image.getBoundingClientRect(); // unlike offsetX it is right where the page is zoomed
+      model.send({ x: (event.clientX - box.left) / box.width, y: (event.clientY - box.top) / box.height });
+    });
     image.addEventListener("keydown", (event) => {
       if (!event.key.startsWith("Arrow")) return;
       event.preventDefault(); // else the page scrolls

@@ -186,7 +186,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         ValueError: the preset or the name of a control is unknown.
     """
     values = presets.start(PRESETS, preset, changes)
-    wide = {"style": {"description_width": "100px"}, "layout": {"width": "330px"}}
+    wide = {"style": {"description_width": "115px"}, "layout": {"width": "340px"}}
     make = ipywidgets
     # Ratio and clip range move on different grids: at its corners the objective has no derivative.
     controls = {
