@@ -19,12 +19,12 @@ from rlcourse.buffers import Batch
 from rlcourse.runs import code_hash
 
 PATH = Path(__file__).parents[1] / "assets" / "recordings" / "td7.npz"
-ENV, STEPS, SEEDS = "HalfCheetah-v5", 10_000, 5
-CONFIG = td7.Config(hidden=(64, 64), embedding=64, batch_size=128, learning_starts=2_000, checkpoints=False)
-EVERY = 400  # updates between two looks at the embeddings
-MOMENTS = (500, 2_000, 8_000)  # updates at which the errors of the whole buffer are taken
+ENV, STEPS, SEEDS = "HalfCheetah-v5", 4_000, 5
+CONFIG = td7.Config(hidden=(64, 64), embedding=64, batch_size=128, learning_starts=1_000, checkpoints=False)
+EVERY = 150  # updates between two looks at the embeddings
+MOMENTS = (300, 1_000, 3_000)  # updates at which the errors of the whole buffer are taken
 STATES = 512  # in which the embeddings are looked at: the first, from random actions
-ROWS = 2_000  # of the buffer that are stored
+ROWS = 1_000  # of the buffer that are stored
 
 
 @dataclass(frozen=True)
