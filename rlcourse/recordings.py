@@ -1,6 +1,6 @@
 """What happens inside TD7 while it trains, recorded for lecture 9's widgets: TD errors, and the shape of embeddings.
 
-`python -m rlcourse.recordings` makes `assets/recordings/td7.npz`, in about a quarter of an hour on one core: narrow
+`python -m rlcourse.recordings` makes `assets/recordings/td7.npz`, in about five minutes on one core: narrow
 networks on HalfCheetah-v5. A run without AvgL1Norm on the embeddings differs from one with it in that only.
 """
 

@@ -134,8 +134,9 @@ def draw(figure: Figure, data: Sampling) -> None:
     left, middle, right = (figure.add_axes((x, 0.155, 0.26, 0.74)) for x in (0.05, 0.38, 0.72))
     count = len(data.error)
     share = (np.arange(count) + 0.5) / count
-    top = max(2.0, 1.25 * float(data.probability.max()) * count)
-    left.plot(share, count * data.probability, color=COLORS[0], label="chance of being drawn")
+    top = max(2.0, 1.6 * float(data.probability.max()) * count)
+    left.plot(share, count * data.probability, ".", color=COLORS[0], markersize=3, rasterized=True)
+    left.plot([], [], ".", color=COLORS[0], markersize=8, label="chance of being drawn")
     left.axhline(1, color=COLORS[6], linestyle=":", linewidth=1.5, label="uniform")
     left.plot(share[data.batch], np.full(BATCH, -0.06 * top), "|", color=COLORS[1], markersize=10, alpha=0.5)
     left.plot([], [], "|", color=COLORS[1], markersize=10, label=f"a batch of {BATCH}")
@@ -155,8 +156,11 @@ def draw(figure: Figure, data: Sampling) -> None:
     right.loglog(data.error, data.ratio, ".", color=color, markersize=3, alpha=0.6, rasterized=True)
     right.axhline(1, color=COLORS[6], linestyle=":", linewidth=1.5)
     right.set(xlabel="error |δ| now", title="stale chance over fresh chance", xlim=ends)
-    low, high = float(data.ratio.min()), float(data.ratio.max())
-    right.set_ylim(min(0.3, low / 1.5), max(3.0, 1.5 * high))
+    low, high = min(0.3, float(data.ratio.min()) / 1.5), max(3.0, 1.5 * float(data.ratio.max()))
+    ticks = [tick for tick in (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000) if low <= tick <= high]
+    right.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    right.set_ylim(low, high)
+    right.minorticks_off()
 
 
 def percent(share: float) -> str:
