@@ -2,6 +2,7 @@
 the lectures say of the recordings is what they hold."""
 
 import json
+import re
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -483,6 +484,28 @@ def test_lecture_9_on_its_recordings() -> None:
     text = prose("09_td7")
     for paragraph in (ladder(), falls(), run_time(), pendulum_td7(), full_size(), embedding_sentence()):
         assert paragraph in text
+
+
+def test_lecture_9_on_its_stored_run_offline() -> None:
+    text = prose("09_td7")
+    assert (
+        "In the stored run the clone is as good as its data; TD3 without copying ends below all, dreaming of actions "
+        "that nobody tried; TD3+BC ends where the policy behind the data stands; TD7 is far above." in text
+    )
+    notebook = (ROOT / "notebooks" / "09_td7.ipynb").read_text()
+    alt = re.search(r"return of 20 fresh episodes \(the data: 50\), with 95 % intervals\. ([^\"]*?)\.\"", notebook)
+    assert alt
+    ends = {
+        name: runs.Estimate(*map(float, numbers))
+        for name, *numbers in re.findall(r"([^;:]+): (\S+) \((\S+) to ([^)]+)\)(?:; )?", alt[1])
+    }
+    behaviour, data, clone = (ends[name] for name in ("behaviour, no noise", "the data", "behaviour cloning"))
+    assert clone.low < data.value < clone.high
+    without = ends.pop("TD3, no copying")
+    assert all(without.high < other.low for other in ends.values())
+    copying = ends["TD3+BC, λ = 0.4"]
+    assert copying.low < behaviour.value < copying.high
+    assert ends["TD7, λ = 0.1"].low > max(end.high for name, end in ends.items() if name != "TD7, λ = 0.1")
 
 
 def test_lecture_9_on_the_work_of_an_update() -> None:
