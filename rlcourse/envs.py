@@ -329,6 +329,12 @@ def make_vector(env_id: str, num_envs: int, **options: Any) -> gym.vector.SyncVe
     return gym.vector.SyncVectorEnv([one] * num_envs, autoreset_mode=gym.vector.AutoresetMode.SAME_STEP)
 
 
+def standardised(env: gym.Env, mean: Float[np.ndarray, " O"], spread: Float[np.ndarray, " O"]) -> gym.Env:
+    """The same world, its observations less `mean` and over `spread`: as `buffers.standardise` has changed a buffer."""
+    space = Box(-np.inf, np.inf, mean.shape, np.float32)
+    return gym.wrappers.TransformObservation(env, lambda obs: ((obs - mean) / spread).astype(np.float32), space)
+
+
 class RedundantActions(gym.ActionWrapper):
     """Each discrete action `copies` times over: more to maximise over, nothing more to know."""
 

@@ -376,6 +376,21 @@ def reference(name: str) -> Curve:
     return load_curve(PACKAGE.parent / "assets" / "curves" / f"{name}.json")
 
 
+def references(names: Mapping[str, str]) -> dict[str, Curve]:
+    """Those of the recorded curves that there are, in order; says which are still to be recorded.
+
+    Args:
+        names: what to call each, and its file's name as in `reference`.
+    """
+    found: dict[str, Curve] = {}
+    for name, file in names.items():
+        try:
+            found[name] = reference(file)
+        except FileNotFoundError:
+            print(f"{name}: not recorded yet")
+    return found
+
+
 def compare_to_reference(history: History, name: str) -> Still:
     """The run's evaluations drawn into the recorded seeds, and in words where they lie among them.
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from rlcourse import envs
-from rlcourse.buffers import Transition
+from rlcourse.buffers import ReplayBuffer, Transition
 
 
 @runtime_checkable  # the tests check every annotation while they run
@@ -144,6 +144,40 @@ def evaluated(
         if "reward" in metrics and metrics["step"] % every == 0:
             metrics["evaluation"] = evaluate(env, agent, episodes, seed)
         yield metrics
+
+
+def collect(env: gym.Env, agent: Agent, replay: ReplayBuffer, steps: int, seed: int) -> Float[np.ndarray, " episodes"]:
+    """Fill `replay` with `steps` steps of the agent as it is, exploring; the return of each finished episode."""
+    finished: list[float] = []
+    obs, _ = env.reset(seed=seed)
+    episode_return = 0.0
+    for _ in range(steps):
+        action = agent.act(obs)
+        next_obs, reward, terminated, truncated, _ = env.step(action)
+        replay.add(Transition(obs, action, reward, next_obs, terminated, truncated))
+        obs, episode_return = next_obs, episode_return + float(reward)
+        if terminated or truncated:
+            finished.append(episode_return)
+            obs, _ = env.reset()
+            episode_return = 0.0
+    return np.array(finished)
+
+
+def train_offline(agent: Any, updates: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Learn from what `agent.replay` holds and from nothing else.
+
+    Args:
+        agent: one with `replay` and `update(batch)`.
+        seed: of the batches.
+
+    Yields:
+        The metrics of each update, with `step`, the number of updates so far.
+    """
+    import torch  # late: a table needs no torch
+
+    batches = torch.Generator().manual_seed(seed)
+    for step in range(1, updates + 1):
+        yield {"step": step, **agent.update(agent.replay.sample(agent.config.batch_size, batches))}
 
 
 def save(path: Path, env: gym.Env | gym.vector.SyncVectorEnv, agent: Agent, step: int, **extra: Any) -> None:

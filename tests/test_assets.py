@@ -2,16 +2,25 @@
 the lectures say of the recordings is what they hold."""
 
 import json
+import re
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import numpy as np
 import pytest
+import torch
+from gymnasium.spaces import Box
 from scipy import stats
+from torch.utils.flop_counter import FlopCounterMode
 
-from rlcourse import runs
+from rlcourse import recordings, runs
+from rlcourse.algorithms import td3, td7
+from rlcourse.buffers import Transition
 from rlcourse.lessons import reference
+from rlcourse.widgets import embeddings
 
 ROOT = Path(__file__).parents[1]
 ASSETS = ROOT / "assets"
@@ -375,3 +384,147 @@ def test_lecture_7_on_ppo_and_sac_by_steps_and_by_seconds() -> None:
     assert f"our own recording is beyond 2347 after {sac.step[int((sac.mean > 2347).argmax())]} steps." in text
     assert sac.step[passed] < ppo.step[-1]  # "by steps SAC"
     assert sac.seconds[passed] > ppo.seconds[-1]  # "by seconds PPO"
+
+
+# --- what lecture 9 says; each function builds one paragraph from the recordings that there are
+
+RUNGS = {
+    "TD3": "td3",
+    "implementation": "implementation",
+    "LAP": "lap",
+    "SALE": "sale",
+    "clipped targets": "clip",
+    "checkpoints": "td7",
+}
+
+
+def held(files: dict[str, str]) -> dict[str, runs.Curve]:
+    return {name: reference(file) for name, file in files.items() if (ASSETS / "curves" / f"{file}.json").exists()}
+
+
+def ladder() -> str:
+    rungs = held({name: f"09_ladder_{file}" for name, file in RUNGS.items()})
+    gains = {up: rungs[up].gain(rungs[low]) for low, up in pairwise(RUNGS) if {low, up} <= rungs.keys()}
+    if {"TD3", "checkpoints"} <= rungs.keys():
+        gains["all of it"] = rungs["checkpoints"].gain(rungs["TD3"])
+    if not gains:
+        return "**The ladder.** Not recorded yet."
+    seeds = min(len(curve.returns) for curve in rungs.values())
+    each = ", ".join(f"{name} {signed(gain)}" for name, gain in gains.items())
+    return (
+        f"**The ladder.** Return gained over the rung below, {seeds} paired seeds: {each}. "
+        f"{by_sign(gains, ('Up', 'Down', 'Not resolved'))}"
+    )
+
+
+def falls() -> str:
+    curves = held({"without": "09_ladder_clip", "with": "09_ladder_td7"})
+    if len(curves) < 2:
+        return "**Single seeds.** Not recorded yet."
+    drops = {name: -np.diff(curve.returns).min(1).clip(max=0) for name, curve in curves.items()}
+    change = runs.mean_estimate(drops["with"] - drops["without"])
+    verdict = by_sign({"": change}, ("larger with", "smaller with", "not resolved")).split(":")[0]
+    return (
+        "**Single seeds.** The largest fall from one evaluation to the next is "
+        f"{drops['without'].mean():.0f} without checkpoints and {drops['with'].mean():.0f} with, mean of "
+        f"{len(drops['with'])} seeds; difference {signed(change)}: {verdict}."
+    )
+
+
+def run_time() -> str:
+    rungs = held({name: f"09_ladder_{file}" for name, file in RUNGS.items()})
+    seconds = {name: curve.wall_time.mean() for name, curve in rungs.items() if curve.wall_time is not None}
+    if not seconds:
+        return "**Run time.** Not recorded yet."
+    times = ", ".join(f"{name} {value:.0f}" for name, value in seconds.items())
+    return f"**Run time.** Seconds per seed, on a machine busy with other runs, evaluations included: {times}."
+
+
+def pendulum_td7() -> str:
+    curves = held({"TD3": "06_pendulum_td3", "TD7": "09_pendulum_td7"})
+    if "TD7" not in curves:
+        return "**TD7 on Pendulum.** Not recorded yet."
+    gain = curves["TD7"].gain(curves["TD3"])
+    solved = ", ".join(f"{name} {(c.returns[:, -1] >= -200).sum()} of {len(c.returns)}" for name, c in curves.items())
+    early = curves["TD7"].step.tolist().index(6_000)
+    live = (curves["TD7"].returns[:, early] >= -200).sum()
+    return (
+        f"**TD7 on Pendulum.** Less TD3, averaged over the curve: {signed(gain)}. "
+        f"{by_sign({'TD7': gain}, ('Better', 'Worse', 'Not resolved'))} In the last evaluation −200 or more: {solved}; "
+        f"TD7 after 6000 steps {live} of {len(curves['TD7'].returns)}."
+    )
+
+
+def full_size() -> str:
+    curves = held({"TD3": "06_halfcheetah_td3", "TD7": "09_halfcheetah_td7"})
+    if "TD7" not in curves:
+        return "**Our own.** TD7 at full size is not recorded yet."
+    ends = [
+        f"{name} {curve.returns[:, -1].mean():.0f} ({len(curve.returns)} seed{'s' * (len(curve.returns) > 1)}, "
+        f"{curve.returns[:, -1].min():.0f} to {curve.returns[:, -1].max():.0f})"
+        for name, curve in curves.items()
+    ]
+    return f"**Our own.** After {curves['TD7'].step[-1]} steps: {'; '.join(ends)}."
+
+
+def embedding_sentence() -> str:
+    at_end = {
+        name: embeddings.compute(quantity, embeddings.LAST).ratio
+        for name, quantity in (("scale", "scale of what is seen"), ("effective rank", "effective rank"))
+    }
+    words = ", ".join(f"{name} {ratio}, {embeddings.verdict(ratio)}" for name, ratio in at_end.items())
+    ranks = embeddings.compute("effective rank", embeddings.LAST).values[:, :, -1].mean(1)
+    return (
+        f"**Recorded**, {recordings.SEEDS} seeds, {recordings.MOMENTS[-1]} updates on HalfCheetah: without over with "
+        f"AvgL1Norm, 95 % intervals: {words}. Mean rank {ranks[0]:.1f} with, {ranks[1]:.1f} without."
+    )
+
+
+def test_lecture_9_on_its_recordings() -> None:
+    text = prose("09_td7")
+    for paragraph in (ladder(), falls(), run_time(), pendulum_td7(), full_size(), embedding_sentence()):
+        assert paragraph in text
+
+
+def test_lecture_9_on_its_stored_run_offline() -> None:
+    text = prose("09_td7")
+    assert (
+        "In the stored run the clone is as good as its data; TD3 without copying ends below all, dreaming of actions "
+        "that nobody tried; TD3+BC ends where the policy behind the data stands; TD7 is far above." in text
+    )
+    notebook = (ROOT / "notebooks" / "09_td7.ipynb").read_text()
+    alt = re.search(r"return of 20 fresh episodes \(the data: 50\), with 95 % intervals\. ([^\"]*?)\.\"", notebook)
+    assert alt
+    ends = {
+        name: runs.Estimate(*map(float, numbers))
+        for name, *numbers in re.findall(r"([^;:]+): (\S+) \((\S+) to ([^)]+)\)(?:; )?", alt[1])
+    }
+    behaviour, data, clone = (ends[name] for name in ("behaviour, no noise", "the data", "behaviour cloning"))
+    assert clone.low < data.value < clone.high
+    without = ends.pop("TD3, no copying")
+    assert all(without.high < other.low for other in ends.values())
+    copying = ends["TD3+BC, λ = 0.4"]
+    assert copying.low < behaviour.value < copying.high
+    assert ends["TD7, λ = 0.1"].low > max(end.high for name, end in ends.items() if name != "TD7, λ = 0.1")
+
+
+def test_lecture_9_on_the_work_of_an_update() -> None:
+    """Counted at full size on HalfCheetah: 17 observations, 6 actions; TD3's actor learns in every second update."""
+    box, work = Box(-1.0, 1.0, (6,)), {}
+    agents: dict[str, Any] = {
+        "TD7": td7.TD7(17, box, td7.Config(buffer_size=25_000), seed=0),
+        "TD3": td3.TD3(17, box, td3.Config(buffer_size=25_000), seed=0),
+    }
+    for name, agent in agents.items():
+        rows = Transition(np.zeros(17), np.zeros(6), 0.0, np.zeros(17), False, False)
+        for _ in range(256):
+            agent.replay.add(rows)
+        batch = agent.replay.gather(torch.arange(256))
+        with FlopCounterMode(display=False) as counter:
+            agent.update(batch)
+            agent.update(batch)
+        work[name] = counter.get_total_flops() / 2e9
+    text = prose("09_td7")
+    assert (
+        f"An update of TD7 is {work['TD7']:.2f} billion floating-point operations, one of TD3 {work['TD3']:.2f}" in text
+    )

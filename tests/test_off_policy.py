@@ -79,6 +79,7 @@ CHANGES: dict[str, Any] = {
     "min_priority": 0.1,
     "sale": False,
     "embedding": 5,
+    "normed": False,
     "clip_target": False,
     "checkpoints": True,
     "copying": 0.1,

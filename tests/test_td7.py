@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rlcourse import envs, loop
-from rlcourse.algorithms import td3, td7
+from rlcourse.algorithms import prioritisation, td3, td7
 from rlcourse.algorithms.td7 import TD7, Config
 from rlcourse.buffers import PrioritizedReplay, Transition
 from tests.test_off_policy import PUSH, SIZES, batch
@@ -84,9 +84,26 @@ def test_priority_by_hand() -> None:
 
 def test_actor_loss_by_hand() -> None:
     # a = 1 and −1: Q₁ = 2 + 8 = 10 and −10, Q₂ = 3 + 6 = 9 and −9: mean 0, mean size 9.5; (1 − ¼)² and (−1 − ¾)²
-    assert td7.actor_loss(batch(), actor, critics, 0.0).item() == 0.0
-    copying = 0.5 * 9.5 * (0.5625 + 3.0625) / 2
-    assert td7.actor_loss(batch(), actor, critics, 0.5).item() == pytest.approx(copying)
+    assert td7.actor_loss(batch(), actor, critics, 2, 0.0).item() == 0.0
+    square = (0.5625 + 3.0625) / 2
+    assert td7.actor_loss(batch(), actor, critics, 2, 0.5).item() == pytest.approx(0.5 * 9.5 * square)
+    assert td7.actor_loss(batch(), actor, critics, 1, 0.5).item() == pytest.approx(0.5 * 10 * square)
+
+
+def test_the_copying_term_is_td3_bc_up_to_a_positive_factor() -> None:
+    """TD3+BC minimises −λ·mean Q + mean (π − a)² with λ = α / mean |Q|, a constant to the gradient."""
+    alpha, rows = 2.5, batch()
+    weight = torch.tensor([[2.0]], requires_grad=True)
+
+    def policy(obs: Tensor) -> Tensor:
+        return obs @ weight
+
+    action = policy(rows.obs)
+    q = critics(rows.obs, action)[:1]
+    scale = alpha / q.detach().abs().mean()
+    theirs = torch.autograd.grad(-scale * q.mean() + (action - rows.action).square().mean(), weight)[0]
+    ours = torch.autograd.grad(td7.actor_loss(rows, policy, critics, 1, 1 / alpha), weight)[0]
+    torch.testing.assert_close(scale * ours, theirs)
 
 
 # --- the losses of LAP, PAL and PER, over all samples of a buffer instead of some
@@ -100,13 +117,15 @@ def expected_gradient(loss: Tensor, error: Tensor, share: Tensor) -> Tensor:
 ERRORS = torch.tensor([-7.0, -1.5, -0.3, 0.01, 0.6, 1.0, 2.0, 30.0], dtype=torch.float64)
 
 
+@pytest.mark.parametrize("floor", [0.5, 1.0, 4.0])
 @pytest.mark.parametrize("exponent", [0.0, 0.4, 1.0])
-def test_pal_is_the_uniform_twin_of_lap(exponent: float) -> None:
+def test_pal_is_the_uniform_twin_of_lap(exponent: float, floor: float) -> None:
     error = ERRORS.clone().requires_grad_()
-    priorities = td7.priority(error.detach()[None], exponent, 1.0)
-    lap = expected_gradient(td7.huber(error, 1.0), error, priorities / priorities.sum())
+    priorities = td7.priority(error.detach()[None], exponent, floor)
+    lap = expected_gradient(td7.huber(error, floor), error, priorities / priorities.sum())
     uniform = torch.full_like(error, 1 / len(error))
-    torch.testing.assert_close(lap, expected_gradient(td7.pal(error, exponent), error, uniform))
+    twin = expected_gradient(prioritisation.pal(error, exponent, floor), error, uniform)
+    torch.testing.assert_close(lap, twin)
 
 
 @pytest.mark.parametrize("power", [1.0, 2.0])
@@ -119,7 +138,7 @@ def test_per_is_the_uniform_loss_of_theorem_3(power: float, exponent: float, cor
     prioritised = expected_gradient(weight * error.abs() ** power / power, error, probability)
     uniform = torch.full_like(error, 1 / len(error))
     torch.testing.assert_close(
-        prioritised, expected_gradient(td7.per(error, power, exponent, correction), error, uniform)
+        prioritised, expected_gradient(prioritisation.per(error, power, exponent, correction), error, uniform)
     )
 
 

@@ -11,9 +11,8 @@ methods* [TD3].
 | `encoder_loss` | [TD7] eq. 13 |
 | `bellman_target` | [TD7] eq. 16 to 19 |
 | `smoothing_noise` | [TD7] eq. 19; [TD3] eq. 15 |
-| `huber` | [LAP] eq. 9 |
+| `huber`, `priority` | [LAP] eq. 9; [TD7] eq. 30 and 31 |
 | `critic_loss` | [TD7] eq. 15; [TD3] algorithm 1 |
-| `priority` | [TD7] eq. 30 and 31 |
 | `actor_loss` | [TD7] eq. 22 to 25 |
 | `TD7.update` | [TD7] algorithm 2 |
 | `TD7.learn` | [TD7] algorithm 4 |
@@ -59,6 +58,7 @@ class Config:
     min_priority: Positive = 1.0  # LAP's floor, and where its loss turns linear [TD7] table 3
     sale: bool = True  # embeddings of states and state-action pairs; needs `implementation`
     embedding: Count = 256  # numbers in an embedding [TD7] table 3
+    normed: bool = True  # AvgL1Norm on the embeddings of states [TD7] eq. 3
     clip_target: bool = True  # keep the next value within the targets seen [TD7] eq. 16
     checkpoints: bool = True  # assess policies, keep the best, train between assessments [TD7] algorithm 4
     assessment_episodes: Count = 20  # of each assessment, at most, late in training [TD7] table 3
@@ -87,25 +87,19 @@ def avg_l1_norm(x: Float[Tensor, "*B N"]) -> Float[Tensor, "*B N"]:
 class Encoder(nn.Module):
     """SALE: `state` embeds a state, z^s; `pair` embeds an action in it, z^sa, to predict the next state's.
 
-    Switched off, both are empty, `(B, 0)`: actor and critic then see states and actions only.
+    Without `sale` both are empty, `(B, 0)`: actor and critic then see states and actions only.
     """
 
-    def __init__(
-        self,
-        obs_size: int,
-        action_size: int,
-        hidden: Sequence[int],
-        embedding: int,
-        on: bool,
-        generator: torch.Generator,
-    ) -> None:
+    def __init__(self, obs_size: int, action_size: int, config: Config, generator: torch.Generator) -> None:
         super().__init__()
-        self.on = on
-        self.f = mlp([obs_size, *hidden, embedding], generator, nn.ELU)
-        self.g = mlp([embedding + action_size, *hidden, embedding], generator, nn.ELU)
+        self.on, self.normed = config.sale, config.normed
+        self.f = mlp([obs_size, *config.hidden, config.embedding], generator, nn.ELU)
+        self.g = mlp([config.embedding + action_size, *config.hidden, config.embedding], generator, nn.ELU)
 
     def state(self, obs: Float[Tensor, "*B O"]) -> Float[Tensor, "*B E"]:
-        return avg_l1_norm(self.f(obs)) if self.on else obs[..., :0]
+        if not self.on:
+            return obs[..., :0]
+        return avg_l1_norm(self.f(obs)) if self.normed else self.f(obs)
 
     def pair(self, z_s: Float[Tensor, "*B E"], action: Float[Tensor, "*B A"]) -> Float[Tensor, "*B E"]:
         return self.g(torch.cat([z_s, action], -1)) if self.on else z_s
@@ -114,21 +108,14 @@ class Encoder(nn.Module):
 class Actor(nn.Module):
     """A deterministic policy: observations `(*B, obs_size)` and their embeddings → actions in [−1, 1].
 
-    With `normed` the observation first goes through a linear layer and `avg_l1_norm`, to the embedding's scale.
+    With `implementation` the observation first goes through a layer of its own, to the embeddings' scale.
     """
 
-    def __init__(
-        self,
-        obs_size: int,
-        action_size: int,
-        hidden: Sequence[int],
-        embedding: int,
-        normed: bool,
-        generator: torch.Generator,
-    ) -> None:
+    def __init__(self, obs_size: int, action_size: int, config: Config, generator: torch.Generator) -> None:
         super().__init__()
-        self.entry = mlp([obs_size, hidden[0]], generator) if normed else None
-        self.net = mlp([(hidden[0] if normed else obs_size) + embedding, *hidden, action_size], generator)
+        first = config.hidden[0] if config.implementation else obs_size
+        self.entry = mlp([obs_size, first], generator) if config.implementation else None
+        self.net = mlp([first + config.sale * config.embedding, *config.hidden, action_size], generator)
 
     def forward(self, obs: Float[Tensor, "*B O"], z_s: Float[Tensor, "*B E"]) -> Float[Tensor, "*B A"]:
         x = obs if self.entry is None else avg_l1_norm(self.entry(obs))
@@ -148,26 +135,18 @@ class Parallel(nn.Module):
 
 
 class TwinCritic(nn.Module):
-    """Two Q-functions: observations, actions and the embeddings of both → `(2, B)`; `normed` as in `Actor`."""
+    """Two Q-functions: observations, actions and the embeddings of both → `(2, B)`; entered as in `Actor`."""
 
-    def __init__(
-        self,
-        obs_size: int,
-        action_size: int,
-        hidden: Sequence[int],
-        embedding: int,
-        normed: bool,
-        generator: torch.Generator,
-    ) -> None:
+    def __init__(self, obs_size: int, action_size: int, config: Config, generator: torch.Generator) -> None:
         super().__init__()
-        inputs = obs_size + action_size
-        self.normed, self.activation = normed, F.elu if normed else F.relu
-        sizes = [(hidden[0] if normed else inputs) + 2 * embedding, *hidden, 1]
+        inputs, self.normed = obs_size + action_size, config.implementation
+        first = config.hidden[0] if self.normed else inputs
+        sizes = [first + 2 * config.sale * config.embedding, *config.hidden, 1]
         nets = [
-            [*(mlp([inputs, hidden[0]], generator) if normed else ()), *mlp(sizes, generator)] for _ in range(2)
+            [*(mlp([inputs, first], generator) if self.normed else ()), *mlp(sizes, generator)] for _ in range(2)
         ]  # one whole network after the other
         self.layers = nn.ModuleList(
-            Parallel(layers) for layers in zip(*nets, strict=True) if isinstance(layers[0], nn.Linear)
+            Parallel(same) for same in zip(*nets, strict=True) if isinstance(same[0], nn.Linear)
         )
 
     def forward(
@@ -178,19 +157,23 @@ class TwinCritic(nn.Module):
         z_sa: Float[Tensor, "B E"],
     ) -> Float[Tensor, "2 B"]:
         x, embedded = (torch.cat(pair, -1).expand(2, -1, -1) for pair in ((obs, action), (z_sa, z_s)))
-        entry, *layers = self.layers
+        layers = list(self.layers)
         if self.normed:
-            x = avg_l1_norm(entry(x))
-        else:
-            layers = [entry, *layers]
-        x = torch.cat([x, embedded], -1)
-        for number, layer in enumerate(layers):
-            x = layer(self.activation(x) if number else x)
+            x = avg_l1_norm(layers.pop(0)(x))
+        x = layers.pop(0)(torch.cat([x, embedded], -1))
+        for layer in layers:
+            x = layer(F.elu(x) if self.normed else x.relu())
         return x.squeeze(-1)
 
 
 Policy = Callable[[Tensor], Tensor]  # observations (B, O) → actions (B, A)
 QFunction = Callable[[Tensor, Tensor], Tensor]  # observations (B, O), actions (B, A) → action values (N, B)
+
+
+def embedded(encoder: Encoder, obs: Float[Tensor, "B O"], actor: Actor, critic: TwinCritic) -> tuple[Policy, QFunction]:
+    """Actor and critic as functions of states and actions alone, seen through `encoder`, in the states `obs` only."""
+    z_s = encoder.state(obs)
+    return lambda obs: actor(obs, z_s), lambda obs, action: critic(obs, action, z_s, encoder.pair(z_s, action))
 
 
 def encoder_loss(predicted: Float[Tensor, "B E"], next_z_s: Float[Tensor, "B E"]) -> Float[Tensor, ""]:
@@ -242,37 +225,14 @@ def priority(error: Float[Tensor, "N B"], exponent: float, floor: float) -> Floa
     return error.abs().amax(0).clamp(min=floor).pow(exponent)
 
 
-def pal(error: Float[Tensor, " B"], exponent: float) -> Float[Tensor, " B"]:
-    r"""The loss whose mean over *uniform* samples has LAP's expected gradient ([LAP] eq. 11), threshold 1.
+def actor_loss(batch: Batch, actor: Policy, critic: QFunction, critics: int, copying: float) -> Float[Tensor, ""]:
+    r"""$-\bar Q + \lambda\, |\overline{|Q|}|_\times\, \overline{(\mu(s) - a)^2}$, Q the mean of the first `critics`.
 
-    $\frac12 \delta^2 / \lambda$ where $|\delta| \le 1$, $\frac{1}{1 + \alpha} |\delta|^{1 + \alpha} / \lambda$ beyond,
-    with $\lambda = \frac{1}{N} \sum_j \max(|\delta_j|, 1)^\alpha$, a constant to the gradient.
-    """
-    size = error.abs()
-    scale = size.detach().clamp(min=1).pow(exponent).mean()
-    return torch.where(size <= 1, 0.5 * error.square(), size.pow(1 + exponent) / (1 + exponent)) / scale
-
-
-def per(error: Float[Tensor, " B"], power: float, exponent: float, correction: float) -> Float[Tensor, " B"]:
-    r"""The loss whose mean over *uniform* samples has the expected gradient of $\frac{1}{\tau} |\delta|^\tau$ under PER
-    ([LAP] theorem 3): $\frac{\eta N}{p} |\delta|^p$ with $p = \tau + \alpha - \alpha\beta$.
-
-    Exact for fresh priorities $|\delta|^\alpha$ and weights $(P_{\min} / P)^\beta$;
-    $\eta = \min_j |\delta_j|^{\alpha\beta} / \sum_j |\delta_j|^\alpha$ is a constant to the gradient.
-    """
-    size, p = error.abs(), power + exponent - exponent * correction
-    constant = size.detach()
-    eta = constant.min().pow(exponent * correction) / constant.pow(exponent).sum()
-    return eta * len(error) / p * size.pow(p)
-
-
-def actor_loss(batch: Batch, actor: Policy, critic: QFunction, copying: float) -> Float[Tensor, ""]:
-    r"""$-\bar Q + \lambda\, |\overline{|Q|}|_\times\, \overline{(\mu(s) - a)^2}$, means over batch and critics.
-
+    Divided by $\lambda\, \overline{|Q|}$ it is TD3+BC's loss, $\alpha = 1/\lambda$: its gradient points the same way.
     The paper's eq. 22 has no absolute value: read literally, the term would push *away* from the data where Q < 0.
     """
     action = actor(batch.obs)
-    q = critic(batch.obs, action)
+    q = critic(batch.obs, action)[:critics]
     return -q.mean() + copying * q.detach().abs().mean() * (action - batch.action).square().mean()
 
 
@@ -298,11 +258,8 @@ class TD7:
     ) -> None:
         self.config, self.action_size = config, action_size(action_space)
         initialisation, self._exploration, self._sampling, self._smoothing = generators(seed, 4)
-        sizes = obs_size, self.action_size, config.hidden
-        embedding = config.embedding if config.sale else 0
-        self.actor = Actor(*sizes, embedding, config.implementation, initialisation)
-        self.critic = TwinCritic(*sizes, embedding, config.implementation, initialisation)
-        self.encoder = Encoder(*sizes, config.embedding, config.sale, initialisation)
+        sizes = obs_size, self.action_size, config, initialisation
+        self.actor, self.critic, self.encoder = Actor(*sizes), TwinCritic(*sizes), Encoder(*sizes)
         self.target_actor = copy.deepcopy(self.actor).requires_grad_(False)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.fixed_encoder = copy.deepcopy(self.encoder).requires_grad_(False)
@@ -343,7 +300,8 @@ class TD7:
         """What the first critic believes Q(s, a) is."""
         with torch.inference_mode():
             obs, action = (torch.as_tensor(x, dtype=torch.float32)[None] for x in (obs, action))
-            return float(_embedded(self.critic, self.fixed_encoder, self.fixed_encoder.state(obs))(obs, action)[0])
+            _, critic = embedded(self.fixed_encoder, obs, self.actor, self.critic)
+            return float(critic(obs, action)[0])
 
     def observe(self, transition: Transition) -> None:
         self.steps += 1
@@ -395,39 +353,27 @@ class TD7:
             self.encoder_optimizer.step()
             metrics = {"encoder_loss": prediction_loss.item()}
 
-        normal = torch.randn(batch.action.shape, generator=self._smoothing, dtype=batch.action.dtype)
+        normal = torch.randn(batch.action.shape, generator=self._smoothing)
         noise = smoothing_noise(normal, config.target_noise, config.noise_clip)
         with torch.no_grad():
-            z_s, next_z_s = self.fixed_encoder.state(batch.obs), self.target_encoder.state(batch.next_obs)
-            target = bellman_target(
-                batch,
-                lambda obs: self.target_actor(obs, next_z_s),
-                _embedded(self.target_critic, self.target_encoder, next_z_s),
-                config.gamma,
-                noise,
-                *self._clip,
-            )
-            z_sa = self.fixed_encoder.pair(z_s, batch.action)
-        q = self.critic(batch.obs, batch.action, z_s, z_sa)
+            targets = embedded(self.target_encoder, batch.next_obs, self.target_actor, self.target_critic)
+            target = bellman_target(batch, *targets, config.gamma, noise, *self._clip)
+        actor, critic = embedded(self.fixed_encoder, batch.obs, self.actor, self.critic)
+        q = critic(batch.obs, batch.action)
         loss = critic_loss(q, target, config.min_priority if config.lap else None)
         self.critic_optimizer.zero_grad()
         loss.backward()
         self.critic_optimizer.step()
         self.updates += 1
+        metrics |= {"critic_loss": loss.item(), "q": q.mean().item()}
         if isinstance(self.replay, PrioritizedReplay):
             error = (target - q).detach()
             self.replay.update_priorities(batch.indices, priority(error, config.priority_exponent, config.min_priority))
         if config.clip_target:
             low, high = (float(end) for end in target.aminmax())
             self._seen = min(self._seen[0], low), max(self._seen[1], high)
-        metrics |= {"critic_loss": loss.item(), "q": q.mean().item()}
-
         if self.updates % config.policy_every == 0:
-            critics = 2 if config.implementation else 1
-            critic = _embedded(self.critic, self.fixed_encoder, z_s)
-            policy_loss = actor_loss(
-                batch, lambda obs: self.actor(obs, z_s), lambda obs, a: critic(obs, a)[:critics], config.copying
-            )
+            policy_loss = actor_loss(batch, actor, critic, 2 if config.implementation else 1, config.copying)
             self.actor_optimizer.zero_grad()
             policy_loss.backward(inputs=list(self.actor.parameters()))  # the critics only show the way
             self.actor_optimizer.step()
@@ -470,11 +416,6 @@ class TD7:
         self._exploration.set_state(state["exploration"])
         self._sampling.set_state(state["sampling"])
         self._smoothing.set_state(state["smoothing"])
-
-
-def _embedded(critic: TwinCritic, encoder: Encoder, z_s: Tensor) -> QFunction:
-    """A critic of states and actions only: it embeds what it is asked about, in the states of `z_s`."""
-    return lambda obs, action: critic(obs, action, z_s, encoder.pair(z_s, action))
 
 
 _LEARNED = (

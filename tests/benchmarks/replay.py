@@ -1,4 +1,7 @@
-"""Prioritised replay against a plain cumulative sum: sample 256 and update their priorities, at 10⁴ to 10⁶ items."""
+"""Prioritised replay against a plain cumulative sum: sample 256 and update their priorities, at 10⁴ to 10⁶ items.
+
+PER's and LAP's priorities differ in size, not in what they ask of the buffer.
+"""
 
 import time
 from collections.abc import Callable

@@ -32,6 +32,9 @@ WIDGETS = (
     ("four_goals", "four_goals.widget(x=-10, y=5)", "x"),
     ("squashed_gaussian", "squashed_gaussian.widget(std=0.1)", "std"),
     ("hindsight", "hindsight.widget(k=8, step=1)", "step"),
+    ("lap_sampling", "lap_sampling.widget()", "draw"),
+    ("embeddings", "embeddings.widget(look=2)", "look"),
+    ("checkpoints", "checkpoints.widget(gain=-1000)", "gain"),
 )
 MOVES = 15
 

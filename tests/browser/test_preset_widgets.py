@@ -10,14 +10,17 @@ from playwright.sync_api import ViewportSize
 from rlcourse.widgets import (
     actor_climb,
     batch_td,
+    checkpoints,
     deadly_triad,
     discount,
+    embeddings,
     exploration,
     four_goals,
     gae,
     gradient_variance,
     hindsight,
     importance_weights,
+    lap_sampling,
     mc_vs_td,
     overestimation,
     ppo_clip,
@@ -51,6 +54,9 @@ SLIDERS = {
     four_goals: {"temperature α": "temperature", "x": "x", "y": "y"},
     squashed_gaussian: {"mean μ": "mean", "spread σ": "std"},
     hindsight: {"copies k": "k", "walk": "episode", "step": "step", "draw": "draw"},
+    lap_sampling: {"exponent α": "exponent", "draw": "draw"},
+    embeddings: {"look": "look"},
+    checkpoints: {"gain": "gain", "falls, p": "fall", "spread": "spread"},
 }
 
 
