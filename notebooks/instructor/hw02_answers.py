@@ -87,7 +87,10 @@ def maxmin_target(rewards, ended, q, gamma):
 """,
     ],
     "diagnosis": [
-        'diagnosis = dict(A="frozen target network", B="no terminal mask", C="(B,) against (B, 1)", D="reward scale off")',
+        """
+diagnosis = dict(A="frozen target network", B="no terminal mask")
+diagnosis |= {"C": "(B,) against (B, 1)", "D": "reward scale off"}
+""",
         """
 causes = ["frozen target network", "no terminal mask", "(B,) against (B, 1)", "reward scale off"]
 diagnosis = {run: cause for run, cause in zip("ABCD", causes)}

@@ -256,9 +256,12 @@ def test_grading_again_keeps_what_is_done_and_agrees(
     submit(folder, "hard-coded", tiny.answered(RELEASED))
     graded: list[str] = []
     grade_one = grade.grade_one
-    monkeypatch.setattr(
-        grade, "grade_one", lambda entry, *rest: graded.append(entry.student) or grade_one(entry, *rest)
-    )
+
+    def noted(entry: Entry, *rest: Any) -> Result:
+        graded.append(entry.student)
+        return grade_one(entry, *rest)
+
+    monkeypatch.setattr(grade, "grade_one", noted)
     found = grade.grade(folder, here / "sources" / "hw00.ipynb", out, workers=1)
     assert graded == ["another-way", "hard-coded"]
     assert {one.student: one.total for one in found} == {"another-way": 15, "hard-coded": 15, "wrong": 10}
