@@ -134,8 +134,8 @@ def _nonce(out: Path) -> int:
 
 
 def _graded(entry: Entry, official: Official, name: str, out: Path) -> Result:
-    content = entry.path.read_bytes() if entry.path is not None and entry.path.is_file() else b""
-    parts = (official.digest.encode(), content, repr((entry.student, entry.notes)).encode())
+    content = homework.raw(entry.path) if entry.path is not None else None
+    parts = (official.digest.encode(), content or b"", repr(entry).encode())
     fingerprint = hashlib.sha256(b"\0".join(parts)).hexdigest()
     kept = out / "results" / f"{entry.student}.json"
     if kept.exists():

@@ -84,6 +84,7 @@ ESCAPES = {
     "uses-the-network": "import socket\nsocket.create_connection(('127.0.0.1', {port}), timeout=2)",
     "writes-a-large-file": "open('/tmp/large', 'wb').write(bytes(50_000_000))",
 }
+pytestmark = pytest.mark.timeout(900)  # the first test waits for the whole class: 100 seconds on two idle cores
 needs_sandbox = pytest.mark.skipif(sandbox.isolation().level != "bubblewrap", reason=str(sandbox.isolation()))
 
 
@@ -332,6 +333,16 @@ def test_a_mapping_gives_names(tmp_path: Path) -> None:
     (tmp_path / "students.csv").write_text("s1,Ana\nshort\n")
     found = entries(tmp_path / "class", tmp_path / "students.csv")
     assert [(each.student, each.notes) for each in found] == [("Ana", ()), ("s2", ("not in the list of students",))]
+
+
+def test_a_file_name_may_be_anything(tmp_path: Path) -> None:
+    for name in (b"\xff.ipynb", b"two\nlines.ipynb", "ö".encode() * 120 + b".ipynb"):
+        (Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))).write_text("{}")
+    students = sorted(each.student for each in entries(tmp_path))
+    assert students[:2] == ["?", "two?lines"]
+    assert {each.name for each in entries(tmp_path)} >= {"?.ipynb", "two?lines.ipynb"}
+    assert students[2].startswith("ööö")
+    assert len(students[2].encode()) <= 200
 
 
 @pytest.mark.parametrize("there", [True, False])
