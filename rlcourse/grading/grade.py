@@ -33,6 +33,8 @@ from rlcourse.grading.submissions import Entry, entries
 STOPPED = ("timeout", "died", "output-limit")
 STARTUP = 90  # seconds that a run may take besides its cells
 INI = "[pytest]\n"
+# jsonschema builds a parser of international addresses if it finds this package: 1.5 of 3.6 seconds per submission.
+PYTEST = "import sys; sys.modules['rfc3987_syntax'] = None; import pytest; sys.exit(pytest.main())"
 
 Records = dict[str, dict[str, Any]]
 
@@ -243,7 +245,7 @@ def attempt(
         (folder / "references.json").write_text(json.dumps(references))
         (folder / "pytest.ini").write_text(INI)
         log = folder / "log"
-        words = ["-m", "pytest", "--noconftest", "-c", "pytest.ini", "-p", "nbval.plugin", "-p", "no:cacheprovider"]
+        words = ["-c", PYTEST, "--noconftest", "-c", "pytest.ini", "-p", "nbval.plugin", "-p", "no:cacheprovider"]
         words += ["-p", "rlcourse.grading.plugin", "--grading-log", str(log), "--nbval-lax", "--color=no"]
         words += ["--grading-references", "references.json", "--nbval-kernel-name", KERNEL]
         words += ["--nbval-cell-timeout", str(seconds), "graded.ipynb"]
