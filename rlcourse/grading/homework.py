@@ -34,7 +34,7 @@ class UnreadableError(ValueError):
 
 
 def mark(cell: NotebookNode) -> dict[str, Any]:
-    """What the cell says about itself, empty if it says nothing; a student's may say anything."""
+    """What a cell or a notebook says about itself, empty if it says nothing; a student's may say anything."""
     found = cell.get("metadata", {}).get("rlcourse") if isinstance(cell.get("metadata"), dict) else None
     return found if isinstance(found, dict) else {}
 
@@ -130,6 +130,8 @@ def read_submission(path: Path) -> NotebookNode:
             notebook = nbformat.from_dict(nbformat.reads(text, as_version=4))
         cells = [cell for cell in notebook.cells if isinstance(cell["source"], str)]
         notebook.cells = [cell for cell in cells if cell["cell_type"] in ("code", "markdown", "raw")]
+        for cell in notebook.cells:
+            cell.source = cell.source.encode(errors="replace").decode()  # JSON can hold halves of characters
     except Exception as error:  # of dozens of kinds: the file can hold anything
         raise UnreadableError(f"it is no notebook ({type(error).__name__})") from error
     return notebook
