@@ -33,6 +33,7 @@ def test_right_answers_pass_and_mistakes_are_named(rows: list[Row]) -> None:
         assert len(set(named)) == len(named), asked
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.slow
 def test_the_broken_runs_of_homework_1_are_what_the_broken_code_does() -> None:
     names: dict[str, object] = {}
