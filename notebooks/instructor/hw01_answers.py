@@ -163,7 +163,7 @@ WRONG = {
     ],
     "variance": [
         ("gamma**2 * transition", "gamma * transition", "γ² belongs to the second moment"),
-        ("2 * gamma", "gamma", "the cross term appears twice"),
+        ("2 * gamma", "gamma", "a cross term, and it appears twice"),
         ("- values**2", "- values", "the square of the mean"),
         ("return second - values**2", "return second", "that is the second moment"),
         ("2 * gamma * reward", "2 * reward", "γ is missing in the cross term"),

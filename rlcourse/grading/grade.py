@@ -31,8 +31,11 @@ from rlcourse.grading.sandbox import ENVIRONMENT, KERNEL, isolation, write_kerne
 from rlcourse.grading.submissions import Entry, entries
 
 STOPPED = ("timeout", "died", "output-limit")
+FAILED = "the grader failed"
 STARTUP = 90  # seconds that a run may take besides its cells
 INI = "[pytest]\n"
+# jsonschema builds a parser of international addresses if it finds this package: 1.5 of 3.6 seconds per submission.
+PYTEST = "import sys; sys.modules['rfc3987_syntax'] = None; import pytest; sys.exit(pytest.main())"
 
 Records = dict[str, dict[str, Any]]
 
@@ -134,8 +137,8 @@ def _nonce(out: Path) -> int:
 
 
 def _graded(entry: Entry, official: Official, name: str, out: Path) -> Result:
-    content = entry.path.read_bytes() if entry.path is not None and entry.path.is_file() else b""
-    parts = (official.digest.encode(), content, repr((entry.student, entry.notes)).encode())
+    content = homework.raw(entry.path) if entry.path is not None else None
+    parts = (official.digest.encode(), content or b"", repr((entry.student, entry.name, entry.notes)).encode())
     fingerprint = hashlib.sha256(b"\0".join(parts)).hexdigest()
     kept = out / "results" / f"{entry.student}.json"
     if kept.exists():
@@ -143,7 +146,8 @@ def _graded(entry: Entry, official: Official, name: str, out: Path) -> Result:
         if stored["fingerprint"] == fingerprint:
             return Result(**stored)
     result = grade_one(entry, official, name)
-    result.fingerprint = fingerprint
+    if not any(note.startswith(FAILED) for note in result.notes):  # else the next grading tries again
+        result.fingerprint = fingerprint
     _write(out / "feedback" / f"{entry.student}.html", page(result, official.source, name))
     _write(kept, json.dumps(asdict(result), indent=1, ensure_ascii=False))
     return result
@@ -157,16 +161,16 @@ def grade_one(entry: Entry, official: Official, name: str) -> Result:
         if entry.path is None:
             raise UnreadableError("there is no notebook")
         submission = homework.read_submission(entry.path)
-        theirs = submission.metadata.get("rlcourse", {})
-        if isinstance(theirs, dict) and theirs.get("homework", name) != name:
-            raise UnreadableError(f"it is another homework: {str(theirs['homework'])[:20]}")
+        theirs = mark(submission).get("homework", name)
+        if theirs != name:
+            raise UnreadableError(f"it is another homework: {str(theirs)[:20]}")
         grafted = homework.graft(source, submission)
         notes += grafted.notes
         records = run(grafted.cells, official)
     except UnreadableError as error:
         notes.append(str(error))
-    except GradingError as error:
-        notes.append(f"the grader failed: {error}")
+    except Exception as error:  # whatever one submission does to the grader, the others are graded
+        notes.append(f"{FAILED}: {type(error).__name__}: {error}")
     cells: Records = {}
     points = {str(question(cell)): 0.0 for cell in with_role(source, *SCORED)}
     for cell in source.cells:
@@ -192,7 +196,8 @@ def run(cells: Sequence[NotebookNode], official: Official) -> Records:
     without: set[str] = set()
     while True:
         kept = [_without(cell, official, without) for cell in cells]
-        found, culprit = attempt([cell for cell in kept if cell is not None], official.references, official.seconds)
+        present = [cell for cell in kept if cell is not None]
+        found, culprit = attempt(present, official.references, official.seconds, official.level)
         for name, record in found.items():
             records.setdefault(name, record)
         if culprit is None:
@@ -228,7 +233,7 @@ def _suspects(cells: Sequence[NotebookNode], culprit: str, without: set[str]) ->
 
 
 def attempt(
-    cells: Sequence[NotebookNode], references: Mapping[str, list[str]], seconds: float, level: str | None = None
+    cells: Sequence[NotebookNode], references: Mapping[str, list[str]], seconds: float, level: str
 ) -> tuple[Records, str | None]:
     """One run of nbval over the cells: what was recorded of each, and the cell that stopped it, if one did.
 
@@ -238,12 +243,12 @@ def attempt(
     with TemporaryDirectory(prefix="rlcourse-") as name:
         folder = Path(name)
         (folder / "sockets").mkdir()
-        write_kernelspec(folder / "jupyter", folder / "sockets", level or isolation().level)
+        write_kernelspec(folder / "jupyter", folder / "sockets", level)
         nbformat.write(homework.notebook_of(cells), folder / "graded.ipynb")
         (folder / "references.json").write_text(json.dumps(references))
         (folder / "pytest.ini").write_text(INI)
         log = folder / "log"
-        words = ["-m", "pytest", "--noconftest", "-c", "pytest.ini", "-p", "nbval.plugin", "-p", "no:cacheprovider"]
+        words = ["-c", PYTEST, "--noconftest", "-c", "pytest.ini", "-p", "nbval.plugin", "-p", "no:cacheprovider"]
         words += ["-p", "rlcourse.grading.plugin", "--grading-log", str(log), "--nbval-lax", "--color=no"]
         words += ["--grading-references", "references.json", "--nbval-kernel-name", KERNEL]
         words += ["--nbval-cell-timeout", str(seconds), "graded.ipynb"]

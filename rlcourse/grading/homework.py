@@ -34,7 +34,7 @@ class UnreadableError(ValueError):
 
 
 def mark(cell: NotebookNode) -> dict[str, Any]:
-    """What the cell says about itself, empty if it says nothing; a student's may say anything."""
+    """What a cell or a notebook says about itself, empty if it says nothing; a student's may say anything."""
     found = cell.get("metadata", {}).get("rlcourse") if isinstance(cell.get("metadata"), dict) else None
     return found if isinstance(found, dict) else {}
 
@@ -104,27 +104,34 @@ def with_nonce(source: str, nonce: int) -> str:
     return source.replace(NONCE, f"NONCE = {nonce}", 1)
 
 
+def raw(path: Path) -> bytes | None:
+    """The content of a submitted file; None if it is a link, a pipe or a device, or too large."""
+    ordinary = not path.is_symlink() and path.is_file() and path.stat().st_size <= MAX_BYTES
+    return path.read_bytes() if ordinary else None
+
+
 def read_submission(path: Path) -> NotebookNode:
     """A student's notebook, of any format and in any encoding, from a file that need not be one.
 
     Raises:
         UnreadableError: says why.
     """
-    if path.is_symlink() or not path.is_file():
-        raise UnreadableError("it is a link or no file at all")
-    if (size := path.stat().st_size) > MAX_BYTES:
-        raise UnreadableError(f"it has {size / 1e6:.0f} MB, the limit is {MAX_BYTES / 1e6:.0f}: clear its outputs")
-    raw = path.read_bytes()
+    content = raw(path)
+    if content is None:
+        limit = f"larger than {MAX_BYTES / 1e6:.0f} MB: clear its outputs"
+        raise UnreadableError(f"it is a link, no file at all, or {limit}")
     try:
-        text = raw.decode(json.detect_encoding(raw))
+        text = content.decode(json.detect_encoding(content))
     except UnicodeDecodeError:
-        text = raw.decode("latin-1")  # never fails; code is ASCII nearly always
+        text = content.decode("latin-1")  # never fails; code is ASCII nearly always
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # missing and double ids: we look at them ourselves
             notebook = nbformat.from_dict(nbformat.reads(text, as_version=4))
         cells = [cell for cell in notebook.cells if isinstance(cell["source"], str)]
         notebook.cells = [cell for cell in cells if cell["cell_type"] in ("code", "markdown", "raw")]
+        for cell in notebook.cells:
+            cell.source = cell.source.encode(errors="replace").decode()  # JSON can hold halves of characters
     except Exception as error:  # of dozens of kinds: the file can hold anything
         raise UnreadableError(f"it is no notebook ({type(error).__name__})") from error
     return notebook

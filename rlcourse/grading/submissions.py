@@ -1,11 +1,13 @@
 """Which notebook is whose, among what a learning platform's download holds."""
 
 import csv
+import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 COPY = re.compile(r"\s*\((\d+)\)$")  # what browsers append: "hw01 (1).ipynb"
+LONGEST = 200  # bytes of a student's name, to which endings are appended; file systems allow 255
 SKIPPED = ("__MACOSX", ".")
 
 
@@ -38,16 +40,25 @@ def entries(folder: Path, students: Path | None = None) -> list[Entry]:
         raise FileNotFoundError(f"there is no folder {folder}: name the one with the submissions")
     names = _mapping(students) if students else {}
     grouped: dict[str, list[Path]] = {}
+    unknown: set[str] = set()
     for path in sorted(folder.iterdir()):
         if path.name.startswith(SKIPPED):
             continue
-        if path.is_dir() and not path.is_symlink():
-            grouped.setdefault(path.name, []).extend(_notebooks(path))
-        else:
-            grouped.setdefault(COPY.sub("", path.stem), []).append(path)
+        whole = path.is_dir() and not path.is_symlink()
+        name = path.name if whole else COPY.sub("", path.stem)
+        grouped.setdefault(_presentable(names.get(name, name)), []).extend(_notebooks(path) if whole else [path])
+        if names and name not in names:
+            unknown.add(_presentable(name))
     if not grouped:
         raise FileNotFoundError(f"{folder} is empty: name the folder with the submissions")
-    return [_entry(names.get(name, name), paths, folder, name in names or not names) for name, paths in grouped.items()]
+    return [_entry(student, paths, folder, student in unknown) for student, paths in grouped.items()]
+
+
+def _presentable(name: str) -> str:
+    """A name that can be printed and be part of a file's name; a submission's can hold any bytes, up to 255."""
+    name = "".join(each if each.isprintable() and each != "/" else "?" for each in name)
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return name if len(name.encode()) <= LONGEST else f"{name[: LONGEST // 4 - 9]}-{digest}"
 
 
 def _notebooks(folder: Path) -> list[Path]:
@@ -55,14 +66,14 @@ def _notebooks(folder: Path) -> list[Path]:
     return [path for path in found if not any(part.startswith(SKIPPED) for part in path.relative_to(folder).parts)]
 
 
-def _entry(student: str, paths: list[Path], folder: Path, known: bool) -> Entry:
-    notes: tuple[str, ...] = () if known else ("not in the list of students",)
+def _entry(student: str, paths: list[Path], folder: Path, unknown: bool) -> Entry:
+    notes: tuple[str, ...] = ("not in the list of students",) if unknown else ()
     if not paths:
         return Entry(student, "", None, notes)
     newest = max(paths, key=lambda path: (_copy_number(path), path.name))
     if len(paths) > 1:
-        notes += (f"{len(paths)} files, {newest.name} counts",)
-    return Entry(student, newest.relative_to(folder).as_posix(), newest, notes)
+        notes += (f"{len(paths)} files, {_presentable(newest.name)} counts",)
+    return Entry(student, "/".join(map(_presentable, newest.relative_to(folder).parts)), newest, notes)
 
 
 def _copy_number(path: Path) -> int:

@@ -84,6 +84,7 @@ ESCAPES = {
     "uses-the-network": "import socket\nsocket.create_connection(('127.0.0.1', {port}), timeout=2)",
     "writes-a-large-file": "open('/tmp/large', 'wb').write(bytes(50_000_000))",
 }
+pytestmark = pytest.mark.timeout(900)  # the first test waits for the whole class: 100 seconds on two idle cores
 needs_sandbox = pytest.mark.skipif(sandbox.isolation().level != "bubblewrap", reason=str(sandbox.isolation()))
 
 
@@ -136,6 +137,8 @@ def hostile_files(folder: Path) -> None:
     other = tiny.answered(RELEASED)
     other.metadata["rlcourse"]["homework"] = "hw07"
     submit(folder, "another-homework", other)
+    half = nbformat.writes(tiny.answered(RELEASED, square="name = 'HALF'\n" + tiny.SOLUTIONS["square"]))
+    (folder / "half-characters.ipynb").write_text(half.replace("HALF", "\\ud800"))
     (folder / "truncated.ipynb").write_text(nbformat.writes(right)[:500])
     (folder / "link.ipynb").symlink_to(folder / "edited-checks.ipynb")
     (folder / "empty").mkdir()
@@ -174,6 +177,7 @@ def test_nothing_gets_out(results: dict[str, Result], here: Path, name: str) -> 
         ("Bo Berg_77_assignsubmission_file_", 5, "2 files, hw00 (1).ipynb counts"),
         ("edited-checks", 5, None),
         ("own-cells", 5, None),
+        ("half-characters", 5, None),
     ],
 )
 def test_what_is_around_the_answers_does_not_matter(
@@ -215,7 +219,7 @@ def test_the_gradebook(results: dict[str, Result], here: Path) -> None:
     assert rows[0]["student"] == "(most)"
     assert rows[0]["total"] == "15"
     by_name = {row["student"]: row for row in rows[1:]}
-    assert len(by_name) == len(results) == len(ANSWERS) + len(MEDDLERS) + len(ESCAPES) + 9
+    assert len(by_name) == len(results) == len(ANSWERS) + len(MEDDLERS) + len(ESCAPES) + 10
     assert by_name["wrong"]["total"] == "10"
     assert by_name["'=cmd()<script>"]["status"] == "review"  # no formula for a spreadsheet
     assert list(by_name) == sorted(by_name, key=lambda name: name.removeprefix("'"))
@@ -256,9 +260,12 @@ def test_grading_again_keeps_what_is_done_and_agrees(
     submit(folder, "hard-coded", tiny.answered(RELEASED))
     graded: list[str] = []
     grade_one = grade.grade_one
-    monkeypatch.setattr(
-        grade, "grade_one", lambda entry, *rest: graded.append(entry.student) or grade_one(entry, *rest)
-    )
+
+    def noted(entry: Entry, *rest: Any) -> Result:
+        graded.append(entry.student)
+        return grade_one(entry, *rest)
+
+    monkeypatch.setattr(grade, "grade_one", noted)
     found = grade.grade(folder, here / "sources" / "hw00.ipynb", out, workers=1)
     assert graded == ["another-way", "hard-coded"]
     assert {one.student: one.total for one in found} == {"another-way": 15, "hard-coded": 15, "wrong": 10}
@@ -331,6 +338,16 @@ def test_a_mapping_gives_names(tmp_path: Path) -> None:
     assert [(each.student, each.notes) for each in found] == [("Ana", ()), ("s2", ("not in the list of students",))]
 
 
+def test_a_file_name_may_be_anything(tmp_path: Path) -> None:
+    for name in (b"\xff.ipynb", b"two\nlines.ipynb", "ö".encode() * 120 + b".ipynb"):
+        (Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))).write_text("{}")
+    students = sorted(each.student for each in entries(tmp_path))
+    assert students[:2] == ["?", "two?lines"]
+    assert {each.name for each in entries(tmp_path)} >= {"?.ipynb", "two?lines.ipynb"}
+    assert students[2].startswith("ööö")
+    assert len(students[2].encode()) <= 200
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_an_empty_folder_is_said(tmp_path: Path, there: bool) -> None:
     with pytest.raises(FileNotFoundError, match="is empty" if there else "there is no folder"):
@@ -339,6 +356,27 @@ def test_an_empty_folder_is_said(tmp_path: Path, there: bool) -> None:
 
 def graft_of(**answers: Any) -> list[NotebookNode]:
     return homework.graft(tiny.source(), tiny.answered(RELEASED, **answers)).cells
+
+
+def test_where_the_grader_fails_one_student_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are graded, and the next grading tries that one again."""
+    official = grade.Official(tiny.source(), {}, "limits", "digest")
+    submit(tmp_path, "a", RELEASED)
+    entry = Entry("a", "a.ipynb", tmp_path / "a.ipynb")
+
+    def crash(*args: Any) -> Any:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(grade, "attempt", crash)
+    result = grade._graded(entry, official, "hw00", tmp_path / "out")
+    assert result.notes == ["the grader failed: OSError: the disk is full"]
+    assert (result.status, result.total) == ("review", 0)
+    ran: list[str] = []
+    records = {cell.id: {"status": "ok"} for cell in tiny.source().cells}
+    monkeypatch.setattr(grade, "attempt", lambda *args: (ran.append("again") or records, None))  # type: ignore[func-returns-value]
+    assert grade._graded(entry, official, "hw00", tmp_path / "out").total == 15
+    assert grade._graded(entry, official, "hw00", tmp_path / "out").total == 15
+    assert ran == ["again"]
 
 
 def test_who_is_suspected() -> None:

@@ -1,0 +1,78 @@
+"""Homework 2: the agents that question 5 asks about, really broken. Not for students.
+
+`python notebooks/instructor/hw02_runs.py` trains them, a minute or two, and prints them as the homework has them.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from unittest.mock import patch
+
+import numpy as np
+import torch
+
+from rlcourse import envs
+from rlcourse.algorithms import dqn
+from rlcourse.buffers import Batch
+from rlcourse.loop import evaluate, train
+
+CONFIG = dqn.Config(gamma=0.95, n_step=1, epsilon_steps=1_500, learning_starts=500)
+STEPS, EVERY, SEEDS = 4_000, 1_000, 3
+NAMES = ("return", "mean_value", "value_before_fall", "spread_of_values", "loss")
+
+
+def unmasked(batch: Batch, q: dqn.QFunction, gamma: float | torch.Tensor) -> torch.Tensor:
+    return batch.reward + gamma * q(batch.next_obs).amax(-1)
+
+
+def column(batch: Batch, q: dqn.QFunction, gamma: float | torch.Tensor) -> torch.Tensor:
+    return CORRECT(batch, q, gamma)[:, None]
+
+
+def broadcast_loss(q: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, threshold: float) -> torch.Tensor:
+    return torch.nn.functional.huber_loss(q.expand(len(q), -1), target.expand(-1, len(q)), delta=threshold)
+
+
+def hundredth(batch: Batch, q: dqn.QFunction, gamma: float | torch.Tensor) -> torch.Tensor:
+    return CORRECT(replace(batch, reward=batch.reward / 100), q, gamma)
+
+
+CORRECT = dqn.bellman_target
+BROKEN: dict[str, tuple[dqn.Config, dict[str, Callable[..., torch.Tensor]]]] = {
+    "healthy": (CONFIG, {}),
+    "A": (replace(CONFIG, tau=0.0), {}),  # the target network is never updated
+    "B": (CONFIG, {"bellman_target": unmasked}),  # no terminal mask
+    "C": (CONFIG, {"bellman_target": column, "critic_loss": broadcast_loss}),  # (B,) against (B, 1)
+    "D": (CONFIG, {"bellman_target": hundredth}),  # the reward is scaled
+}
+
+
+def run(config: dqn.Config, mutations: dict[str, Callable[..., torch.Tensor]], seed: int) -> list[list[float]]:
+    """A row of `NAMES` every 1000 steps."""
+    torch.set_num_threads(1)
+    agent = dqn.DQN(4, 2, config, seed)
+    rows, losses = [], []
+    with patch.multiple(dqn, **mutations) if mutations else patch.object(dqn, "Config", dqn.Config):
+        for metrics in train(envs.make("CartPole-v1"), agent, STEPS, seed):
+            losses += [metrics["loss"]] if "loss" in metrics else []
+            if "reward" in metrics and metrics["step"] % EVERY == 0:
+                batch = agent.replay.gather(torch.arange(len(agent.replay)))
+                with torch.inference_mode():
+                    values = agent.q(batch.obs).amax(-1)
+                fell = values[batch.terminated.bool()]
+                returns = evaluate(envs.make("CartPole-v1"), agent, episodes=10, seed=1000)
+                rows.append([returns.mean(), values.mean(), fell.mean(), values.std(), np.mean(losses)])
+                losses = []
+    return np.asarray(rows, float).tolist()
+
+
+def table() -> dict[str, dict[str, list[float]]]:
+    means = {name: np.mean([run(*how, seed) for seed in range(SEEDS)], axis=0).T for name, how in BROKEN.items()}
+    return {
+        name: {kind: [float(f"{x:.3g}") for x in row] for kind, row in zip(NAMES, rows, strict=True)}
+        for name, rows in means.items()
+    }
+
+
+if __name__ == "__main__":
+    for name, measured in table().items():
+        print(name, measured)

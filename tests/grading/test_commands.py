@@ -1,0 +1,44 @@
+"""`rlcourse release` and `rlcourse grade` as people type them: nonsense is refused in plain words."""
+
+from pathlib import Path
+
+import pytest
+
+from rlcourse.grading import grade, release
+from tests.grading import tiny
+from tests.test_cli import call
+
+
+def test_release_takes_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    released: list[tuple[Path, Path]] = []
+    monkeypatch.setattr(release, "release", lambda source, target: released.append((source, target)))
+    tiny.write_source(tmp_path)
+    assert call(monkeypatch, "release", str(tmp_path), "--out", "there") == 0
+    assert released == [(tmp_path / "hw00.ipynb", Path("there"))]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["release", "nowhere"], "rlcourse release: nowhere does not exist"),
+        (["release", "--course", "."], "rlcourse release: . exists: name a new folder"),
+        (["grade", ".", "--homework", "hw99", "--out", "g"], "rlcourse grade: there is no hw99.ipynb; homeworks there"),
+        (["grade", "nowhere", "--homework", "hw00", "--out", "g"], "rlcourse grade: there is no folder nowhere"),
+    ],
+)
+def test_nonsense_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str], message: str) -> None:
+    tiny.write_source(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    words += ["--sources", "."] if words[0] == "grade" else []
+    assert str(call(monkeypatch, *words)).startswith(message)
+
+
+def test_grade_says_how_submissions_are_isolated_and_what_to_review(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    results = [grade.Result("a", "a.ipynb", {"q": 1.0}, {}), grade.Result("b", "", {"q": 0.0}, {}, ["no notebook"])]
+    monkeypatch.setattr(grade, "grade", lambda *args: results)
+    assert call(monkeypatch, "grade", ".", "--homework", "hw00", "--out", str(tmp_path)) == 0
+    out = capsys.readouterr().out
+    assert "each kernel runs in bubblewrap" in out or "NO SANDBOX" in out
+    assert "2 graded, 1 to review: b. The gradebook: " in out
