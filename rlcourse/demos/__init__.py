@@ -47,6 +47,11 @@ QUESTIONS: Mapping[str, Mapping[str, str]] = {
     "8 HER": {
         "hindsight": "What can be learned from a walk that failed?",
     },
+    "9 TD7": {
+        "lap_sampling": "Who should pull, and how hard?",
+        "embeddings": "What keeps an embedding alive?",
+        "checkpoints": "Which policy is the best so far?",
+    },
 }
 START = {"q_stepper": "sweep=3"}  # where `widget()` alone would show nothing yet
 CARD = """<li><a href="voila/render/{name}.ipynb"><img alt="" src="voila/files/{name}.png"
