@@ -20,7 +20,7 @@ PRISTINE = ".release"
 CHECKED = "# NBVAL_CHECK_OUTPUT"
 PRIVATE = ("notebooks/instructor/", "tests/grading/")
 CELL_TIMEOUT = 120  # seconds, for the solution; a student's answers have the homework's own `seconds`
-SHORTEST_LEAK = 12  # characters; shorter lines (`return q`) are no secret
+SHORTEST_LEAK = 16  # characters; shorter lines (`return target`) are no secret
 
 
 class LeakError(ValueError):
