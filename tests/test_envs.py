@@ -196,13 +196,14 @@ def test_the_rewards_of_a_step_are_those_of_its_goals(env_id: str) -> None:
     assert len(steps) == env.spec.max_episode_steps  # chance does not reach the goal
     achieved, rewards, ends, successes = map(np.array, zip(*steps, strict=True))
     goals = np.broadcast_to(desired, achieved.shape)
-    np.testing.assert_allclose(world.compute_reward(achieved, goals, {}), rewards, atol=1e-6)  # float32
+    reward_of, terminated_of = map(env.get_wrapper_attr, ("compute_reward", "compute_terminated"))
+    np.testing.assert_allclose(reward_of(achieved, goals, {}), rewards, atol=1e-6)  # float32
     assert not ends.any()
     assert not successes.any()
     # With what was achieved for a goal every step would have succeeded.
-    assert (world.compute_reward(achieved, achieved, {}) == 0).all()
+    assert (reward_of(achieved, achieved, {}) == 0).all()
     ends_task = "Fetch" not in env_id
-    assert np.all(world.compute_terminated(achieved, achieved, {}) == ends_task)
+    assert np.all(terminated_of(achieved, achieved, {}) == ends_task)
 
 
 def test_bits_flip_until_they_are_the_goal() -> None:
@@ -309,6 +310,24 @@ def test_success_is_one_at_the_end_or_nothing(env_id: str, policy: Any, success:
         over = terminated or truncated
     assert len(rewards) > 1
     assert rewards == [0.0] * (len(rewards) - 1) + [success]
+
+
+@pytest.mark.parametrize(("task", "moved", "scaled"), [("Reach", 3, 3), ("Push", 6, 9)])
+def test_a_fetch_robot_sees_decimetres_from_where_its_gripper_rests(task: str, moved: int, scaled: int) -> None:
+    env = envs.make(f"rlcourse/Fetch{task}-v4")
+    world: Any = env.unwrapped
+    env.reset(seed=0)
+    obs, *_ = env.step(np.array([1, -1, 1, 0], np.float32))
+    raw, rest = world._get_obs(), world.initial_gripper_xpos
+    for goal, name in zip(obs[:6].reshape(2, 3), ("achieved_goal", "desired_goal"), strict=True):
+        np.testing.assert_allclose(goal, 10 * (raw[name] - rest))
+    here, there = raw["observation"], obs[6:]
+    np.testing.assert_allclose(there[:moved].reshape(-1, 3), 10 * (here[:moved].reshape(-1, 3) - rest))
+    np.testing.assert_allclose(there[moved:scaled], 10 * here[moved:scaled])  # a difference of two places
+    np.testing.assert_array_equal(there[scaled:], here[scaled:])
+    # 4.9 and 5.1 cm away: within 5 cm the task is done.
+    goals = np.array([[0.0, 0.49, 0.0], [0.51, 0.0, 0.0]], np.float32)
+    assert env.get_wrapper_attr("compute_reward")(np.zeros((2, 3), np.float32), goals, {}).tolist() == [0, -1]
 
 
 def test_making_a_fetch_robot_says_nothing() -> None:
