@@ -759,6 +759,13 @@ class WallMaze(GoalWorld):
         cells = (achieved_goal - desired_goal) * (np.array(self.GRID.shape, np.float32) - 1) / 2
         return np.linalg.norm(cells, axis=-1)
 
+    def mdp(self) -> TabularMDP:
+        """The maze as arrays, in the states of `GRID`; the goal keeps whoever is there, and costs nothing."""
+        moves, width = self.GRID.mdp(), self.GRID.shape[1]
+        place = self.scaled(np.stack(np.divmod(np.arange(moves.num_states), width), -1))
+        reward = self.compute_reward(place, np.broadcast_to(self.scaled(self._goal), place.shape), {})
+        return replace(moves, reward=reward[moves.next_state].astype(float))
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

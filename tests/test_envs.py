@@ -270,17 +270,29 @@ def test_observed_places_are_scaled() -> None:
 )
 def test_the_dense_reward_is_best_in_the_pocket(dense: bool, gamma: float, end: tuple[int, int]) -> None:
     """Exactly: the optimal policy of the maze as arrays, followed from the start for 60 steps."""
-    maze = WallMaze(dense)
-    height, width = maze.GRID.shape
-    places = maze.scaled(np.stack(np.divmod(np.arange(height * width), width), -1))
-    reward = maze.compute_reward(places, np.broadcast_to(maze.scaled(maze._goal), places.shape), {})
-    moves = maze.GRID.mdp()  # the goal keeps whoever is there
-    mdp = replace(moves, reward=np.where(moves.next_state >= 0, reward[moves.next_state].astype(float), 0.0))
+    mdp = WallMaze(dense).mdp()
     policy = q_iteration.greedy(q_iteration.optimal_q(mdp, gamma)).argmax(1)
-    state = int(moves.start.argmax())
+    state = int(mdp.start.argmax())
     for _ in range(60):
         state = int(mdp.next_state[state, policy[state], 0])
-    assert divmod(state, width) == end
+    assert divmod(state, WallMaze.GRID.shape[1]) == end
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_the_maze_as_arrays_pays_what_its_steps_pay(dense: bool) -> None:
+    maze = WallMaze(dense)
+    mdp, width = maze.mdp(), maze.GRID.shape[1]
+    rng, state = np.random.default_rng(0), int(mdp.start.argmax())
+    maze.reset()
+    for action in [*rng.integers(4, size=500), *([0] * 9 + [1] * 13 + [2] * 4 + [3] * 2)]:
+        _, reward, terminated, _, _ = maze.step(action)
+        assert reward == pytest.approx(mdp.reward[state, action, 0])
+        assert terminated == mdp.terminated[state, action, 0]
+        state = int(mdp.next_state[state, action, 0])
+        assert divmod(state, width) == tuple(maze._cell)
+        if terminated:
+            break
+    assert terminated
 
 
 def flip_what_is_wrong(obs: np.ndarray) -> int:
