@@ -92,7 +92,8 @@ def film(env: "gym.Env", agent: Any, seed: int, path: Path, seconds: float = 6.0
     per_second = env.metadata["render_fps"]
     every = math.ceil(per_second / 30)
     path.parent.mkdir(parents=True, exist_ok=True)
-    frames, wanted = [], seconds * per_second / every
+    frames: list[np.ndarray] = []
+    wanted = seconds * per_second / every
     for episode in count(seed):
         frames += record(env, agent, episode, every, frames=wanted - len(frames))
         if len(frames) >= wanted:
