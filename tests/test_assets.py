@@ -375,3 +375,103 @@ def test_lecture_7_on_ppo_and_sac_by_steps_and_by_seconds() -> None:
     assert f"our own recording is beyond 2347 after {sac.step[int((sac.mean > 2347).argmax())]} steps." in text
     assert sac.step[passed] < ppo.step[-1]  # "by steps SAC"
     assert sac.seconds[passed] > ppo.seconds[-1]  # "by seconds PPO"
+
+
+# --- what lecture 8 says
+
+BITS = {
+    "With hindsight": {10: "her", 15: "her", 20: "her", 25: "her"},
+    "Without": {5: "plain", 10: "plain", 15: "plain"},
+}
+STRATEGIES = {
+    "final, k = 4": "final",
+    "episode, k = 4": "episode",
+    "random, k = 4": "random",
+    "future, k = 1": "k1",
+    "future, k = 8": "k8",
+}
+LAST = 14  # the evaluation after 15 000 steps
+
+
+def share(estimate: runs.Estimate) -> str:
+    return f"{100 * estimate.value:.0f} % ({100 * estimate.low:.0f} to {100 * estimate.high:.0f})"
+
+
+def points(estimate: runs.Estimate) -> str:
+    return f"{100 * estimate.value:+.0f} ({100 * estimate.low:+.0f} to {100 * estimate.high:+.0f})"
+
+
+def seeds(*curves: runs.Curve) -> str:
+    numbers = sorted({len(curve.returns) for curve in curves})
+    return f"{' to '.join(str(number) for number in dict.fromkeys((numbers[0], numbers[-1])))} seeds"
+
+
+def bits() -> str:
+    sentences, curves = [], []
+    for how, files in BITS.items():
+        curves += [reference(f"08_bits{n}_{file}") for n, file in files.items()]
+        ends = [share(runs.mean_estimate(curve.returns[:, LAST])) for curve in curves[-len(files) :]]
+        sentences.append(f"**{how}:** {', '.join(f'n = {n} {end}' for n, end in zip(files, ends, strict=True))}.")
+    return f"Success after 15 000 steps, {seeds(*curves)} each. {' '.join(sentences)}"
+
+
+def bits_later() -> str:
+    curve = reference("08_bits25_her")
+    return (
+        f"At n = 25 it is {share(runs.mean_estimate(curve.returns[:, -1]))} after {curve.step[-1]} steps: 12 000 "
+        "gradient steps, and at least a thousand episodes."
+    )
+
+
+def strategies() -> str:
+    whole = reference("08_bits15_her")
+    curves = {name: reference(f"08_bits15_{file}") for name, file in STRATEGIES.items()}
+    length = len(curves["future, k = 1"].step)
+    future = runs.Curve(whole.step[:length], whole.returns[:, :length])
+    gains = {name: curve.gain(future) for name, curve in curves.items()}
+    gained = ", ".join(f"{name} {points(gain)}" for name, gain in gains.items())
+    verdicts = by_sign(gains, ("Better than future with k = 4", "Worse", "Not resolved"))
+    return f"{seeds(future, *curves.values()).capitalize()}; percentage points gained: {gained}. {verdicts}"
+
+
+def shaping() -> str:
+    hindsight, dense = (reference(f"08_bits15_{file}") for file in ("her", "dense"))
+    ends = [share(runs.mean_estimate(curve.returns[:, -1])) for curve in (dense, hindsight)]
+    return (
+        f"**BitFlip.** In the end minus the wrong bits succeeds in {ends[0]}, hindsight in {ends[1]}; over the run "
+        f"shaping gains {points(dense.gain(hindsight))} percentage points."
+    )
+
+
+def maze() -> str:
+    ends = {file: reference(f"08_maze_{file}").returns[:, -1] for file in ("her", "plain", "dense")}
+    hindsight, plain, dense = (f"{(end == 1).sum()} of {len(end)}" for end in ends.values())
+    return (
+        f"**The maze.** In the end the goal is reached by {hindsight} seeds with hindsight, {plain} with the sparse "
+        f"reward alone, {dense} with minus distance."
+    )
+
+
+def since(curve: runs.Curve, at_least: float) -> int:
+    """The step from which on every evaluation of every seed reaches `at_least`."""
+    below = np.flatnonzero((curve.returns < at_least).any(0))
+    return int(curve.step[below[-1] + 1 if len(below) else 0])
+
+
+def reach() -> str:
+    curves = [reference(f"08_reach_{file}") for file in ("her", "plain")]
+    with_hindsight, without = (since(curve, 0.95) for curve in curves)
+    return (
+        f"With hindsight each of {seeds(*curves)} stays at 95 % or more from step {with_hindsight} on, without from "
+        f"step {without} on."
+    )
+
+
+def push() -> str:
+    hindsight, plain = (reference(f"08_push_{file}") for file in ("her", "plain"))
+    ends = [f"{100 * curve.returns[0, -1]:.0f} %" for curve in (hindsight, plain)]
+    most = [f"at most {100 * curve.returns.max():.0f} % on the way" for curve in (hindsight, plain)]
+    return (
+        f"After {hindsight.step[-1]} steps, of 20 episodes {ends[0]} succeed with hindsight ({most[0]}), {ends[1]} "
+        f"without ({most[1]})."
+    )
