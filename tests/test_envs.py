@@ -278,6 +278,42 @@ def test_the_dense_reward_is_best_in_the_pocket(dense: bool, gamma: float, end: 
     assert divmod(state, WallMaze.GRID.shape[1]) == end
 
 
+def test_what_the_pocket_costs_and_what_the_way_around() -> None:
+    """Discounted from S at γ = 0.95 and 0.96, as lecture 08 says."""
+    maze = WallMaze(dense=True)
+    assert (~maze.GRID.walls).sum() == 96
+    for gamma, pocket, around in ((0.95, -72.1, -78.6), (0.96, -82.8, -82.5)):
+        costs = []
+        for moves in ("r" * 9 + "r" * 500, "ruuu" + "r" * 10 + "ddd"):  # 500 more for ever
+            _, rewards, terminated = walk_maze(maze, moves)
+            costs.append(sum(gamma**t * reward for t, reward in enumerate(rewards)))
+        assert terminated
+        assert costs == pytest.approx([pocket, around], abs=0.05)
+        best = q_iteration.optimal_q(maze.mdp(), gamma)[int(maze.mdp().start.argmax())].max()
+        assert best == pytest.approx(max(costs), abs=1e-3)
+    assert min(rewards) == pytest.approx(-10.4, abs=0.05)
+
+
+def test_chance_finds_few_goals_among_many_bits_and_some_with_the_robot() -> None:
+    """Per step the bits are the goal with probability 2⁻ⁿ; the first time ends the episode, so it is fewer."""
+    for n, steps in ((5, 4_000), (8, 16_000)):
+        env, rng, found = envs.make(f"rlcourse/BitFlip{n}-v0"), np.random.default_rng(0), 0
+        env.reset(seed=0)
+        for _ in range(steps):
+            _, _, terminated, truncated, _ = env.step(rng.integers(n))
+            found += terminated
+            if terminated or truncated:
+                env.reset()
+        expected = steps / 2**n
+        assert 0.6 * expected < found < expected + 3 * np.sqrt(expected)
+    reach, touched = envs.make("rlcourse/FetchReach-v4"), 0
+    reach.action_space.seed(0)
+    for seed in range(30):
+        reach.reset(seed=seed)
+        touched += any(reach.step(reach.action_space.sample())[1] == 0 for _ in range(50))
+    assert 1 <= touched <= 15
+
+
 @pytest.mark.parametrize("dense", [False, True])
 def test_the_maze_as_arrays_pays_what_its_steps_pay(dense: bool) -> None:
     maze = WallMaze(dense)
