@@ -765,6 +765,13 @@ class WallMaze(GoalWorld):
         cells = (achieved_goal - desired_goal) * (np.array(self.GRID.shape, np.float32) - 1) / 2
         return np.linalg.norm(cells, axis=-1)
 
+    def mdp(self) -> TabularMDP:
+        """The maze as arrays, in the states of `GRID`; the goal keeps whoever is there, and costs nothing."""
+        moves, width = self.GRID.mdp(), self.GRID.shape[1]
+        place = self.scaled(np.stack(np.divmod(np.arange(moves.num_states), width), -1))
+        reward = self.compute_reward(place, np.broadcast_to(self.scaled(self._goal), place.shape), {})
+        return replace(moves, reward=reward[moves.next_state].astype(float))
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -790,6 +797,36 @@ def _fetch(task: str, **options: Any) -> gym.Env:
     return gym.make(f"Fetch{task}-v4", **options).unwrapped
 
 
+class Decimetres(gym.ObservationWrapper):
+    """Where things are in a Fetch world: in decimetres from the gripper at rest, not in metres from the room's corner.
+
+    Gymnasium's numbers hardly differ from one place to another: all that Reach asks for lies between 1.19 and 1.49 m
+    along x, and success is a matter of 0.05 m. A network needs long to tell such inputs apart; these lie within ±1.5.
+    Andrychowicz et al. (2017), appendix A, divide by running standard deviations, which a saved run would have to keep.
+    """
+
+    SCALE = 10.0  # decimetres in a metre
+
+    def __init__(self, env: gym.Env) -> None:
+        super().__init__(env)
+        world: Any = env.unwrapped
+        size = env.observation_space["observation"].shape[0]  # type: ignore[index]
+        # Of an observation the first numbers are the gripper's place, the object's, and that seen from the gripper.
+        moved, scaled = (6, 9) if world.has_object else (3, 3)
+        self._corner = np.resize(world.initial_gripper_xpos, size) * (np.arange(size) < moved)
+        self._scale = np.where(np.arange(size) < scaled, self.SCALE, 1.0)
+
+    def observation(self, observation: Any) -> dict[str, np.ndarray]:
+        goals = {
+            name: self.SCALE * (observation[name] - self._corner[:3]) for name in ("achieved_goal", "desired_goal")
+        }
+        return goals | {"observation": self._scale * (observation["observation"] - self._corner)}
+
+    def compute_reward(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Any) -> Any:
+        world: Any = self.env.unwrapped  # its rewards ask for metres, from wherever
+        return world.compute_reward(achieved_goal / self.SCALE, desired_goal / self.SCALE, info)
+
+
 class Success(gym.Wrapper):
     """Pays 1 at an episode's end if it ends in the goal, and nothing else: the mean return is the success rate."""
 
@@ -799,19 +836,24 @@ class Success(gym.Wrapper):
 
 
 def _register_goals(
-    name: str, version: int, entry_point: str, steps: int, dense: dict[str, Any], **options: Any
+    name: str,
+    version: int,
+    entry_point: str,
+    steps: int,
+    dense: dict[str, Any],
+    wrappers: tuple[type[gym.Wrapper], ...] = (),
+    **options: Any,
 ) -> None:
     """Three worlds that observe vectors: with sparse rewards, with dense ones, and one that pays for success."""
-    flat, success = (
-        WrapperSpec(wrapper.__name__, f"{wrapper.__module__}:{wrapper.__name__}", {})
-        for wrapper in (gym.wrappers.FlattenObservation, Success)
-    )
-    for suffix, wrappers, changes in (("", (flat,), {}), ("Dense", (flat,), dense), ("Success", (flat, success), {})):
+    flat = *wrappers, gym.wrappers.FlattenObservation
+    for suffix, layers, changes in (("", flat, {}), ("Dense", flat, dense), ("Success", (*flat, Success), {})):
         gym.register(
             f"rlcourse/{name}{suffix}-v{version}",
             entry_point,
             max_episode_steps=steps,
-            additional_wrappers=wrappers,
+            additional_wrappers=tuple(
+                WrapperSpec(layer.__name__, f"{layer.__module__}:{layer.__name__}", {}) for layer in layers
+            ),
             kwargs=options | changes,
         )
 
@@ -820,7 +862,7 @@ for _n in range(2, 51):
     _register_goals(f"BitFlip{_n}", 0, "rlcourse.envs:BitFlip", _n, {"dense": True}, n=_n)
 _register_goals("WallMaze", 0, "rlcourse.envs:WallMaze", 100, {"dense": True})
 for _task in ("Reach", "Push", "Slide", "PickAndPlace"):
-    _register_goals(f"Fetch{_task}", 4, "rlcourse.envs:_fetch", 50, {"reward_type": "dense"}, task=_task)
+    _register_goals(f"Fetch{_task}", 4, "rlcourse.envs:_fetch", 50, {"reward_type": "dense"}, (Decimetres,), task=_task)
 
 
 @dataclass(frozen=True)

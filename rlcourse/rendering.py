@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,9 @@ def record(env: "gym.Env", agent: Any, seed: int, every: int = 1, frames: float 
 
 
 def film(env: "gym.Env", agent: Any, seed: int, path: Path, seconds: float = 6.0) -> None:
-    """Store the first seconds of an episode without exploration as an MP4: in real time, at most 30 frames a second.
+    """Store the first seconds without exploration as an MP4: in real time, at most 30 frames a second.
+
+    Where an episode ends sooner, another follows, from the next seed.
 
     `env` was made with `render_mode="rgb_array"`; `path` ends in `.mp4`.
     """
@@ -89,7 +92,12 @@ def film(env: "gym.Env", agent: Any, seed: int, path: Path, seconds: float = 6.0
     per_second = env.metadata["render_fps"]
     every = math.ceil(per_second / 30)
     path.parent.mkdir(parents=True, exist_ok=True)
-    frames = record(env, agent, seed, every, frames=seconds * per_second / every)
+    frames: list[np.ndarray] = []
+    wanted = seconds * per_second / every
+    for episode in count(seed):
+        frames += record(env, agent, episode, every, frames=wanted - len(frames))
+        if len(frames) >= wanted:
+            break
     imageio.imwrite(path, np.stack(frames), plugin="FFMPEG", fps=per_second / every)
 
 

@@ -24,7 +24,8 @@ ALLOWED: Mapping[str, set[str]] = {
     "lessons": {"widgets", "algorithms", *FOUNDATION, "loop", "runs", "rendering"},
     "doctor": {"rendering"},
     "grading": {"grading", "publish"},
-    "cli": {"config", "doctor", "workcopy", "publish", "runs", "grading"},
+    "demos": {"widgets"},
+    "cli": {"config", "doctor", "workcopy", "publish", "runs", "grading", "demos"},
     "__main__": {"cli"},
     "__init__": set(),
 }

@@ -386,6 +386,145 @@ def test_lecture_7_on_ppo_and_sac_by_steps_and_by_seconds() -> None:
     assert sac.seconds[passed] > ppo.seconds[-1]  # "by seconds PPO"
 
 
+# --- what lecture 8 says
+
+RECORDED = {path.stem for path in CURVES}  # lecture 8 speaks of those that are
+BITS = {
+    how: {n: f"08_bits{n}_{file}" for n in (5, 10, 15, 20, 25) if f"08_bits{n}_{file}" in RECORDED}
+    for how, file in (("With hindsight", "her"), ("Without", "plain"))
+}
+STRATEGIES = {
+    name: f"08_bits15_{file}"
+    for name, file in (
+        ("final, k = 4", "final"),
+        ("episode, k = 4", "episode"),
+        ("random, k = 4", "random"),
+        ("future, k = 1", "k1"),
+        ("future, k = 8", "k8"),
+    )
+    if f"08_bits15_{file}" in RECORDED
+}
+MAZE = {
+    name: f"08_maze_{file}"
+    for name, file in (("hindsight", "her"), ("the sparse reward alone", "plain"), ("minus distance", "dense"))
+    if f"08_maze_{file}" in RECORDED
+}
+LAST = 14  # the evaluation after 15 000 steps
+
+
+def share(estimate: runs.Estimate) -> str:
+    return f"{100 * estimate.value:.0f} % ({100 * estimate.low:.0f} to {100 * estimate.high:.0f})"
+
+
+def points(estimate: runs.Estimate) -> str:
+    return f"{100 * estimate.value:+.0f} ({100 * estimate.low:+.0f} to {100 * estimate.high:+.0f})"
+
+
+def seeds(*curves: runs.Curve) -> str:
+    numbers = sorted({len(curve.returns) for curve in curves})
+    return f"{' to '.join(str(number) for number in dict.fromkeys((numbers[0], numbers[-1])))} seeds"
+
+
+def bits() -> str:
+    sentences, curves = [], []
+    for how, files in BITS.items():
+        curves += [reference(name) for name in files.values()]
+        ends = [share(runs.mean_estimate(curve.returns[:, LAST])) for curve in curves[-len(files) :]]
+        sentences.append(f"**{how}:** {', '.join(f'n = {n} {end}' for n, end in zip(files, ends, strict=True))}.")
+    return f"Success after 15 000 steps, {seeds(*curves)} each. {' '.join(sentences)}"
+
+
+def bits_later() -> str:
+    curve = reference("08_bits25_her")
+    return (
+        f"At n = 25 it is {share(runs.mean_estimate(curve.returns[:, -1]))} after {curve.step[-1]} steps: 12 000 "
+        "gradient steps, and at least a thousand episodes."
+    )
+
+
+def strategies() -> str:
+    whole = reference("08_bits15_her")
+    curves = {name: reference(file) for name, file in STRATEGIES.items()}
+    length = min(len(curve.step) for curve in curves.values())
+    future = runs.Curve(whole.step[:length], whole.returns[:, :length])
+    gains = {name: curve.gain(future) for name, curve in curves.items()}
+    gained = ", ".join(f"{name} {points(gain)}" for name, gain in gains.items())
+    verdicts = by_sign(gains, ("Better than future with k = 4", "Worse", "Not resolved"))
+    return f"{seeds(future, *curves.values()).capitalize()}; percentage points gained: {gained}. {verdicts}"
+
+
+def shaping() -> str:
+    hindsight, dense = (reference(f"08_bits15_{file}") for file in ("her", "dense"))
+    ends = [share(runs.mean_estimate(curve.returns[:, -1])) for curve in (dense, hindsight)]
+    return (
+        f"**BitFlip.** In the end minus the wrong bits succeeds in {ends[0]}, hindsight in {ends[1]}; over the run "
+        f"shaping gains {points(dense.gain(hindsight))} percentage points."
+    )
+
+
+def maze() -> str:
+    ends = {name: reference(file).returns[:, -1] for name, file in MAZE.items()}
+    reached = ", ".join(f"{(end == 1).sum()} of {len(end)} seeds with {name}" for name, end in ends.items())
+    return f"**The maze.** In the end the goal is reached by {reached}."
+
+
+def reach() -> str:
+    words = []
+    for how, file in (("with hindsight", "her"), ("without", "plain")):
+        curve = reference(f"08_reach_{file}")
+        first = [
+            str(curve.step[(seed >= 0.95).argmax()]) if (seed >= 0.95).any() else "never" for seed in curve.returns
+        ]
+        words.append(f"{how} at steps {', '.join(first)}")
+    return f"The first evaluation of 95 % or more comes, seed by seed: {'; '.join(words)}."
+
+
+def push() -> str:
+    hindsight, plain = (reference(f"08_push_{file}") for file in ("her", "plain"))
+    ends = [f"{100 * curve.returns[0, -1]:.0f} %" for curve in (hindsight, plain)]
+    most = [f"at most {100 * curve.returns.max():.0f} % on the way" for curve in (hindsight, plain)]
+    return (
+        f"After {hindsight.step[-1]} steps, of 20 episodes {ends[0]} succeed with hindsight ({most[0]}), {ends[1]} "
+        f"without ({most[1]})."
+    )
+
+
+def test_lecture_8_on_bits() -> None:
+    text = prose("08_her")
+    assert bits() in text
+    ends = {how: [reference(name).returns[:, LAST] for name in files.values()] for how, files in BITS.items()}
+    assert min(end.mean() for end in ends["With hindsight"]) >= 0.8
+    assert reference("08_bits10_plain").returns[:, LAST].max() <= 0.1
+    few, many = (reference(f"08_bits{n}_her") for n in (10, 25))
+    first = [curve.step[(curve.mean >= 0.9).argmax()] for curve in (few, many)]
+    assert f"the steps to a mean of 90 % go from {first[0]} to {first[1]}." in text
+    assert bits_later() in text
+
+
+@pytest.mark.skipif(not STRATEGIES, reason="not recorded yet")
+def test_lecture_8_on_strategies() -> None:
+    assert strategies() in prose("08_her")
+
+
+def test_lecture_8_on_shaping() -> None:
+    text = prose("08_her")
+    assert maze() in text
+    assert (reference("08_maze_dense").returns == 0).all()  # not once
+    if "08_bits15_dense" in RECORDED:
+        assert shaping() in text
+
+
+@pytest.mark.parametrize("task", ["reach", "push"])
+def test_lecture_8_on_the_robot(task: str) -> None:
+    if f"08_{task}_plain" not in RECORDED:
+        pytest.skip("not recorded yet")
+    assert {"reach": reach, "push": push}[task]() in prose("08_her")
+    if task == "reach":  # "only slower"
+        hindsight, plain = (reference(f"08_reach_{file}") for file in ("her", "plain"))
+        assert hindsight.gain(plain).low > 0
+        assert plain.returns[:, -1].min() > 0.5
+
+
 # --- what lecture 9 says; each function builds one paragraph from the recordings that there are
 
 RUNGS = {

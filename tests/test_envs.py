@@ -196,13 +196,14 @@ def test_the_rewards_of_a_step_are_those_of_its_goals(env_id: str) -> None:
     assert len(steps) == env.spec.max_episode_steps  # chance does not reach the goal
     achieved, rewards, ends, successes = map(np.array, zip(*steps, strict=True))
     goals = np.broadcast_to(desired, achieved.shape)
-    np.testing.assert_allclose(world.compute_reward(achieved, goals, {}), rewards, atol=1e-6)  # float32
+    reward_of, terminated_of = map(env.get_wrapper_attr, ("compute_reward", "compute_terminated"))
+    np.testing.assert_allclose(reward_of(achieved, goals, {}), rewards, atol=1e-6)  # float32
     assert not ends.any()
     assert not successes.any()
     # With what was achieved for a goal every step would have succeeded.
-    assert (world.compute_reward(achieved, achieved, {}) == 0).all()
+    assert (reward_of(achieved, achieved, {}) == 0).all()
     ends_task = "Fetch" not in env_id
-    assert np.all(world.compute_terminated(achieved, achieved, {}) == ends_task)
+    assert np.all(terminated_of(achieved, achieved, {}) == ends_task)
 
 
 def test_bits_flip_until_they_are_the_goal() -> None:
@@ -269,17 +270,65 @@ def test_observed_places_are_scaled() -> None:
 )
 def test_the_dense_reward_is_best_in_the_pocket(dense: bool, gamma: float, end: tuple[int, int]) -> None:
     """Exactly: the optimal policy of the maze as arrays, followed from the start for 60 steps."""
-    maze = WallMaze(dense)
-    height, width = maze.GRID.shape
-    places = maze.scaled(np.stack(np.divmod(np.arange(height * width), width), -1))
-    reward = maze.compute_reward(places, np.broadcast_to(maze.scaled(maze._goal), places.shape), {})
-    moves = maze.GRID.mdp()  # the goal keeps whoever is there
-    mdp = replace(moves, reward=np.where(moves.next_state >= 0, reward[moves.next_state].astype(float), 0.0))
+    mdp = WallMaze(dense).mdp()
     policy = q_iteration.greedy(q_iteration.optimal_q(mdp, gamma)).argmax(1)
-    state = int(moves.start.argmax())
+    state = int(mdp.start.argmax())
     for _ in range(60):
         state = int(mdp.next_state[state, policy[state], 0])
-    assert divmod(state, width) == end
+    assert divmod(state, WallMaze.GRID.shape[1]) == end
+
+
+def test_what_the_pocket_costs_and_what_the_way_around() -> None:
+    """Discounted from S at γ = 0.95 and 0.96, as lecture 08 says."""
+    maze = WallMaze(dense=True)
+    assert (~maze.GRID.walls).sum() == 96
+    for gamma, pocket, around in ((0.95, -72.1, -78.6), (0.96, -82.8, -82.5)):
+        costs = []
+        for moves in ("r" * 9 + "r" * 500, "ruuu" + "r" * 10 + "ddd"):  # 500 more for ever
+            _, rewards, terminated = walk_maze(maze, moves)
+            costs.append(sum(gamma**t * reward for t, reward in enumerate(rewards)))
+        assert terminated
+        assert costs == pytest.approx([pocket, around], abs=0.05)
+        best = q_iteration.optimal_q(maze.mdp(), gamma)[int(maze.mdp().start.argmax())].max()
+        assert best == pytest.approx(max(costs), abs=1e-3)
+    assert min(rewards) == pytest.approx(-10.4, abs=0.05)
+
+
+def test_chance_finds_few_goals_among_many_bits_and_some_with_the_robot() -> None:
+    """Per step the bits are the goal with probability 2⁻ⁿ; the first time ends the episode, so it is fewer."""
+    for n, steps in ((5, 4_000), (8, 16_000)):
+        env, rng, found = envs.make(f"rlcourse/BitFlip{n}-v0"), np.random.default_rng(0), 0
+        env.reset(seed=0)
+        for _ in range(steps):
+            _, _, terminated, truncated, _ = env.step(rng.integers(n))
+            found += terminated
+            if terminated or truncated:
+                env.reset()
+        expected = steps / 2**n
+        assert 0.6 * expected < found < expected + 3 * np.sqrt(expected)
+    reach, touched = envs.make("rlcourse/FetchReach-v4"), 0
+    reach.action_space.seed(0)
+    for seed in range(30):
+        reach.reset(seed=seed)
+        touched += any(reach.step(reach.action_space.sample())[1] == 0 for _ in range(50))
+    assert 1 <= touched <= 15
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_the_maze_as_arrays_pays_what_its_steps_pay(dense: bool) -> None:
+    maze = WallMaze(dense)
+    mdp, width = maze.mdp(), maze.GRID.shape[1]
+    rng, state = np.random.default_rng(0), int(mdp.start.argmax())
+    maze.reset()
+    for action in [*rng.integers(4, size=500), *([0] * 9 + [1] * 13 + [2] * 4 + [3] * 2)]:
+        _, reward, terminated, _, _ = maze.step(action)
+        assert reward == pytest.approx(mdp.reward[state, action, 0])
+        assert terminated == mdp.terminated[state, action, 0]
+        state = int(mdp.next_state[state, action, 0])
+        assert divmod(state, width) == tuple(maze._cell)
+        if terminated:
+            break
+    assert terminated
 
 
 def flip_what_is_wrong(obs: np.ndarray) -> int:
@@ -309,6 +358,24 @@ def test_success_is_one_at_the_end_or_nothing(env_id: str, policy: Any, success:
         over = terminated or truncated
     assert len(rewards) > 1
     assert rewards == [0.0] * (len(rewards) - 1) + [success]
+
+
+@pytest.mark.parametrize(("task", "moved", "scaled"), [("Reach", 3, 3), ("Push", 6, 9)])
+def test_a_fetch_robot_sees_decimetres_from_where_its_gripper_rests(task: str, moved: int, scaled: int) -> None:
+    env = envs.make(f"rlcourse/Fetch{task}-v4")
+    world: Any = env.unwrapped
+    env.reset(seed=0)
+    obs, *_ = env.step(np.array([1, -1, 1, 0], np.float32))
+    raw, rest = world._get_obs(), world.initial_gripper_xpos
+    for goal, name in zip(obs[:6].reshape(2, 3), ("achieved_goal", "desired_goal"), strict=True):
+        np.testing.assert_allclose(goal, 10 * (raw[name] - rest))
+    here, there = raw["observation"], obs[6:]
+    np.testing.assert_allclose(there[:moved].reshape(-1, 3), 10 * (here[:moved].reshape(-1, 3) - rest))
+    np.testing.assert_allclose(there[moved:scaled], 10 * here[moved:scaled])  # a difference of two places
+    np.testing.assert_array_equal(there[scaled:], here[scaled:])
+    # 4.9 and 5.1 cm away: within 5 cm the task is done.
+    goals = np.array([[0.0, 0.49, 0.0], [0.51, 0.0, 0.0]], np.float32)
+    assert env.get_wrapper_attr("compute_reward")(np.zeros((2, 3), np.float32), goals, {}).tolist() == [0, -1]
 
 
 def test_making_a_fetch_robot_says_nothing() -> None:

@@ -433,3 +433,46 @@ def test_the_same_seed_is_the_same_run() -> None:
     assert losses() == losses()
     for changes in ({"hindsight_k": 1}, {"hindsight": "final"}, {"hindsight": ""}):
         assert losses(**changes) != losses()
+
+
+# --- learning
+
+
+BITS = dqn.Config(n_step=1, gamma=0.98, lr=3e-3, hidden=(256,), tau=0.05, train_every=2, epsilon_steps=3_000)
+
+
+def success(n: int, steps: int, seed: int, hindsight: bool) -> float:
+    """Of a DQN for BitFlip, tested on 100 fresh episodes."""
+    torch.set_num_threads(1)
+    env = envs.make(f"rlcourse/BitFlip{n}-v0")
+    memory = HindsightReplay(env, BITS.buffer_size, Config()) if hindsight else None
+    agent = dqn.DQN(3 * n, n, BITS, seed, memory)
+    for _ in loop.train(env, agent, steps, seed):
+        pass
+    return float(loop.evaluate(envs.make(f"rlcourse/BitFlip{n}Success-v0"), agent, 100, seed=1_000_000).mean())
+
+
+@pytest.mark.thorough
+def test_eight_bits_are_learned_with_hindsight_and_not_without() -> None:
+    assert success(8, 2_000, seed=0, hindsight=True) >= 0.95
+    assert success(8, 2_000, seed=0, hindsight=False) <= 0.2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_ten_bits_are_learned_with_hindsight_by_at_least_four_of_five_seeds() -> None:
+    assert sum(success(10, 8_000, seed, hindsight=True) >= 0.95 for seed in range(5)) >= 4
+    assert all(success(10, 8_000, seed, hindsight=False) <= 0.1 for seed in range(2))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_fetch_reach_is_learned_with_hindsight_by_three_seeds() -> None:
+    torch.set_num_threads(1)
+    config = sac.Config(hidden=(64, 64), lr=1e-3, gamma=0.95, temperature=0.05, learning_starts=1_000)
+    env, test = envs.make("rlcourse/FetchReach-v4"), envs.make("rlcourse/FetchReachSuccess-v4")
+    for seed in range(3):
+        agent = sac.SAC(16, env.action_space, config, seed, HindsightReplay(env, 10_000, Config()))
+        for _ in loop.train(env, agent, 3_000, seed):
+            pass
+        assert loop.evaluate(test, agent, 50, seed=1_000_000).mean() >= 0.95, seed

@@ -130,10 +130,12 @@ class HindsightReplay(ReplayBuffer):
         shape = env.observation_space.shape
         if shape != (flatdim(space),):
             raise ValueError(f"{env} observes {shape}, not its goals in one vector: wrap it in FlattenObservation")
-        world: Any = env.unwrapped
         super().__init__(capacity, shape, env.action_space.shape or ())
         self.config, self.goal_size = config, flatdim(space["desired_goal"])
-        self._compute_reward, self._compute_terminated = world.compute_reward, world.compute_terminated
+        # The outermost layer that answers knows in which units goals are observed.
+        self._compute_reward, self._compute_terminated = map(
+            env.get_wrapper_attr, ("compute_reward", "compute_terminated")
+        )
         self._before, self._after = torch.zeros(2, capacity, dtype=torch.int64)  # steps of the episode, for each step
         self._running = 0  # steps of the episode that is not over
 
