@@ -2,6 +2,15 @@
 
 `RIGHT` holds other ways to write each answer; `WRONG` changes the official one: (old, new, part of the visible
 check's message). The tests of the grader run them all.
+
+Nearest in `rlcourse`, and why it does not answer:
+
+| question | nearest | what is missing |
+|---|---|---|
+| weighted | `importance_weights.ratios` | ratios of single steps; no estimate of a return, no division by weights |
+| control-variate | `reinforce.baseline` | plain means; no squared scores, no components |
+| natural | none | no Fisher matrix anywhere |
+| slips | `reinforce.trajectory_returns`, `.baseline` | ended episodes count as zeros; no scores, no gradient |
 """
 
 RIGHT = {
@@ -173,10 +182,10 @@ WRONG = {
         ("/ len(reward)\n", "/ running.sum()\n", "divides by the number of steps"),
     ],
     "diagnosis": [
-        ('"A": "baseline is the return itself"', '"A": "policy never updated"', ""),
-        ('"B": "the first batch is used for ever"', '"B": "healthy"', ""),
-        ('"C": "learning rate too large"', '"C": "the first batch is used for ever"', ""),
-        ('"D": "advantage sign"', '"D": "log-probabilities of other actions"', ""),
-        ('"E": "log-probabilities of other actions"', '"E": "advantage sign"', ""),
+        ('diagnosis["A"] = "baseline is the return itself"', 'diagnosis["A"] = "policy never updated"', ""),
+        ('diagnosis["B"] = "the first batch is used for ever"', 'diagnosis["B"] = "healthy"', ""),
+        ('diagnosis["C"] = "learning rate too large"', 'diagnosis["C"] = "the first batch is used for ever"', ""),
+        ('diagnosis["D"] = "advantage sign"', 'diagnosis["D"] = "log-probabilities of other actions"', ""),
+        ('diagnosis["E"] = "log-probabilities of other actions"', 'diagnosis["E"] = "advantage sign"', ""),
     ],
 }

@@ -2,6 +2,15 @@
 
 `RIGHT` holds other ways to write each answer; `WRONG` changes the official one: (old, new, part of the visible
 check's message). The tests of the grader run them all.
+
+Nearest in `rlcourse`, and why it does not answer:
+
+| question | nearest | what is missing |
+|---|---|---|
+| tree-backup | `returns.n_step_targets` | knows values, not actions and their probabilities |
+| retrace | `returns.gae` | no ratios; its trace has the same weight at every step |
+| traces | `returns.gae` | λ-returns from fixed values, not online ones |
+| slips | `returns.n_step_targets` | one γ for all steps; no gradient |
 """
 
 RIGHT = {
@@ -142,12 +151,12 @@ WRONG = {
         ("trace[t + 1]", "trace[t]", "the weight of the wrong step"),
         ("np.minimum(1.0, ratio)", "ratio", "the ratio is not limited"),
         ("lam * ", "", "λ is missing"),
-        ("gamma * ~over", "~over", "γ is missing"),
+        ("gamma * ~ends", "~ends", "γ is missing"),
         ("* ~terminated ", "", "bootstraps past the end"),
         ("gamma * ~terminated", "gamma * ~(terminated | truncated)", "treated as terminated"),
-        ("over = terminated | truncated", "over = terminated", "across a truncation"),
+        ("ends = terminated | truncated", "ends = terminated", "across a truncation"),
         ("return q + correction", "return correction", "that is the correction"),
-        ("    over =", "    correction *= trace\n    over =", "the first TD error got a weight"),
+        ("    ends =", "    correction *= trace\n    ends =", "the first TD error got a weight"),
     ],
     "traces": [
         (
@@ -164,7 +173,7 @@ WRONG = {
             "            trace[s] += 1\n            trace *= gamma * lam\n",
             "decays before it is used",
         ),
-        ("values += lr * td_error * trace", "values[s] += lr * td_error", "only the present state is updated"),
+        ("estimates += lr * td_error * trace", "estimates[s] += lr * td_error", "only the present state is updated"),
         ("gamma * (1", "(1", "γ is missing in the TD error"),
     ],
     "slips": [
@@ -185,10 +194,10 @@ WRONG = {
         (" / count", "", "the sum over the steps"),
     ],
     "diagnosis": [
-        ('"A": "bootstraps past the end"', '"A": "discount missing"', ""),
-        ('"B": "critic never updated"', '"B": "advantage sign"', ""),
-        ('"C": "truncation treated as termination"', '"C": "critic never updated"', ""),
-        ('"D": "advantage sign"', '"D": "actor\'s learning rate too large"', ""),
-        ('"E": "actor\'s learning rate too large"', '"E": "healthy"', ""),
+        ('diagnosis["A"] = "bootstraps past the end"', 'diagnosis["A"] = "discount missing"', ""),
+        ('diagnosis["B"] = "critic never updated"', 'diagnosis["B"] = "advantage sign"', ""),
+        ('diagnosis["C"] = "truncation treated as termination"', 'diagnosis["C"] = "critic never updated"', ""),
+        ('diagnosis["D"] = "advantage sign"', 'diagnosis["D"] = "actor\'s learning rate too large"', ""),
+        ('diagnosis["E"] = "actor\'s learning rate too large"', 'diagnosis["E"] = "healthy"', ""),
     ],
 }

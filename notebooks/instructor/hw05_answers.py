@@ -2,6 +2,15 @@
 
 `RIGHT` holds other ways to write each answer; `WRONG` changes the official one: (old, new, part of the visible
 check's message). The tests of the grader run them all.
+
+Nearest in `rlcourse`, and why it does not answer:
+
+| question | nearest | what is missing |
+|---|---|---|
+| value-loss | `ppo.critic_loss` | nothing is clipped; no old values |
+| off-policy | `returns.gae` | no ratios |
+| early-stopping | `ppo.actor_loss`, `ppo.kl` | losses for autograd, an estimated KL; nothing stops |
+| slips | `returns.n_step_targets` | ends with the longest n there is, does not scale weights; normalises nothing |
 """
 
 RIGHT = {
@@ -161,12 +170,12 @@ WRONG = {
         ("np.minimum(limit, ratio)", "ratio", "the weight of a TD error has a limit"),
         ("np.minimum(1.0, ratio)", "np.minimum(limit, ratio)", "limited by 1, not by the weight's limit"),
         ("* ~terminated ", "", "bootstraps past the end"),
-        ("over = terminated | truncated", "over = terminated", "across a truncation"),
+        ("ends = terminated | truncated", "ends = terminated", "across a truncation"),
         ("gamma * ~terminated", "gamma * ~(terminated | truncated)", "treated as terminated"),
         ("lam * ", "", "λ is missing"),
         ("gamma * trace[t]", "trace[t]", "γ is missing"),
         ("value[t] + correction", "correction", "that is the correction"),
-        ("weight[t] * td_error[t]", "trace[t] * td_error[t]", "is weighted with ρ"),
+        ("weight[t] * delta[t]", "trace[t] * delta[t]", "is weighted with ρ"),
         ("gamma * trace[t]", "gamma * lam * np.prod(np.minimum(1.0, ratio))", "one product of all ratios"),
     ],
     "early-stopping": [
@@ -204,10 +213,22 @@ WRONG = {
         ("/ advantage.std()", "/ advantage.var()", "by the variance"),
     ],
     "diagnosis": [
-        ('"A": "old log-probabilities renewed at every step"', '"A": "learning rate too large"', ""),
-        ('"B": "critic\'s loss broadcasts (B,) and (B, 1)"', '"B": "critic\'s targets from normalised advantages"', ""),
-        ('"C": "bootstraps past the end"', '"C": "healthy"', ""),
-        ('"D": "advantage sign"', '"D": "learning rate too large"', ""),
-        ('"E": "critic\'s targets from normalised advantages"', '"E": "critic\'s loss broadcasts (B,) and (B, 1)"', ""),
+        (
+            'diagnosis["A"] = "old log-probabilities renewed at every step"',
+            'diagnosis["A"] = "learning rate too large"',
+            "",
+        ),
+        (
+            'diagnosis["B"] = "critic\'s loss broadcasts (B,) and (B, 1)"',
+            'diagnosis["B"] = "critic\'s targets from normalised advantages"',
+            "",
+        ),
+        ('diagnosis["C"] = "bootstraps past the end"', 'diagnosis["C"] = "healthy"', ""),
+        ('diagnosis["D"] = "advantage sign"', 'diagnosis["D"] = "learning rate too large"', ""),
+        (
+            'diagnosis["E"] = "critic\'s targets from normalised advantages"',
+            'diagnosis["E"] = "critic\'s loss broadcasts (B,) and (B, 1)"',
+            "",
+        ),
     ],
 }
