@@ -1,0 +1,203 @@
+"""Homework 4: answers that must get full points, and mistakes that must be named. Not for students.
+
+`RIGHT` holds other ways to write each answer; `WRONG` changes the official one: (old, new, part of the visible
+check's message). The tests of the grader run them all.
+
+Nearest in `rlcourse`, and why it does not answer:
+
+| question | nearest | what is missing |
+|---|---|---|
+| tree-backup | `returns.n_step_targets` | knows values, not actions and their probabilities |
+| retrace | `returns.gae` | no ratios; its trace has the same weight at every step |
+| traces | `returns.gae` | λ-returns from fixed values, not online ones |
+| slips | `returns.n_step_targets` | one γ for all steps; no gradient |
+"""
+
+RIGHT = {
+    "tree-backup": [
+        """
+def tree_backup_targets(reward, terminated, next_q, next_policy, next_action, gamma):
+    expected = (next_policy * next_q).sum(1)
+    targets = []
+    for t in range(len(reward) - 1, -1, -1):
+        following = expected[t]
+        if targets:
+            a = next_action[t]
+            following += next_policy[t, a] * (targets[0] - next_q[t, a])
+        targets.insert(0, reward[t] if terminated[t] else reward[t] + gamma * following)
+    print("a print that somebody forgot")
+    return targets
+""",
+        """
+def tree_backup_targets(reward, terminated, next_q, next_policy, next_action, gamma):
+    steps, goes_on = len(reward), np.where(terminated, 0.0, gamma)
+    chance = next_policy[np.arange(steps), next_action]
+    left_out = next_policy * next_q
+    left_out[np.arange(steps - 1), next_action[:-1]] = 0.0  # all branches but the one that was taken
+    known = reward + goes_on * left_out.sum(-1)
+    return np.linalg.solve(np.eye(steps) - np.diag((goes_on * chance)[:-1], 1), known)
+""",
+    ],
+    "retrace": [
+        """
+def retrace_targets(reward, q, next_value, terminated, truncated, ratio, gamma, lam):
+    targets = []
+    for t in range(len(reward)):
+        total, weight = q[t], 1.0
+        for k in range(t, len(reward)):
+            if k > t:
+                weight *= gamma * lam * min(1.0, ratio[k])
+            total += weight * (reward[k] + (0.0 if terminated[k] else gamma * next_value[k]) - q[k])
+            if terminated[k] or truncated[k]:
+                break
+        targets.append(total)
+    return targets
+""",
+        """
+def retrace_targets(reward, q, next_value, terminated, truncated, ratio, gamma, lam):
+    one_step = reward + np.where(terminated, 0.0, gamma * next_value)
+    targets = np.array(one_step)
+    for t in range(len(reward) - 2, -1, -1):
+        if not (terminated[t] or truncated[t]):
+            targets[t] += gamma * lam * np.clip(ratio[t + 1], 0, 1) * (targets[t + 1] - q[t + 1])
+    return targets
+""",
+    ],
+    "traces": [
+        """
+def td_lambda(episodes, num_states, lr, gamma, lam):
+    values = np.zeros(num_states)
+    for episode in episodes:
+        visited = []
+        for s, reward, next_s, terminated in episode:
+            target = reward if terminated else reward + gamma * values[next_s]
+            error = target - values[s]
+            visited.append(s)
+            for age, past in enumerate(reversed(visited)):
+                values[past] += lr * error * (gamma * lam) ** age
+    return values
+""",
+        """
+def td_lambda(episodes, num_states, lr, gamma, lam):
+    values = [0.0] * num_states
+    for episode in episodes:
+        trace = {}
+        for s, reward, next_s, terminated in episode:
+            delta = reward - values[s] + (0 if terminated else gamma * values[next_s])
+            trace = {state: gamma * lam * strength for state, strength in trace.items()}
+            trace[s] = trace.get(s, 0.0) + 1.0
+            for state, strength in trace.items():
+                values[state] += lr * delta * strength
+    return np.array(values)
+""",
+    ],
+    "slips": [
+        """
+def critic_gradient(weight, features, reward, alive, n):
+    gradient, count = np.zeros(len(weight)), 0
+    for t in range(len(reward) - n + 1):
+        target = features[t + n] @ weight
+        for k in reversed(range(n)):
+            target = reward[t + k] + alive[t + k] * target
+        gradient += (features[t] @ weight - target) * features[t]
+        count += 1
+    return gradient / count
+""",
+        """
+def critic_gradient(weight, features, reward, alive, n):
+    errors = []
+    for t in range(len(reward) - n + 1):
+        survived = np.concatenate([[1.0], np.cumprod(alive[t : t + n])])
+        look_ahead = np.append(reward[t : t + n], features[t + n] @ weight)
+        errors.append(survived @ look_ahead - features[t] @ weight)
+    return np.mean([-e * x for e, x in zip(errors, features)], axis=0)
+""",
+    ],
+    "diagnosis": [
+        """
+diagnosis = dict(
+    A="bootstraps past the end",
+    B="critic never updated",
+    C="truncation treated as termination",
+    D="advantage sign",
+    E="actor's learning rate too large",
+)
+""",
+        """
+causes = [
+    "bootstraps past the end",
+    "critic never updated",
+    "truncation treated as termination",
+    "advantage sign",
+    "actor's learning rate too large",
+]
+diagnosis = {name: cause for name, cause in zip("ABCDE", causes)}
+""",
+    ],
+}
+
+WRONG = {
+    "tree-backup": [
+        ("branches[next_action[t]] = targets[t + 1]", "branches[:] = targets[t + 1]", "every branch got the target"),
+        ("branches[next_action[t]] = targets[t + 1]", "branches[next_action[t]] += targets[t + 1]", "counts twice"),
+        ("* (1 - terminated[t]) ", "", "bootstraps past the end"),
+        ("branches[next_action[t]] = targets[t + 1]", "pass", "it looks one step ahead"),
+        ("gamma * ", "", "γ is missing"),
+        ("next_action[t]]", "next_action[t + 1]]", "the action of the wrong step"),
+        ("(next_policy[t] * branches).sum()", "branches.max()", "it takes the best branch"),
+        ("(next_policy[t] * branches).sum()", "(next_policy[t] * branches).mean()", "divided by the number of actions"),
+    ],
+    "retrace": [
+        ("trace[t + 1]", "trace[t]", "the weight of the wrong step"),
+        ("np.minimum(1.0, ratio)", "ratio", "the ratio is not limited"),
+        ("lam * ", "", "λ is missing"),
+        ("gamma * ~ends", "~ends", "γ is missing"),
+        ("* ~terminated ", "", "bootstraps past the end"),
+        ("gamma * ~terminated", "gamma * ~(terminated | truncated)", "treated as terminated"),
+        ("ends = terminated | truncated", "ends = terminated", "across a truncation"),
+        ("return q + correction", "return correction", "that is the correction"),
+        ("    ends =", "    correction *= trace\n    ends =", "the first TD error got a weight"),
+    ],
+    "traces": [
+        (
+            "    for episode in episodes:\n        trace = np.zeros(num_states)\n",
+            "    trace = np.zeros(num_states)\n    for episode in episodes:\n",
+            "goes on into the next episode",
+        ),
+        ("trace[s] += 1", "trace[s] = 1", "a replacing trace"),
+        ("gamma * lam\n", "lam\n", "γ is missing there"),
+        ("gamma * lam\n", "gamma\n", "λ is missing"),
+        ("gamma * (1 - terminated) * ", "gamma * ", "bootstraps past the end"),
+        (
+            "            trace *= gamma * lam\n            trace[s] += 1\n",
+            "            trace[s] += 1\n            trace *= gamma * lam\n",
+            "decays before it is used",
+        ),
+        ("estimates += lr * td_error * trace", "estimates[s] += lr * td_error", "only the present state is updated"),
+        ("gamma * (1", "(1", "γ is missing in the TD error"),
+    ],
+    "slips": [
+        ("target += chance * reward", "target += reward", "the rewards count in full"),
+        (
+            "return -(target - value[:count]) @ features[:count] / count",
+            "return -(target - value[:count]) @ (features[:count] - chance[:, None] * features[n:]) / count",
+            "it differentiates the target too",
+        ),
+        ("return -(", "return (", "the sign is wrong"),
+        (
+            "        target += chance * reward[k : k + count]\n        chance *= alive[k : k + count]\n",
+            "        chance *= alive[k : k + count]\n        target += chance * reward[k : k + count]\n",
+            "one factor too many",
+        ),
+        ("target += chance * value[n:]", "target += value[n:]", "the chance to get there"),
+        ("chance *= alive[k : k + count]", "chance *= alive[:count]", "a product of different ones"),
+        (" / count", "", "the sum over the steps"),
+    ],
+    "diagnosis": [
+        ('diagnosis["A"] = "bootstraps past the end"', 'diagnosis["A"] = "discount missing"', ""),
+        ('diagnosis["B"] = "critic never updated"', 'diagnosis["B"] = "advantage sign"', ""),
+        ('diagnosis["C"] = "truncation treated as termination"', 'diagnosis["C"] = "critic never updated"', ""),
+        ('diagnosis["D"] = "advantage sign"', 'diagnosis["D"] = "actor\'s learning rate too large"', ""),
+        ('diagnosis["E"] = "actor\'s learning rate too large"', 'diagnosis["E"] = "healthy"', ""),
+    ],
+}

@@ -1,0 +1,76 @@
+"""Homework 4: the agents that question 5 asks about, really broken. Not for students.
+
+`python notebooks/instructor/hw04_runs.py` prints the runs as they stand in the homework: five seeds each, means.
+"""
+
+import numpy as np
+
+from rlcourse.algorithms import q_iteration as qi
+from rlcourse.envs import GridWorld
+
+WORLD = GridWorld(".....\n.....\n..P..\n.....\n....G", slip=0.2)
+MDP = WORLD.mdp()
+LIVING = np.flatnonzero(~WORLD.ends.ravel())
+GAMMA, WALKERS, ROUNDS, EVERY, TIME_LIMIT, SEEDS = 0.9, 16, 10_000, 2_000, 5, 5
+BROKEN = {
+    "A": {"mask": 0.0},  # bootstraps past the end: there is a value where an episode has ended
+    "B": {"critic_rate": 0.0},
+    "C": {"truncated_ends": True},
+    "D": {"sign": -1.0},
+    "E": {"actor_rate": 20.0},
+}
+
+
+def softmax(x: np.ndarray) -> np.ndarray:
+    p = np.exp(x - x.max(-1, keepdims=True))
+    return p / p.sum(-1, keepdims=True)
+
+
+def run(
+    seed: int,
+    mask: float = 1.0,
+    truncated_ends: bool = False,
+    sign: float = 1.0,
+    actor_rate: float = 0.2,
+    critic_rate: float = 0.1,
+) -> list[tuple[float, ...]]:
+    """Means over all living states, every 2000 rounds: exact V of the policy, the critic's V, entropy, |TD error|."""
+    rng = np.random.default_rng(seed)
+    values, preferences = np.zeros(25), np.zeros((25, 4))
+    s, age, rows, errors = rng.choice(LIVING, WALKERS), rng.integers(TIME_LIMIT, size=WALKERS), [], []
+    for step in range(1, ROUNDS + 1):
+        policy = softmax(preferences[s])
+        a = (rng.random(WALKERS)[:, None] > policy.cumsum(-1)[:, :-1]).sum(-1)
+        k = (rng.random(WALKERS)[:, None] > MDP.probability[s, a].cumsum(-1)[:, :-1]).sum(-1)
+        following, r, terminated = MDP.next_state[s, a, k], MDP.reward[s, a, k], MDP.terminated[s, a, k]
+        age += 1
+        over = terminated | (age == TIME_LIMIT)
+        upcoming = np.where(over, rng.choice(LIVING, WALKERS), following)
+        if not mask:
+            following = upcoming  # the next row of a rollout, whatever episode it belongs to
+        error = r + GAMMA * (1 - mask * (over if truncated_ends else terminated)) * values[following] - values[s]
+        np.add.at(values, s, critic_rate * error)
+        np.add.at(preferences, s, sign * actor_rate * error[:, None] * (np.eye(4)[a] - policy))
+        errors.append(np.abs(error).mean())
+        age[over], s = 0, upcoming
+        if step % EVERY == 0:
+            policy = softmax(preferences)
+            entropy = -(policy * np.log(policy + 1e-30)).sum(-1)
+            exact = qi.evaluate_policy(MDP, policy, GAMMA)
+            rows.append((exact[LIVING].mean(), values[LIVING].mean(), entropy[LIVING].mean(), np.mean(errors)))
+            errors = []
+    return rows
+
+
+def table() -> dict[str, dict[str, list[float]]]:
+    names = ("true_value", "critic_value", "entropy", "td_error")
+    runs = {"healthy": {}, **BROKEN}
+    means = {run_name: np.mean([run(s, **how) for s in range(SEEDS)], axis=0).T for run_name, how in runs.items()}
+    return {
+        run_name: dict(zip(names, (np.round(row, 2) + 0.0).tolist(), strict=True)) for run_name, row in means.items()
+    }
+
+
+if __name__ == "__main__":
+    for name, measured in table().items():
+        print(name, measured)

@@ -1,0 +1,234 @@
+"""Homework 5: answers that must get full points, and mistakes that must be named. Not for students.
+
+`RIGHT` holds other ways to write each answer; `WRONG` changes the official one: (old, new, part of the visible
+check's message). The tests of the grader run them all.
+
+Nearest in `rlcourse`, and why it does not answer:
+
+| question | nearest | what is missing |
+|---|---|---|
+| value-loss | `ppo.critic_loss` | nothing is clipped; no old values |
+| off-policy | `returns.gae` | no ratios |
+| early-stopping | `ppo.actor_loss`, `ppo.kl` | losses for autograd, an estimated KL; nothing stops |
+| slips | `returns.n_step_targets` | ends with the longest n there is, does not scale weights; normalises nothing |
+"""
+
+RIGHT = {
+    "value-loss": [
+        """
+def clipped_value_loss(value, old_value, target, clip):
+    moved = old_value + np.clip(value - old_value, -clip, clip)
+    error = np.maximum(np.abs(value - target), np.abs(moved - target))
+    stopped = (np.abs(value - old_value) > clip) & (np.abs(moved - target) > np.abs(value - target))
+    return (error**2).sum() / (2 * len(error)), (1 - stopped) * (value - target) / len(value)
+""",
+        """
+def clipped_value_loss(value, old_value, target, clip):
+    loss, gradient = 0.0, []
+    for v, old, y in zip(value, old_value, target):
+        near = min(max(v, old - clip), old + clip)
+        if abs(near - y) > abs(v - y):
+            loss += 0.5 * (near - y) ** 2
+            gradient.append(0.0)
+        else:
+            loss += 0.5 * (v - y) ** 2
+            gradient.append((v - y) / len(value))
+    print("a print that somebody forgot")
+    return loss / len(value), gradient
+""",
+    ],
+    "off-policy": [
+        """
+def corrected_targets(reward, value, next_value, terminated, truncated, ratio, gamma, lam, limit):
+    target = []
+    for t in range(len(reward)):
+        total, carried = value[t], 1.0
+        for k in range(t, len(reward)):
+            following = 0.0 if terminated[k] else next_value[k]
+            total += carried * min(limit, ratio[k]) * (reward[k] + gamma * following - value[k])
+            if terminated[k] or truncated[k]:
+                break
+            carried *= gamma * lam * min(1.0, ratio[k])
+        target.append(total)
+    return target
+""",
+        """
+def corrected_targets(reward, value, next_value, terminated, truncated, ratio, gamma, lam, limit):
+    steps = len(reward)
+    error = np.minimum(ratio, limit) * (reward + np.where(terminated, 0.0, gamma * next_value) - value)
+    follows = np.where(terminated | truncated, 0.0, gamma * lam * np.clip(ratio, 0.0, 1.0))
+    shift = np.diag(follows[:-1], 1)
+    return value + np.linalg.solve(np.eye(steps) - shift, error)
+""",
+    ],
+    "early-stopping": [
+        """
+def until_too_far(logits, action, advantage, clip, lr, max_epochs, target_kl):
+    def softmax(x):
+        return np.exp(x) / np.exp(x).sum()
+
+    start, x, kls = softmax(logits), np.array(logits), []
+    while len(kls) < max_epochs and (not kls or kls[-1] <= 1.5 * target_kl):
+        now = softmax(x)
+        gradient = np.zeros(len(x))
+        for a, advantage_of_a in zip(action, advantage):
+            r = now[a] / start[a]
+            clipped = min(max(r, 1 - clip), 1 + clip)
+            if r * advantage_of_a <= clipped * advantage_of_a:
+                gradient += r * advantage_of_a * (np.eye(len(x))[a] - now)
+        x = x + lr * gradient / len(action)
+        kls.append(np.sum(start * np.log(start / softmax(x))))
+    return x, kls
+""",
+        """
+def until_too_far(logits, action, advantage, clip, lr, max_epochs, target_kl):
+    old_p = np.exp(logits) / np.sum(np.exp(logits))
+    theta, history = 1.0 * logits, []
+    for epoch in range(max_epochs):
+        p = np.exp(theta) / np.sum(np.exp(theta))
+        r = p[action] / old_p[action]
+        outside = ((advantage > 0) & (r > 1 + clip)) | ((advantage < 0) & (r < 1 - clip))
+        weight = np.where(outside, 0.0, r * advantage) / len(advantage)
+        per_action = np.bincount(action, weight, minlength=len(p))
+        theta = theta + lr * (per_action - weight.sum() * p)
+        p = np.exp(theta) / np.sum(np.exp(theta))
+        history.append(np.dot(old_p, np.log(old_p) - np.log(p)))
+        if history[-1] > 1.5 * target_kl:
+            return theta, history
+    return theta, history
+""",
+    ],
+    "slips": [
+        """
+def advantages_and_targets(reward, value, gamma, weights):
+    steps, raw = len(reward), []
+    for t in range(steps):
+        total = mass = 0.0
+        for n in range(1, len(weights) + 1):
+            if t + n > steps:
+                break
+            lookahead = sum(gamma**k * reward[t + k] for k in range(n)) + gamma**n * value[t + n]
+            total += weights[n - 1] * (lookahead - value[t])
+            mass += weights[n - 1]
+        raw.append(total / mass)
+    raw = np.array(raw)
+    return (raw - np.mean(raw)) / np.std(raw), raw + value[:steps]
+""",
+        """
+def advantages_and_targets(reward, value, gamma, weights):
+    steps = len(reward)
+    td_error = reward + gamma * value[1:] - value[:-1]
+    total, mass, running = np.zeros(steps), np.zeros(steps), np.zeros(steps)
+    for n, weight in enumerate(weights[:steps]):  # an n-step advantage is a discounted sum of n TD errors
+        running[: steps - n] += gamma**n * td_error[n:]
+        total[: steps - n] += weight * running[: steps - n]
+        mass[: steps - n] += weight
+    advantage = total / mass
+    return (advantage - advantage.mean()) / (advantage.std() + 1e-12), advantage + value[:-1]
+""",
+    ],
+    "diagnosis": [
+        """
+diagnosis = dict(
+    A="old log-probabilities renewed at every step",
+    B="critic's loss broadcasts (B,) and (B, 1)",
+    C="bootstraps past the end",
+    D="advantage sign",
+    E="critic's targets from normalised advantages",
+)
+""",
+        """
+found = [3, 5, 1, 2, 4]
+diagnosis = {
+    name: [
+        "healthy",
+        "bootstraps past the end",
+        "advantage sign",
+        "old log-probabilities renewed at every step",
+        "critic's targets from normalised advantages",
+        "critic's loss broadcasts (B,) and (B, 1)",
+    ][number]
+    for name, number in zip("ABCDE", found)
+}
+""",
+    ],
+}
+
+WRONG = {
+    "value-loss": [
+        ("np.maximum(free, held)", "np.minimum(free, held)", "the smaller of the two errors"),
+        ("np.where(free >= held, value - target, 0.0)", "(value - target)", "no longer depends on the value"),
+        ("old_value - clip, old_value + clip", "target - clip, target + clip", "clips around the target"),
+        ("old_value - clip, old_value + clip", "1 - clip, 1 + clip", "as if it were a ratio"),
+        ("0.5 * np", "np", "½ is missing"),
+        (".mean()", ".sum()", "the sum over the batch"),
+        ("free >= held", "np.abs(value - old_value) <= clip", "every sample outside the range"),
+        (" / len(value)", "", "a factor 1/B"),
+        ("free >= held", "free <= held", "stopped for the other samples"),
+    ],
+    "off-policy": [
+        ("np.minimum(limit, ratio)", "ratio", "the weight of a TD error has a limit"),
+        ("np.minimum(1.0, ratio)", "np.minimum(limit, ratio)", "limited by 1, not by the weight's limit"),
+        ("* ~terminated ", "", "bootstraps past the end"),
+        ("ends = terminated | truncated", "ends = terminated", "across a truncation"),
+        ("gamma * ~terminated", "gamma * ~(terminated | truncated)", "treated as terminated"),
+        ("lam * ", "", "λ is missing"),
+        ("gamma * trace[t]", "trace[t]", "γ is missing"),
+        ("value[t] + correction", "correction", "that is the correction"),
+        ("weight[t] * delta[t]", "trace[t] * delta[t]", "is weighted with ρ"),
+        ("gamma * trace[t]", "gamma * lam * np.prod(np.minimum(1.0, ratio))", "one product of all ratios"),
+    ],
+    "early-stopping": [
+        ("np.exp(old) * (old - new)", "np.exp(new) * (new - old)", "that is KL(π‖π_old)"),
+        ("1.5 * target_kl", "target_kl", "it stops above the target itself"),
+        (
+            "np.where(advantage > 0, ratio < 1 + clip, ratio > 1 - clip)",
+            "np.abs(ratio - 1) < clip",
+            "outside the range every sample lost its gradient",
+        ),
+        ("active * ratio", "ratio", "nothing is clipped"),
+        ("active * ratio * advantage", "active * advantage", "the ratio is missing"),
+        ("np.exp(new - old)[action]", "np.ones(len(action))", "every ratio is 1"),
+        (" / len(action)", "", "the sum over the batch"),
+        ("logits += lr", "logits -= lr", "it walks downhill"),
+        (" - np.exp(new)\n", "\n", "the one-hot action minus the probabilities"),
+        ("        new = log_softmax(logits)\n        kls", "        kls", "before the step, not after it"),
+    ],
+    "slips": [
+        (
+            "gamma**n * value[t + n]",
+            "gamma**n * (value[t + n] + np.append(reward, 0.0)[t + n])",
+            "it sums n + 1 rewards",
+        ),
+        ("gamma ** (n - 1) * reward", "reward", "the rewards are not discounted"),
+        (
+            "target = advantage + value",
+            "target = (advantage - advantage.mean()) / advantage.std() + value",
+            "made from the normalised advantage",
+        ),
+        (" / weights[n - 1].sum()", "", "no longer sum to 1"),
+        ("gamma**n * value", "gamma * value", "by γ, whatever n is"),
+        (" - value[t]\n", "\n", "those are returns"),
+        (" - advantage.mean()", "", "the mean is not subtracted"),
+        ("/ advantage.std()", "/ advantage.var()", "by the variance"),
+    ],
+    "diagnosis": [
+        (
+            'diagnosis["A"] = "old log-probabilities renewed at every step"',
+            'diagnosis["A"] = "learning rate too large"',
+            "",
+        ),
+        (
+            'diagnosis["B"] = "critic\'s loss broadcasts (B,) and (B, 1)"',
+            'diagnosis["B"] = "critic\'s targets from normalised advantages"',
+            "",
+        ),
+        ('diagnosis["C"] = "bootstraps past the end"', 'diagnosis["C"] = "healthy"', ""),
+        ('diagnosis["D"] = "advantage sign"', 'diagnosis["D"] = "learning rate too large"', ""),
+        (
+            'diagnosis["E"] = "critic\'s targets from normalised advantages"',
+            'diagnosis["E"] = "critic\'s loss broadcasts (B,) and (B, 1)"',
+            "",
+        ),
+    ],
+}
