@@ -40,6 +40,9 @@ def expected_subset_minimum(next_q, size):
     return sum(next_q[list(subset)].min(0) for subset in subsets) / len(subsets)
 """,
         """
+import math
+
+
 def expected_subset_minimum(next_q, size):
     n = len(next_q)
     # the chance that none of the `rank` smallest is in the subset
@@ -62,6 +65,9 @@ def expected_subset_minimum(next_q, size):
     ],
     "drift": [
         """
+import math
+
+
 def drift_std(reversion, scale, steps):
     keep = 1 - reversion
     # the covariance of n_i and n_j, summed over both

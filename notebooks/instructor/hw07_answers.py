@@ -38,6 +38,9 @@ def discrete_target(reward, terminated, next_q, logits, allowed, alpha, gamma):
     ],
     "discrete-temperature": [
         """
+import math
+
+
 def next_temperature(probabilities, alpha, share, rate):
     gradient = 0.0
     for row in probabilities:
@@ -55,6 +58,9 @@ def next_temperature(probabilities, alpha, share, rate):
     ],
     "action-entropy": [
         """
+import math
+
+
 def action_entropy(mean, std, low, high):
     nodes, weights = np.polynomial.hermite.hermgauss(120)
     total = 0.0
@@ -66,6 +72,9 @@ def action_entropy(mean, std, low, high):
     return total
 """,
         """
+import math
+
+
 def action_entropy(mean, std, low, high):
     u = mean[:, None] + std[:, None] * np.linspace(-8, 8, 3001)
     step = u[:, 1] - u[:, 0]
@@ -150,10 +159,10 @@ WRONG = {
     ],
     "action-entropy": [
         ("slope = 2 * (", "slope = -2 * (", "the sign of the correction"),
-        ("2 * (math.log(2) - u - np.logaddexp(0, -2 * u)) + ", "0 * u + ", "the correction for tanh is missing"),
+        ("2 * (np.log(2) - u - np.logaddexp(0, -2 * u)) + ", "0 * u + ", "the correction for tanh is missing"),
         (" + np.log((high - low) / 2)", "", "the range is ignored"),
         ("(high - low) / 2", "high - low", "half the range"),
-        ("math.e * std**2", "math.e * std", "the variance"),
+        ("np.e * std**2", "np.e * std", "the variance"),
         ("(own + (weight * slope).sum(0)).sum()", "(own + (weight * slope).sum(0)).mean()", "the mean over joints"),
         ("u = mean + std * z", "u = mean + 0 * z", "at the mean alone"),
     ],

@@ -37,6 +37,9 @@ def geometric_goal(index, last, keep, uniform):
     ],
     "hindsight-return": [
         """
+import math
+
+
 def hindsight_return(position, step, source, tolerance, gamma):
     total, discount = 0.0, 1.0
     for place in position[step + 1 :]:
@@ -54,6 +57,9 @@ def hindsight_return(position, step, source, tolerance, gamma):
     ],
     "bit-flip": [
         """
+import math
+
+
 def reach_probability(bits, steps):
     move = np.zeros((bits + 2, bits + 2))  # the last state: arrived
     for d in range(bits + 1):
@@ -65,6 +71,9 @@ def reach_probability(bits, steps):
     return (start @ np.linalg.matrix_power(move, steps))[-1]
 """,
         """
+import math
+
+
 def reach_probability(bits, steps):
     fails = [1.0] * (bits + 1)  # within no steps, from each number of wrong bits
     for _ in range(steps):
@@ -118,7 +127,7 @@ diagnosis = dict(
 WRONG = {
     "geometric": [
         (
-            "np.floor(np.log1p(-uniform * within) / math.log(keep))",
+            "np.floor(np.log1p(-uniform * within) / np.log(keep))",
             "np.floor(uniform * left)",
             "every later step is equally likely",
         ),
@@ -126,7 +135,7 @@ WRONG = {
         ("index + np.minimum(ahead, left - 1)", "last - np.minimum(ahead, left - 1)", "the last step is the likeliest"),
         ("index + np.minimum(ahead, left - 1)", "np.minimum(index + 1 + ahead, last)", "the step itself is left out"),
         ("index + np.minimum(ahead, left - 1)", "np.maximum(index - ahead, 0)", "lies in the past"),
-        ("-uniform * within) / math.log(keep)", "-uniform * within) / math.log(1 - keep)", "λ and 1 − λ"),
+        ("-uniform * within) / np.log(keep)", "-uniform * within) / np.log(1 - keep)", "λ and 1 − λ"),
     ],
     "hindsight-return": [
         ("unpaid = int(reached.argmax())", "unpaid = source - step", "came by the goal before"),
