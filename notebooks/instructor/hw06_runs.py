@@ -49,7 +49,7 @@ def measure(agent: Any) -> tuple[float, ...]:
 
 
 def train(agent: Any, seed: int, step: World, steps: int, every: int) -> Iterator[dict[str, float]]:
-    """The mean of each of the agent's metrics, every `every` steps."""
+    """The mean of each metric that all updates have, every `every` steps."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -65,7 +65,8 @@ def train(agent: Any, seed: int, step: World, steps: int, every: int) -> Iterato
         if terminated or truncated:
             x, age = float(rng.uniform(0.5, 1.0)), 0
         if number % every == 0:
-            yield {key: float(np.mean([each[key] for each in metrics])) for key in metrics[0]}
+            every_time = set.intersection(*map(set, metrics))  # the actor learns at every second update only
+            yield {key: float(np.mean([each[key] for each in metrics])) for key in every_time}
             metrics = []
 
 
