@@ -1,0 +1,199 @@
+"""Homework 6: answers that must get full points, and mistakes that must be named. Not for students.
+
+`RIGHT` holds other ways to write each answer; `WRONG` changes the official one: (old, new, part of the visible
+check's message). The tests of the grader run them all.
+
+| question | nearest in `rlcourse` | why calling it fails |
+|---|---|---|
+| redq | `td3.bellman_target` | takes the minimum over all critics, of networks and tensors |
+| expected-minimum | `td3.bellman_target` | knows one minimum, no average over subsets |
+| drift | `ddpg.ornstein_uhlenbeck` | draws one step; gives the long-run spread in words, not that of the sum |
+| averaged-target | `td3.bellman_target` | one noise per transition, given; tensors and a `Batch` |
+"""
+
+RIGHT = {
+    "redq": [
+        """
+def redq_target(reward, terminated, next_q, subset, gamma):
+    q = np.full(len(reward), np.inf)
+    for critic in subset:
+        q = np.minimum(q, next_q[critic])
+    return reward + gamma * (1 - terminated) * q
+""",
+        """
+def redq_target(reward, terminated, next_q, subset, gamma):
+    print("a print that somebody forgot")
+    targets = []
+    for b in range(len(reward)):
+        follows = 0.0 if terminated[b] else min(next_q[i, b] for i in subset)
+        targets.append(reward[b] + gamma * follows)
+    return targets
+""",
+    ],
+    "expected-minimum": [
+        """
+from itertools import combinations
+
+
+def expected_subset_minimum(next_q, size):
+    subsets = list(combinations(range(len(next_q)), size))
+    return sum(next_q[list(subset)].min(0) for subset in subsets) / len(subsets)
+""",
+        """
+import math
+
+
+def expected_subset_minimum(next_q, size):
+    n = len(next_q)
+    # the chance that none of the `rank` smallest is in the subset
+    above = np.array([math.comb(n - rank, size) / math.comb(n, size) for rank in range(n + 1)])
+    ranked = np.sort(next_q, axis=0)
+    return ((above[:-1] - above[1:])[:, None] * ranked).sum(0)
+""",
+        """
+def expected_subset_minimum(next_q, size):
+    averages = []
+    for column in next_q.T:
+        chance, total = size / len(column), 0.0
+        for k, q in enumerate(sorted(column)):
+            total += chance * q
+            left = len(column) - k - 1
+            chance *= max(left - size + 1, 0) / max(left, 1)
+        averages.append(total)
+    return averages
+""",
+    ],
+    "drift": [
+        """
+import math
+
+
+def drift_std(reversion, scale, steps):
+    keep = 1 - reversion
+    # the covariance of n_i and n_j, summed over both
+    spread = [scale**2 * sum(keep ** (2 * k) for k in range(i)) for i in range(1, steps + 1)]
+    total = sum(spread[min(i, j)] * keep ** abs(i - j) for i in range(steps) for j in range(steps))
+    return math.sqrt(total)
+""",
+        """
+def drift_std(reversion, scale, steps):
+    move = np.array([[1 - reversion, 0.0], [1 - reversion, 1.0]])  # of (n, d)
+    noise = scale**2 * np.ones((2, 2))
+    covariance = np.zeros((2, 2))
+    for _ in range(steps):
+        covariance = move @ covariance @ move.T + noise
+    return covariance[1, 1] ** 0.5
+""",
+    ],
+    "averaged-target": [
+        """
+def averaged_target(batch, nets, normal, sigma, clip, gamma):
+    total = np.zeros(len(batch["reward"]))
+    best = nets["target_actor"](batch["next_obs"])
+    for z in normal:
+        action = np.clip(best + np.clip(sigma * z, -clip, clip), -1, 1)
+        q = np.inf
+        for critic in nets["target_critics"]:
+            q = np.minimum(q, critic(batch["next_obs"], action))
+        total += q / len(normal)
+    return batch["reward"] + np.where(batch["terminated"], 0.0, gamma * total)
+""",
+        """
+def averaged_target(batch, nets, normal, sigma, clip, gamma):
+    k, b, a = normal.shape
+    state = np.tile(batch["next_obs"], (k, 1))
+    noise = np.minimum(np.maximum(sigma * normal.reshape(k * b, a), -clip), clip)
+    action = np.minimum(np.maximum(nets["target_actor"](state) + noise, -1), 1)
+    q = np.stack([critic(state, action) for critic in nets["target_critics"]])
+    average = q.min(axis=0).reshape(k, b).mean(axis=0)
+    return batch["reward"] + gamma * (1 - batch["terminated"]) * average
+""",
+    ],
+    "diagnosis": [
+        """
+diagnosis = dict(
+    A="targets never updated",
+    B="bootstraps past the end",
+    C="the actor goes down the critic",
+    D="the actor's loss trains the critic",
+)
+""",
+        """
+diagnosis = {}
+diagnosis["D"] = CAUSES[4]
+diagnosis["C"] = CAUSES[3]
+diagnosis["A"] = CAUSES[2]
+diagnosis["B"] = CAUSES[1]
+""",
+    ],
+}
+
+WRONG = {
+    "redq": [
+        ("next_q[subset]", "next_q", "over all critics"),
+        (".min(axis=0)", ".mean(axis=0)", "the mean over the subset"),
+        (".min(axis=0)", ".max(axis=0)", "the largest of the subset"),
+        ("next_q[subset]", "next_q[: len(subset)]", "the first critics"),
+        (".min(axis=0)", ".min()", "one minimum for the whole batch"),
+        ("np.where(terminated, 0.0, pessimistic)", "pessimistic", "bootstraps past the end"),
+        ("np.where(terminated, 0.0, pessimistic)", "np.where(terminated, pessimistic, 0.0)", "the wrong way round"),
+        ("gamma * np", "np", "γ is missing"),
+        (".min(axis=0)", ".min(axis=0)[:, None]", "has shape (3, 3)"),
+    ],
+    "expected-minimum": [
+        ("np.sort(next_q, axis=0)", "np.sort(next_q, axis=0)[::-1]", "the expected largest"),
+        ("np.sort(next_q, axis=0)", "next_q[next_q.mean(1).argsort()]", "ranked by their mean"),
+        ("np.array(ways) @ ranked / math.comb(count, size)", "ranked[0]", "over all critics"),
+        ("np.array(ways) @ ranked / math.comb(count, size)", "ranked[:size].mean(0)", "the mean of the M smallest"),
+        ("math.comb(count - rank - 1, size - 1)", "math.comb(count - rank - 1, size)", "do not sum to 1"),
+        (
+            "math.comb(count - rank - 1, size - 1)",
+            "((count - rank) ** size - (count - rank - 1) ** size) * math.comb(count, size) / count**size",
+            "drawn with replacement",
+        ),
+        ("np.array(ways) @ ranked / math.comb(count, size)", "next_q.mean(0)", "the mean of all critics"),
+    ],
+    "drift": [
+        ("(1 - (1 - reversion) ** remaining) / reversion", "np.ones(steps)", "forgets what the noise remembers"),
+        (
+            "(1 - (1 - reversion) ** remaining) / reversion",
+            "(1 - reversion**remaining) / (1 - reversion)",
+            "1 − θ remains",
+        ),
+        (
+            "(1 - (1 - reversion) ** remaining) / reversion",
+            "(1 - reversion) ** (remaining - 1)",
+            "the last noise alone",
+        ),
+        ("scale * np.sqrt((reach**2).sum())", "scale**2 * (reach**2).sum()", "the variance"),
+        ("np.sqrt((reach**2).sum())", "reach.sum()", "the squares of independent parts add"),
+        ("np.arange(1, steps + 1)", "np.arange(steps)", "one step is missing"),
+        (
+            "(1 - (1 - reversion) ** remaining) / reversion",
+            "steps * np.sqrt(1 / (1 - (1 - reversion) ** 2) / steps) * np.ones(steps)",
+            "the long-run",
+        ),
+    ],
+    "averaged-target": [
+        ('nets["target_actor"](state)', 'nets["target_actor"](batch["obs"])', "belongs to s′, not to s"),
+        ("np.clip(sigma * normal, -clip, clip)", "sigma * normal", "the noise is not clipped"),
+        (
+            'np.clip(nets["target_actor"](state) + noise, -1, 1)',
+            'nets["target_actor"](state) + noise',
+            "the noisy action leaves [−1, 1]",
+        ),
+        ('nets["target_actor"]', 'nets["actor"]', "the target's own actor"),
+        ('nets["target_critics"]', 'nets["critics"]', "the learning critics judge"),
+        ('gamma * ~batch["terminated"]', "gamma", "bootstraps past the end"),
+        ("judged.min(axis=1).mean(axis=0)", "judged.mean(axis=0).min(axis=0)", "the smaller of the averages"),
+        ("critic(state, a)", 'critic(batch["obs"], a)', "the critics judge at s"),
+        ("judged.min(axis=1)", "judged.mean(axis=1)", "the mean of the two critics"),
+        ("gamma * ~batch", "1 * ~batch", "γ is missing"),
+    ],
+    "diagnosis": [
+        ('["A"] = "targets never updated"', '["A"] = "bootstraps past the end"', ""),
+        ('["B"] = "bootstraps past the end"', '["B"] = "no exploration noise"', ""),
+        ('["C"] = "the actor goes down the critic"', '["C"] = "bootstraps past the end"', ""),
+        ('["D"] = "the actor\'s loss trains the critic"', '["D"] = "target noise not clipped"', ""),
+    ],
+}

@@ -1,0 +1,182 @@
+"""Homework 8: answers that must get full points, and mistakes that must be named. Not for students.
+
+`RIGHT` holds other ways to write each answer; `WRONG` changes the official one: (old, new, part of the visible
+check's message). The tests of the grader run them all.
+
+| question | nearest in `rlcourse` | why calling it fails |
+|---|---|---|
+| geometric | `her.goal_index` | four strategies, all uniform |
+| hindsight-return | `her.relabel` | one step's reward; no return, no first arrival |
+| bit-flip | `envs.BitFlip` | a world to sample from; no probability |
+| relabel | `her.relabel` | tensors, goals elsewhere in the observation, no lot |
+"""
+
+RIGHT = {
+    "geometric": [
+        """
+def geometric_goal(index, last, keep, uniform):
+    chosen = []
+    for i, end, u in zip(index, last, uniform):
+        weight = keep ** np.arange(end - i + 1)
+        cumulative = np.cumsum(weight / weight.sum())
+        chosen.append(i + min(int((cumulative <= u).sum()), end - i))
+    return np.array(chosen)
+""",
+        """
+def geometric_goal(index, last, keep, uniform):
+    goals = []
+    for i, end, u in zip(index.tolist(), last.tolist(), uniform.tolist()):
+        total = sum(keep**k for k in range(end - i + 1))
+        j, sum_so_far = i, 1 / total
+        while sum_so_far <= u and j < end:
+            j += 1
+            sum_so_far += keep ** (j - i) / total
+        goals.append(j)
+    return goals
+""",
+    ],
+    "hindsight-return": [
+        """
+import math
+
+
+def hindsight_return(position, step, source, tolerance, gamma):
+    total, discount = 0.0, 1.0
+    for place in position[step + 1 :]:
+        if math.dist(place, position[source + 1]) <= tolerance:
+            return total
+        total -= discount
+        discount *= gamma
+""",
+        """
+def hindsight_return(position, step, source, tolerance, gamma):
+    squared = ((position - position[source + 1]) ** 2).sum(1)
+    arrivals = [k for k in range(step + 1, len(position)) if squared[k] <= tolerance**2]
+    return float(-sum(gamma**k for k in range(min(arrivals) - step - 1)))
+""",
+    ],
+    "bit-flip": [
+        """
+import math
+
+
+def reach_probability(bits, steps):
+    move = np.zeros((bits + 2, bits + 2))  # the last state: arrived
+    for d in range(bits + 1):
+        move[d, d - 1 if d > 1 else -1] += d / bits
+        if d < bits:
+            move[d, d + 1] += 1 - d / bits
+    move[-1, -1] = 1.0
+    start = np.array([math.comb(bits, d) for d in range(bits + 1)] + [0]) / 2**bits
+    return (start @ np.linalg.matrix_power(move, steps))[-1]
+""",
+        """
+import math
+
+
+def reach_probability(bits, steps):
+    fails = [1.0] * (bits + 1)  # within no steps, from each number of wrong bits
+    for _ in range(steps):
+        fails = [
+            (d / bits * fails[d - 1] if d > 1 else 0.0) + (1 - d / bits) * fails[min(d + 1, bits)]
+            for d in range(bits + 1)
+        ]
+    return sum(math.comb(bits, d) * (1 - fails[d]) for d in range(bits + 1)) / 2**bits
+""",
+    ],
+    "relabel": [
+        """
+def with_hindsight(batch, source, lot, k, goal_size, tolerance):
+    out = {name: values.copy() for name, values in batch.items()}
+    for b in np.flatnonzero(lot * (k + 1) < k):
+        goal = source["next_obs"][b, -2 * goal_size : -goal_size]
+        for name in ("obs", "next_obs"):
+            out[name][b, -goal_size:] = goal
+        distance = np.sqrt(((batch["next_obs"][b, -2 * goal_size : -goal_size] - goal) ** 2).sum())
+        out["terminated"][b] = distance <= tolerance
+        out["reward"][b] = 0.0 if distance <= tolerance else -1.0
+    return out["obs"], out["next_obs"], out["reward"], out["terminated"]
+""",
+        """
+def with_hindsight(batch, source, lot, k, goal_size, tolerance):
+    rest = batch["obs"].shape[1] - 2 * goal_size
+    goal = source["next_obs"][:, rest : rest + goal_size]
+    lucky = lot < 1 - 1 / (k + 1)
+    reached = np.hypot.reduce(batch["next_obs"][:, rest : rest + goal_size] - goal, axis=1) <= tolerance
+    obs, next_obs = (
+        np.where(lucky[:, None], np.hstack([batch[name][:, :-goal_size], goal]), batch[name])
+        for name in ("obs", "next_obs")
+    )
+    reward = np.where(lucky, -(~reached).astype(float), batch["reward"])
+    return [obs, next_obs, reward, np.where(lucky, reached, batch["terminated"])]
+""",
+    ],
+    "diagnosis": [
+        """
+diagnosis = dict(
+    A="rewards not recomputed",
+    B="goals from the past",
+    C="next observation keeps the old goal",
+    D="bootstraps past the goal",
+)
+""",
+        'diagnosis = {run: CAUSES[number] for run, number in zip("ABCD", (2, 1, 3, 4))}',
+    ],
+}
+
+WRONG = {
+    "geometric": [
+        (
+            "np.floor(np.log1p(-uniform * within) / np.log(keep))",
+            "np.floor(uniform * left)",
+            "every later step is equally likely",
+        ),
+        ("1 - keep**left", "1.0", "piles up on the last step"),
+        ("index + np.minimum(ahead, left - 1)", "last - np.minimum(ahead, left - 1)", "the last step is the likeliest"),
+        ("index + np.minimum(ahead, left - 1)", "np.minimum(index + 1 + ahead, last)", "the step itself is left out"),
+        ("index + np.minimum(ahead, left - 1)", "np.maximum(index - ahead, 0)", "lies in the past"),
+        ("-uniform * within) / np.log(keep)", "-uniform * within) / np.log(1 - keep)", "λ and 1 − λ"),
+    ],
+    "hindsight-return": [
+        ("unpaid = int(reached.argmax())", "unpaid = source - step", "came by the goal before"),
+        ("position[step + 1 :]", "position[step:]", "where a step leads to"),
+        ("position[source + 1]", "position[source]", "before the chosen step"),
+        ("unpaid = int(reached.argmax())", "unpaid = int(reached.argmax()) + 1", "the step that arrives"),
+        ("-(1 - gamma**unpaid) / (1 - gamma)", "-float(unpaid)", "γ is missing"),
+        ("<= tolerance", "< tolerance", "equality counts"),
+        (
+            "unpaid = int(reached.argmax())",
+            "return -float((gamma ** np.arange(len(reached)) * ~reached).sum())",
+            "goes on after the arrival",
+        ),
+    ],
+    "bit-flip": [
+        ("    arrived = 0.0\n", "    arrived, share[0] = share[0], 0.0\n", "starting in the goal"),
+        ("        share[0] = 0.0\n", "        arrived = share[0]\n", "at the end"),
+        ("        share[0] = 0.0\n", "", "leave the goal and arrive again"),
+        ("range(steps)", "range(steps - 1)", "one step is missing"),
+        (
+            "share * wrong / bits, share * (bits - wrong) / bits",
+            "share * (bits - wrong) / bits, share * wrong / bits",
+            "the wrong way round",
+        ),
+        ("np.array([math.comb(bits, d) for d in wrong]) / 2.0**bits", "np.ones(bits + 1) / (bits + 1)", "not uniform"),
+        ("share * wrong / bits, share * (bits - wrong) / bits", "0.5 * share, 0.5 * share", "equally likely"),
+    ],
+    "relabel": [
+        ('source["next_obs"][:, achieved]', 'source["obs"][:, achieved]', "before the chosen step"),
+        ("    next_obs[chosen, -goal_size:] = goal[chosen]\n", "", "the target still reads the old goal"),
+        ("    obs[chosen, -goal_size:] = goal[chosen]\n", "", "s was not relabelled"),
+        ('np.where(chosen, there - 1.0, batch["reward"])', '1.0 * batch["reward"]', "the old reward"),
+        ('np.where(chosen, there, batch["terminated"])', '1 * batch["terminated"] == 1', "the old end was kept"),
+        ("k / (k + 1)", "1 / k", "the share is 1/k"),
+        ('np.where(chosen, there - 1.0, batch["reward"])', "there - 1.0", "whatever the lot"),
+        ("next_obs[:, achieved] - goal, axis", "obs[:, achieved] - goal, axis", "where the step leads to"),
+    ],
+    "diagnosis": [
+        ('["A"] = "rewards not recomputed"', '["A"] = "goals from the past"', ""),
+        ('["B"] = "goals from the past"', '["B"] = "rewards not recomputed"', ""),
+        ('["C"] = "next observation keeps the old goal"', '["C"] = "no exploration"', ""),
+        ('["D"] = "bootstraps past the goal"', '["D"] = "healthy"', ""),
+    ],
+}
