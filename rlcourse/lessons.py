@@ -31,7 +31,7 @@ from rlcourse.algorithms.ddpg import DDPG
 from rlcourse.algorithms.imitation import Imitation, Mixture
 from rlcourse.envs import Road, TreeAhead
 from rlcourse.rendering import record as record  # for the notebooks
-from rlcourse.runs import Curve, Estimate, load_curve, mean_band, mean_estimate
+from rlcourse.runs import Curve, Estimate, digits, load_curve, mean_band, mean_estimate
 from rlcourse.widgets.panel import COLORS, Choice, Keys, Still
 
 PREDICTIONS = Path("predictions.json")  # in the notebook's own folder: that is where its kernel runs
@@ -274,7 +274,7 @@ def curves(
         for color, style, (name, seeds) in zip(
             COLORS, ("-", "--", "-.", ":", "-", "--", "-."), runs.items(), strict=False
         ):
-            ax.plot(x, seeds.mean(0), color=color, linestyle=style, label=f"{name}: {seeds[:, -1].mean():.3g}")
+            ax.plot(x, seeds.mean(0), color=color, linestyle=style, label=f"{name}: {digits(seeds[:, -1].mean())}")
             ax.fill_between(x, seeds.min(0), seeds.max(0), color=color, alpha=0.2, linewidth=0)
         ax.set(xlabel=xlabel, title=title, yscale="log" if log else "linear")
         ax.legend(
@@ -285,7 +285,7 @@ def curves(
         )
 
     ends = "; ".join(
-        f"{name} ends at {seeds[:, -1].mean():.3g}" + ("" if exact else f", {len(seeds)} seeds")
+        f"{name} ends at {digits(seeds[:, -1].mean())}" + ("" if exact else f", {len(seeds)} seeds")
         for name, seeds in runs.items()
     )
     what = f"{title} over {xlabel}" + ("" if exact else ", mean and range over seeds")
@@ -431,6 +431,7 @@ def estimates(rows: Mapping[str, Estimate], title: str, mark: float) -> Still:
             ax.plot(estimate.value, number, "o", color=COLORS[0])
             ax.text(1.03, number, str(estimate), transform=ax.get_yaxis_transform(), va="center")
         ax.set(title=title, yticks=range(len(rows)), yticklabels=rows, ylim=(len(rows) - 0.5, -0.5))
+        ax.locator_params(axis="x", nbins=6)
 
     height = 1 + 0.35 * len(rows)
     ends = "; ".join(f"{name}: {estimate}" for name, estimate in rows.items())
@@ -451,7 +452,8 @@ def bias(agents: Mapping[str, Curve]) -> Still:
             assert curve.truth is not None
             values.plot(curve.step, curve.believed.mean(0), color=color)
             values.plot(curve.step, curve.truth.mean(0), color=color, linestyle="--")
-            difference.plot(curve.step, curve.bias.mean(0), color=color, label=f"{name}: {ends[name].value:+.3g}")
+            label = f"{name}: {digits(ends[name].value, '+')}"
+            difference.plot(curve.step, curve.bias.mean(0), color=color, label=label)
             difference.fill_between(curve.step, *mean_band(curve.bias), color=color, alpha=0.2, linewidth=0)
         values.set(xlabel="environment step", title="believed (solid), true (dashed)")
         difference.set(xlabel="environment step", title="bias: believed − true")

@@ -353,7 +353,12 @@ class Estimate:
     high: float
 
     def __str__(self) -> str:
-        return f"{self.value:.3g} ({self.low:.3g} to {self.high:.3g})"
+        return f"{digits(self.value)} ({digits(self.low)} to {digits(self.high)})"
+
+
+def digits(value: float, sign: str = "") -> str:
+    """Three significant digits, without an exponent below a million; `sign="+"` shows a plus."""
+    return f"{float(f'{value:.3g}'):{sign}g}"
 
 
 def mean_band(seeds: Float[np.ndarray, "N ..."]) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:

@@ -257,6 +257,10 @@ def test_the_hash_reaches_the_loop_and_other_modules(package: Path, monkeypatch:
     assert {"rlcourse.loop", "rlcourse.envs", "rlcourse.buffers", "rlcourse.algorithms.q_iteration"} <= seen
 
 
+def test_estimates_have_three_digits_and_no_exponents() -> None:
+    assert str(runs.Estimate(-1054.0, -123_456.0, 0.01234)) == "-1050 (-123000 to 0.0123)"
+
+
 def test_seconds_are_the_fastest_seeds_spread_over_the_steps() -> None:
     # 40 s and 50 s for 400 steps: 0.1 s a step, and something else to do.
     curve = Curve(np.array([100, 200, 400]), np.zeros((2, 3)), wall_time=np.array([40.0, 50.0]))
