@@ -286,11 +286,11 @@ def test_efficiency_is_drawn_by_steps_and_by_seconds() -> None:
     slow = runs.Curve(np.array([10, 20]), np.array([[1.0, 5.0], [3.0, 7.0]]), wall_time=np.array([30.0, 50.0]))
     fast = runs.Curve(np.array([50, 100]), np.array([[0.0, 4.0]]), wall_time=np.array([20.0]))
     picture = lessons.efficiency({"slow": slow, "fast": fast})
-    assert "slow ends at 6 after 20 steps or 40 seconds, 2 seeds" in picture.alt
+    assert "slow ends at 6 after 20 steps or 30 seconds, 2 seeds" in picture.alt
     assert "fast ends at 4 after 100 steps or 20 seconds, 1 seed." in picture.alt
     by_steps, by_seconds = picture.figure.axes
     assert [np.asarray(line.get_xdata()).tolist() for line in by_steps.lines] == [[10, 20], [50, 100]]
-    assert [np.asarray(line.get_xdata()).tolist() for line in by_seconds.lines] == [[20, 40], [10, 20]]
+    assert [np.asarray(line.get_xdata()).tolist() for line in by_seconds.lines] == [[15, 30], [10, 20]]
     for ax in (by_steps, by_seconds):
         assert [np.asarray(line.get_ydata()).tolist() for line in ax.lines] == [[2, 6], [0, 4]]
 
