@@ -4,7 +4,6 @@
 """
 
 import math
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from unittest.mock import patch
@@ -44,23 +43,25 @@ def observe(x: float, rng: np.random.Generator) -> np.ndarray:
     return np.array([10 * x, rng.uniform(-10, 10)], dtype=np.float32)
 
 
-def total_reward(choose: Callable[[torch.Tensor], torch.Tensor], x: float) -> float:
-    """Of one episode without noise on the actions, from x."""
-    rng, total, over, age = np.random.default_rng(0), 0.0, False, 0
-    while not over and age < TIME_LIMIT:
-        x, reward, over = step(x, choose(torch.tensor(observe(x, rng))).numpy())
-        total, age = total + reward, age + 1
-    return total
+def mean_return(actor: td7.Actor, encoder: td7.Encoder) -> float:
+    """Of episodes without noise on the actions, one from each start."""
+    totals = []
+    for start in STARTS:
+        rng, x, total, over, age = np.random.default_rng(0), float(start), 0.0, False, 0
+        while not over and age < TIME_LIMIT:
+            obs = torch.tensor(observe(x, rng))
+            x, reward, over = step(x, actor(obs, encoder.state(obs)).numpy())
+            total, age = total + reward, age + 1
+        totals.append(total)
+    return float(np.mean(totals))
 
 
 @torch.no_grad()
 def measure(agent: td7.TD7) -> tuple[float, ...]:
     """Return of checkpoint and policy; value believed of the first step; error of what is drawn, over the mean's;
     and how much a number of an embedding differs between states."""
-    pairs = (agent.checkpoint_actor, agent.checkpoint_encoder), (agent.actor, agent.fixed_encoder)
-    checkpoint, policy = (
-        float(np.mean([total_reward(lambda obs, a=a, e=e: a(obs, e.state(obs)), x) for x in STARTS])) for a, e in pairs
-    )
+    checkpoint = mean_return(agent.checkpoint_actor, agent.checkpoint_encoder)
+    policy = mean_return(agent.actor, agent.fixed_encoder)
     rng = np.random.default_rng(0)
     starts = torch.tensor(np.array([observe(x, rng) for x in STARTS]))
     choose, q = td7.embedded(agent.fixed_encoder, starts, agent.actor, agent.critic)
