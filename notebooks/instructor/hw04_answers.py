@@ -7,35 +7,33 @@ Nearest in `rlcourse`, and why it does not answer:
 
 | question | nearest | what is missing |
 |---|---|---|
-| tree-backup | `returns.n_step_targets` | knows values, not actions and their probabilities |
+| lstd | `q_iteration.evaluate_policy` | needs the model, and a value for each state |
 | retrace | `returns.gae` | no ratios; its trace has the same weight at every step |
 | traces | `returns.gae` | λ-returns from fixed values, not online ones |
 | slips | `returns.n_step_targets` | one γ for all steps; no gradient |
 """
 
 RIGHT = {
-    "tree-backup": [
+    "lstd": [
         """
-def tree_backup_targets(reward, terminated, next_q, next_policy, next_action, gamma):
-    expected = (next_policy * next_q).sum(1)
-    targets = []
-    for t in range(len(reward) - 1, -1, -1):
-        following = expected[t]
-        if targets:
-            a = next_action[t]
-            following += next_policy[t, a] * (targets[0] - next_q[t, a])
-        targets.insert(0, reward[t] if terminated[t] else reward[t] + gamma * following)
+def lstd(features, next_features, reward, terminated, gamma):
+    a, b = np.zeros((features.shape[1],) * 2), np.zeros(features.shape[1])
+    for x, x_next, r, over in zip(features, next_features, reward, terminated):
+        a += np.outer(x, x if over else x - gamma * x_next)
+        b += r * x
     print("a print that somebody forgot")
-    return targets
+    return np.linalg.inv(a) @ b
 """,
         """
-def tree_backup_targets(reward, terminated, next_q, next_policy, next_action, gamma):
-    steps, goes_on = len(reward), np.where(terminated, 0.0, gamma)
-    chance = next_policy[np.arange(steps), next_action]
-    left_out = next_policy * next_q
-    left_out[np.arange(steps - 1), next_action[:-1]] = 0.0  # all branches but the one that was taken
-    known = reward + goes_on * left_out.sum(-1)
-    return np.linalg.solve(np.eye(steps) - np.diag((goes_on * chance)[:-1], 1), known)
+def lstd(features, next_features, reward, terminated, gamma):
+    def total(weight):  # of TD's steps
+        value, following = features @ weight, np.where(terminated, 0.0, next_features @ weight)
+        return (features * (reward + gamma * following - value)[:, None]).sum(0)
+
+    size = features.shape[1]
+    rest = total(np.zeros(size))  # affine in the weights
+    slope = np.stack([total(unit) - rest for unit in np.eye(size)], axis=1)
+    return np.linalg.solve(slope, -rest)
 """,
     ],
     "retrace": [
@@ -137,15 +135,23 @@ diagnosis = {name: cause for name, cause in zip("ABCDE", causes)}
 }
 
 WRONG = {
-    "tree-backup": [
-        ("branches[next_action[t]] = targets[t + 1]", "branches[:] = targets[t + 1]", "every branch got the target"),
-        ("branches[next_action[t]] = targets[t + 1]", "branches[next_action[t]] += targets[t + 1]", "counts twice"),
-        ("* (1 - terminated[t]) ", "", "bootstraps past the end"),
-        ("branches[next_action[t]] = targets[t + 1]", "pass", "it looks one step ahead"),
-        ("gamma * ", "", "γ is missing"),
-        ("next_action[t]]", "next_action[t + 1]]", "the action of the wrong step"),
-        ("(next_policy[t] * branches).sum()", "branches.max()", "it takes the best branch"),
-        ("(next_policy[t] * branches).sum()", "(next_policy[t] * branches).mean()", "divided by the number of actions"),
+    "lstd": [
+        (" * ~terminated[:, None]", "", "bootstraps past the end"),
+        ("* ~terminated[:, None]", "* terminated[:, None]", "the wrong way round"),
+        ("gamma * next_features", "1.0 * next_features", "γ is missing"),
+        ("(features - follows)", "features", "the rewards alone"),
+        ("(features - follows)", "(features + follows)", "the sign of what follows"),
+        ("features.T @ (features - follows)", "(features - follows).T @ features", "it is transposed"),
+        (
+            "np.linalg.solve(matrix, features.T @ reward)",
+            "np.linalg.lstsq(features - follows, reward, rcond=None)[0]",
+            "the smallest squared TD error",
+        ),
+        (
+            "features.T @ (features - follows)",
+            "features.T @ (features - follows) / len(reward)",
+            "divided by T on one side",
+        ),
     ],
     "retrace": [
         ("trace[t + 1]", "trace[t]", "the weight of the wrong step"),

@@ -1,0 +1,223 @@
+"""Homework 9: answers that must get full points, and mistakes that must be named. Not for students.
+
+`RIGHT` holds other ways to write each answer; `WRONG` changes the official one: (old, new, part of the visible
+check's message). The tests of the grader run them all.
+
+| question | nearest in `rlcourse` | why calling it fails |
+|---|---|---|
+| smooth-twin | `prioritisation.pal` | twin of another loss and other priorities, both with a kink |
+| embedded-error | `td7.bellman_target`, `td7.embedded` | modules and tensors, pairs embedded too; no error |
+| assessment | `widgets.checkpoints.compute` | the minimum or the mean, of two policies |
+| clip-and-copy | `td7.bellman_target`, `td7.actor_loss` | one target, its bounds given; a loss for autograd |
+"""
+
+RIGHT = {
+    "smooth-twin": [
+        """
+def smooth_twin(error, kappa, alpha):
+    u = error * error + kappa * kappa
+    probability = u ** (alpha / 2) / np.sum(u ** (alpha / 2))
+    # N P(i) times the antiderivative of what is left, from 0 to δ
+    return len(error) * probability * kappa / (1 + alpha) * (u**0.5 - kappa ** (1 + alpha) / u ** (alpha / 2))
+""",
+        """
+def smooth_twin(error, kappa, alpha):
+    mean = sum((e * e + kappa**2) ** (alpha / 2) for e in error) / len(error)
+
+    def loss(e):
+        return kappa * (e * e + kappa**2) ** ((1 + alpha) / 2) / (1 + alpha) / mean
+
+    return [loss(e) - loss(0.0) for e in error]
+""",
+    ],
+    "embedded-error": [
+        """
+def td_errors(batch, nets, noise, gamma):
+    z = nets["fixed_encoder"](batch["obs"])
+    z = z * z.shape[1] / np.abs(z).sum(1)[:, None]
+    after = nets["target_encoder"](batch["next_obs"])
+    after = after * after.shape[1] / np.abs(after).sum(1)[:, None]
+    a = np.minimum(np.maximum(nets["target_actor"](batch["next_obs"], after) + noise, -1), 1)
+    first, second = (critic(batch["next_obs"], a, after) for critic in nets["target_critics"])
+    target = batch["reward"] + np.where(batch["terminated"], 0.0, gamma * np.minimum(first, second))
+    return np.stack([target - critic(batch["obs"], batch["action"], z) for critic in nets["critics"]])
+""",
+        """
+def td_errors(batch, nets, noise, gamma):
+    print("a print that somebody forgot")
+    errors = np.zeros((2, len(batch["reward"])))
+    for b in range(len(batch["reward"])):
+        obs, next_obs = batch["obs"][b : b + 1], batch["next_obs"][b : b + 1]
+        z, follows = nets["fixed_encoder"](obs), nets["target_encoder"](next_obs)
+        z, follows = z / np.mean(np.abs(z)), follows / np.mean(np.abs(follows))
+        action = np.clip(nets["target_actor"](next_obs, follows) + noise[b], -1, 1)
+        y = batch["reward"][b]
+        if not batch["terminated"][b]:
+            y += gamma * min(critic(next_obs, action, follows)[0] for critic in nets["target_critics"])
+        for i, critic in enumerate(nets["critics"]):
+            errors[i, b] = y - critic(obs, batch["action"][b : b + 1], z)[0]
+    return errors
+""",
+    ],
+    "assessment": [
+        """
+def assess(returns, rank):
+    best, bar, spent = None, None, []
+    for number, episodes in enumerate(returns.tolist()):
+        bad = ran = 0
+        while ran < len(episodes) and bad < rank:
+            bad += bar is not None and episodes[ran] < bar
+            ran += 1
+        spent.append(ran)
+        if bad < rank:
+            best, bar = number, sorted(episodes)[rank - 1]
+    return best, bar, spent
+""",
+        """
+def assess(returns, rank):
+    scores = np.partition(returns, rank - 1, axis=1)[:, rank - 1]
+    bars = np.maximum.accumulate(scores)
+    best = np.flatnonzero(scores == bars)[-1]
+    spent = [returns.shape[1]]
+    for policy, score, bar in zip(returns[1:], scores[1:], bars[:-1]):
+        places = np.flatnonzero(policy < bar)
+        spent.append(returns.shape[1] if score >= bar else places[rank - 1] + 1)
+    return best, bars[-1], np.array(spent)
+""",
+    ],
+    "clip-and-copy": [
+        """
+def clipped_targets(reward, terminated, next_q, gamma, every):
+    low = high = 0.0
+    targets = np.zeros(reward.shape)
+    for u in range(len(reward)):
+        if u > 0 and u % every == 0:
+            low, high = targets[:u].min(), targets[:u].max()
+        value = np.minimum(np.maximum(np.minimum(next_q[u, 0], next_q[u, 1]), low), high)
+        targets[u] = reward[u] + np.where(terminated[u], 0.0, gamma * value)
+    return targets
+
+
+def action_gradient(q, slope, action, data_action, copying):
+    size, number = action.shape
+    climb = (slope[0] + slope[1]) / 2
+    return (copying * np.mean(np.abs(q)) * 2 / number * (action - data_action) - climb) / size
+""",
+        """
+def clipped_targets(reward, terminated, next_q, gamma, every):
+    print("a print that somebody forgot")
+    history, low, high, rows = [], 0.0, 0.0, []
+    for r, over, twins in zip(reward, terminated, next_q):
+        row = [
+            x if end else x + gamma * min(max(min(first, second), low), high)
+            for x, end, first, second in zip(r, over, *twins)
+        ]
+        history += row
+        rows.append(row)
+        if len(rows) % every == 0:
+            low, high = min(history), max(history)
+    return np.array(rows)
+
+
+def action_gradient(q, slope, action, data_action, copying):
+    weight = copying * (np.maximum(q, 0) + np.maximum(-q, 0)).mean()
+    gradient = np.zeros(action.shape)
+    for b, i in np.ndindex(*action.shape):
+        gradient[b, i] = weight * 2 * (action[b, i] - data_action[b, i]) / action.size
+        gradient[b, i] -= (slope[0, b, i] + slope[1, b, i]) / 2 / len(action)
+    return gradient
+""",
+    ],
+    "diagnosis": [
+        """
+diagnosis = dict(
+    A="priorities never updated",
+    B="no stop-gradient in the encoder's loss",
+    C="bounds of the target never updated",
+    D="checkpoint never taken",
+)
+""",
+        'diagnosis = {run: CAUSES[number] for run, number in zip("ABCD", (3, 4, 2, 1))}',
+    ],
+}
+
+WRONG = {
+    "smooth-twin": [
+        (
+            "(size ** (1 + alpha) - kappa ** (1 + alpha)) / ((1 + alpha) * mean_priority)",
+            "(size - kappa)",
+            "the priorities are missing",
+        ),
+        (
+            "(size ** (1 + alpha) - kappa ** (1 + alpha)) / ((1 + alpha) * mean_priority)",
+            "(size - kappa) * size**alpha / mean_priority",
+            "it is the gradient that",
+        ),
+        ("(size**alpha).mean()", "(size**alpha).sum()", "N is missing"),
+        (" - kappa ** (1 + alpha)", "", "L(0) must be 0"),
+        ("((1 + alpha) * mean_priority)", "mean_priority", "1 + α is missing"),
+        ("np.sqrt(error**2 + kappa**2)", "np.maximum(np.abs(error), kappa)", "has LAP's kink"),
+        ("return kappa * (", "return (", "the κ of the loss"),
+        ("((1 + alpha) * mean_priority)", "(1 + alpha)", "no probabilities yet"),
+    ],
+    "embedded-error": [
+        ('embed("target_encoder"', 'embed("fixed_encoder"', "one generation older"),
+        ('embed("fixed_encoder"', 'embed("encoder"', "moves at every update"),
+        ('embed("target_encoder", batch["next_obs"])', 'embed("target_encoder", batch["obs"])', "the embedding of s"),
+        ("raw / np.abs(raw).mean(axis=-1, keepdims=True)", "raw", "AvgL1Norm is missing"),
+        (".mean(axis=-1, keepdims=True)", ".mean()", "each state's own"),
+        (
+            "np.abs(raw).mean(axis=-1, keepdims=True)",
+            "np.linalg.norm(raw, axis=-1, keepdims=True)",
+            "the Euclidean norm",
+        ),
+        ("np.min(follows, axis=0)", "np.mean(follows, axis=0)", "the mean of the critics"),
+        ('gamma * ~batch["terminated"]', "gamma", "bootstraps past the end"),
+        (
+            'nets["target_actor"](batch["next_obs"], next_z) + noise, -1, 1',
+            'nets["target_actor"](batch["next_obs"], next_z) + noise, -9, 9',
+            "leaves [−1, 1]",
+        ),
+    ],
+    "assessment": [
+        ("np.sort(episodes)[rank - 1]", "episodes.min()", "the bar is the minimum"),
+        ("np.sort(episodes)[rank - 1]", "np.sort(episodes)[rank]", "k counts from 1"),
+        ("np.sort(episodes)[rank - 1]", "episodes.mean()", "the bar is the mean"),
+        ("np.sort(episodes)[rank - 1]", "max(bar, np.sort(episodes)[-rank])", "from the top"),
+        ("episodes < bar", "episodes <= bar", "equality is enough"),
+        ("int((failed < rank).sum()) + 1", "len(episodes)", "never ends early"),
+        ("int((failed < rank).sum()) + 1", "int((failed < rank).sum())", "the episode that decided"),
+        ("int((failed < rank).sum()) + 1", "int((failed < 1).sum()) + 1", "after the first bad episode"),
+        ("            spent.append(len(episodes))", "            spent.append(len(episodes) - rank + 1)", "runs all n"),
+    ],
+    "clip-and-copy": [
+        ("gamma * (1 - ended)", "gamma", "bootstraps past the end"),
+        ("(0.0, 0.0), (np.inf, -np.inf)", "(-np.inf, np.inf), (np.inf, -np.inf)", "begin at 0 and 0"),
+        ("update % every == 0", "update % 1 == 0", "take effect at once"),
+        (
+            "min(seen[0], y.min()), max(seen[1], y.max())",
+            "min(seen[0], twins.min(axis=0).min()), max(seen[1], twins.min(axis=0).max())",
+            "the extremes of Q",
+        ),
+        ("update % every == 0", "update % every == 1", "copied after every"),
+        ("            bounds = seen", "            bounds, seen = seen, (np.inf, -np.inf)", "forgotten at each copy"),
+        ("np.clip(twins.min(axis=0), *bounds)", "np.clip(twins.mean(axis=0), *bounds)", "the mean of the twins"),
+        ("            bounds = seen", "            pass", "stay at 0"),
+        ("np.abs(q).mean()", "q.mean()", "away from the data"),
+        ("np.abs(q).mean()", "abs(q.mean())", "the mean of |Q|"),
+        ("slope.mean(axis=0)", "slope[0]", "climbs both critics"),
+        (
+            "slope.mean(axis=0)",
+            "(slope * (1 - copying * np.square(action - data_action).mean() * np.sign(q)[..., None])).mean(axis=0)",
+            "a number without gradient",
+        ),
+        ("pull * 2 *", "pull *", "the 2 of the square"),
+        ("pull * 2 * (action - data_action)", "pull * 2 * (data_action - action)", "a loss goes down"),
+    ],
+    "diagnosis": [
+        ('["A"] = "priorities never updated"', '["A"] = "healthy"', ""),
+        ('["B"] = "no stop-gradient in the encoder\'s loss"', '["B"] = "healthy"', ""),
+        ('["C"] = "bounds of the target never updated"', '["C"] = "bootstraps past the end"', ""),
+        ('["D"] = "checkpoint never taken"', '["D"] = "the actor goes down the critics"', ""),
+    ],
+}
