@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 CELL_TIMEOUT = 300  # seconds; a lecture has five minutes in all
 LIVE_VIEW = "application/vnd.jupyter.widget-view+json"
+KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 KEPT_CELL_METADATA = ("rlcourse", "slideshow", "tags")
 
 
@@ -47,7 +48,7 @@ def execute(paths: Iterable[Path]) -> None:
 def normalise(notebook: NotebookNode) -> None:
     """Keep what a reader sees; drop live views, timings and versions, which differ from run to run."""
     notebook.metadata = {
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "kernelspec": KERNELSPEC,
         "language_info": {"name": "python"},
         "rlcourse": {"sources": sources_hash(notebook)},
     }

@@ -24,7 +24,7 @@ ALLOWED: Mapping[str, set[str]] = {
     "lessons": {"widgets", "algorithms", *FOUNDATION, "loop", "runs", "rendering"},
     "doctor": {"rendering"},
     "grading": {"grading", "publish"},
-    "demos": {"widgets"},
+    "demos": {"widgets", "publish"},
     "cli": {"config", "doctor", "workcopy", "publish", "runs", "grading", "demos"},
     "__main__": {"cli"},
     "__init__": set(),

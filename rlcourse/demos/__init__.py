@@ -12,6 +12,8 @@ from threading import Thread
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from rlcourse.publish import KERNELSPEC
+
 # What each widget answers, by lecture and module.
 QUESTIONS: Mapping[str, Mapping[str, str]] = {
     "1 Tabular Q-iteration": {
@@ -57,7 +59,6 @@ START = {"q_stepper": "sweep=3"}  # where `widget()` alone would show nothing ye
 CARD = """<li><a href="voila/render/{name}.ipynb"><img alt="" src="voila/files/{name}.png"
   onerror="setTimeout(() => {{ this.src = this.src }}, 500)"><span>{question}</span></a></li>"""
 TEMPLATES = Path(__file__).parent / "templates"
-KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
 def serve(port: int, browser: bool) -> None:

@@ -12,7 +12,7 @@ from nbformat import NotebookNode
 
 from rlcourse.grading import checks
 from rlcourse.grading.homework import BEGIN, END, SOLUTION, load, mark, replaced, role, stub, with_role
-from rlcourse.publish import lectures, sources_hash
+from rlcourse.publish import KERNELSPEC, lectures, sources_hash
 
 SOURCES = Path("notebooks/instructor")
 STUDENTS = Path("notebooks/homework")
@@ -65,8 +65,7 @@ def student_version(source: NotebookNode, name: str) -> NotebookNode:
             cell.metadata["jupyter"] = {"source_hidden": True}  # students read verdicts; the code is one click away
         cells.append(cell)
     about = {"homework": name, "seconds": mark(source)["seconds"], "source": sources_hash(source)}
-    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel, "rlcourse": about})
+    return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": KERNELSPEC, "rlcourse": about})
 
 
 def _checked_outputs(path: Path) -> list[list[NotebookNode]]:

@@ -25,13 +25,14 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sync_playwright
 
+from rlcourse.publish import KERNELSPEC
+
 PATIENCE = 30  # seconds; far more than anything takes, so that a busy machine fails no test
 expect.set_options(timeout=1000 * PATIENCE)
 SCREEN: ViewportSize = {"width": 1280, "height": 900}
 SIZES: tuple[ViewportSize, ...] = (SCREEN, {"width": 1024, "height": 768}, {"width": 853, "height": 600})  # last: 150 %
 PANEL = "window.jupyterapp.shell.currentWidget"
 SESSION = f"{PANEL}?.sessionContext"
-KERNELSPEC = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
 
 
 @dataclass
@@ -192,7 +193,7 @@ class Lab:
         folder = self.root / secrets.token_hex(4)
         folder.mkdir()
         cells = [new_code_cell(source) for source in sources]
-        nbformat.write(new_notebook(cells=cells, metadata=KERNELSPEC), folder / "test.ipynb")
+        nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": KERNELSPEC}), folder / "test.ipynb")
         with self.open(folder / "test.ipynb") as notebook:
             yield notebook
 
@@ -221,9 +222,7 @@ def jupyterlab(folder: Path, executable: str) -> Iterator[Lab]:
     """Start JupyterLab and the browser `executable`; both keep everything in `folder`, nothing of the user's counts."""
     root, log = folder / "root", folder / "lab.log"
     root.mkdir(parents=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     token, url = secrets.token_hex(), f"http://127.0.0.1:{port}"
     # Without this, JupyterLab asks in a corner of every screenshot whether to fetch news.
     settings = folder / "JUPYTER_CONFIG_DIR/lab/user-settings/@jupyterlab/apputils-extension"
@@ -252,6 +251,13 @@ def jupyterlab(folder: Path, executable: str) -> Iterator[Lab]:
             server.wait(PATIENCE)
 
 
+def free_port() -> int:
+    """One that nothing listens on here, so far."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def wait_for(server: subprocess.Popen[Any], address: str, log: Path) -> None:
     for _ in range(10 * PATIENCE):
         try:
@@ -261,4 +267,4 @@ def wait_for(server: subprocess.Popen[Any], address: str, log: Path) -> None:
             if server.poll() is not None:
                 break
             time.sleep(0.1)
-    raise RuntimeError(f"JupyterLab did not start:\n{log.read_text()[-2000:]}")
+    raise RuntimeError(f"the server did not start:\n{log.read_text()[-2000:]}")

@@ -1,7 +1,6 @@
 """The demos as a lecturer meets them: a server of its own, an index, and pages that fill a projector; no network."""
 
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ import pytest
 from playwright.sync_api import ViewportSize, expect
 
 from rlcourse import demos, widgets
-from tests.browser.lab import Lab, Notebook, wait_for
+from tests.browser.lab import Lab, Notebook, free_port, wait_for
 
 pytestmark = pytest.mark.browser
 NAMES = [name for questions in demos.QUESTIONS.values() for name in questions]
@@ -26,9 +25,7 @@ PROJECTORS: tuple[ViewportSize, ...] = ({"width": 1280, "height": 720}, {"width"
 @pytest.fixture(scope="module")
 def server(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("demos")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     log = folder / "demos.log"
     with log.open("w") as out:
         command = [sys.executable, "-m", "rlcourse", "demo", "--no-browser", "--port", str(port)]
