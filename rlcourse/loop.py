@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Protocol, runtime_checkable
 
 import gymnasium as gym
@@ -148,19 +149,10 @@ def evaluated(
 
 def collect(env: gym.Env, agent: Agent, replay: ReplayBuffer, steps: int, seed: int) -> Float[np.ndarray, " episodes"]:
     """Fill `replay` with `steps` steps of the agent as it is, exploring; the return of each finished episode."""
-    finished: list[float] = []
-    obs, _ = env.reset(seed=seed)
-    episode_return = 0.0
-    for _ in range(steps):
-        action = agent.act(obs)
-        next_obs, reward, terminated, truncated, _ = env.step(action)
-        replay.add(Transition(obs, action, reward, next_obs, terminated, truncated))
-        obs, episode_return = next_obs, episode_return + float(reward)
-        if terminated or truncated:
-            finished.append(episode_return)
-            obs, _ = env.reset()
-            episode_return = 0.0
-    return np.array(finished)
+    # For `train` it is an agent that puts its transitions elsewhere and learns nothing from them.
+    recorder: Any = SimpleNamespace(act=agent.act, observe=replay.add, learn=lambda: iter(()))
+    recorder.state_dict, recorder.load_state_dict = agent.state_dict, agent.load_state_dict
+    return np.array([m["episode_return"] for m in train(env, recorder, steps, seed) if "episode_return" in m])
 
 
 def train_offline(agent: Any, updates: int, seed: int) -> Iterator[dict[str, Any]]:
