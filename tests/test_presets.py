@@ -9,7 +9,6 @@ import pytest
 
 from rlcourse import widgets
 from rlcourse.widgets import deadly_triad, overestimation, presets, replay
-from tests.browser.test_preset_widgets import SLIDERS
 
 pytestmark = pytest.mark.thorough  # minutes together: in `make test`, not in the inner loop
 
@@ -111,7 +110,3 @@ def test_a_preset_can_be_changed_in_the_call() -> None:
     assert preset_of(panel).value is None
     assert presets.start(replay.PRESETS, slow, {"batch": 8}) == {"walks": 1, "buffer": 1000, "batch": 8}
     assert replay.PRESETS[slow]["batch"] == 16
-
-
-def test_no_widget_is_left_out_in_the_browser() -> None:
-    assert set(SLIDERS) == set(MODULES)

@@ -2,13 +2,15 @@
 
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 from rlcourse.doctor import find_browser
-from tests.browser.lab import Lab, jupyterlab
+from tests.browser.lab import PATIENCE, Lab, free_port, jupyterlab, wait_for
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts" / "browser"
 
@@ -26,6 +28,23 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     ARTIFACTS.mkdir(parents=True, exist_ok=True)
     with jupyterlab(tmp_path_factory.mktemp("lab") / "home", browser) as running:
         yield running
+
+
+@pytest.fixture(scope="package")
+def demos(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server of demos."""
+    folder = tmp_path_factory.mktemp("demos")
+    port = free_port()
+    log = folder / "demos.log"
+    with log.open("w") as out:
+        command = [sys.executable, "-m", "rlcourse", "demo", "--no-browser", "--port", str(port)]
+        process = subprocess.Popen(command, stdout=out, stderr=out, cwd=folder)
+        try:
+            wait_for(process, f"http://127.0.0.1:{port}", log)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(PATIENCE)
 
 
 @pytest.hookimpl(wrapper=True)

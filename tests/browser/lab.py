@@ -8,6 +8,7 @@
 Nothing here sleeps: whatever takes time is waited for by its result.
 """
 
+import hashlib
 import os
 import secrets
 import socket
@@ -20,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
@@ -72,6 +74,18 @@ class Notebook:
 
     def alt(self) -> str:
         return self.picture.get_attribute("alt") or ""
+
+    def expect_png(self, png: bytes) -> None:
+        """Wait until the browser has exactly this picture."""
+        wanted, deadline = hashlib.sha256(png).hexdigest(), time.monotonic() + PATIENCE
+        digest = """async (image) => {
+            const bytes = await fetch(image.src).then((file) => file.arrayBuffer(), () => new ArrayBuffer()); // revoked
+            const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+            return Array.from(hash, (byte) => byte.toString(16).padStart(2, "0")).join("");
+        }"""
+        while self.picture.evaluate(digest) != wanted:
+            assert time.monotonic() < deadline, f"the picture is still another one: {self.alt()}"
+            self.page.wait_for_timeout(30)
 
     def pixels(self) -> str:
         """A fingerprint of what the picture shows, once it is decoded."""
@@ -198,23 +212,52 @@ class Lab:
             yield notebook
 
     @contextmanager
+    def page(self, address: str, size: ViewportSize = SCREEN) -> Iterator[Notebook]:
+        """Open a page that is no notebook of this server; nothing may be fetched from elsewhere."""
+        page = self.browser.new_page(viewport=size)
+        page.set_default_timeout(2000 * PATIENCE)  # a kernel starts
+        shown, elsewhere = Notebook(page, Path()), list[str]()
+        page.on("request", lambda asked: elsewhere.append(asked.url) if _foreign(asked.url, address) else None)
+        with self._watched(shown):
+            page.goto(address)
+            yield shown
+            assert elsewhere == []
+
+    @contextmanager
+    def _watched(self, notebook: Notebook) -> Iterator[None]:
+        """Collect what is said in the console while the page is open, and close it."""
+        notebook.page.on(
+            "console",
+            lambda said: (
+                notebook.errors.append(f"{said.text} {said.location['url']}") if said.type == "error" else None
+            ),
+        )
+        notebook.page.on("pageerror", lambda error: notebook.errors.append(str(error)))
+        self.notebooks.append(notebook)
+        try:
+            yield
+            assert not notebook.errors, "\n".join(notebook.errors)
+        finally:
+            self.notebooks.remove(notebook)
+            notebook.page.close()
+
+    @contextmanager
     def open(self, path: Path) -> Iterator[Notebook]:
         """Open a notebook that lies below `root`, with its kernel ready; shut both down in the end."""
         page = self.browser.new_page(viewport=SCREEN)
         page.set_default_timeout(1000 * PATIENCE)
         notebook = Notebook(page, path.parent)
-        page.on("console", lambda said: notebook.errors.append(said.text) if said.type == "error" else None)
-        page.on("pageerror", lambda error: notebook.errors.append(str(error)))
-        page.goto(f"{self.url}/doc/tree/{path.relative_to(self.root).as_posix()}?token={self.token}")
-        notebook.ready()
-        self.notebooks.append(notebook)
-        try:
-            yield notebook
-            assert not notebook.errors, "\n".join(notebook.errors)
-        finally:
-            self.notebooks.remove(notebook)
-            page.evaluate(f"() => {SESSION}.shutdown()")
-            page.close()
+        with self._watched(notebook):
+            page.goto(f"{self.url}/doc/tree/{path.relative_to(self.root).as_posix()}?token={self.token}")
+            notebook.ready()
+            try:
+                yield notebook
+            finally:
+                page.evaluate(f"() => {SESSION}.shutdown()")
+
+
+def _foreign(url: str, address: str) -> bool:
+    return url.startswith("http") and urlsplit(url).netloc != urlsplit(address).netloc
 
 
 @contextmanager

@@ -1,0 +1,203 @@
+"""Every widget, in JupyterLab and as a demo: each of its controls moved, and the picture compared with a twin's.
+
+The twin is the same widget without a browser: what is done to a control here is done to its control there, and the
+browser must come to show the very bytes that the twin has drawn. So no widget needs a table of its own.
+"""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import ipywidgets
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import ViewportSize
+
+from rlcourse import demos as pages
+from rlcourse.widgets import batch_td, deadly_triad
+from tests.browser.conftest import ARTIFACTS
+from tests.browser.lab import SIZES, Lab, Notebook
+
+pytestmark = pytest.mark.browser
+NAMES = [name for questions in pages.QUESTIONS.values() for name in questions]
+PROJECTORS: tuple[ViewportSize, ...] = ({"width": 1280, "height": 720}, {"width": 1920, "height": 1080})
+
+
+@dataclass
+class Shown:
+    """A widget on a page, and its twin."""
+
+    page: Notebook
+    twin: Any
+    demo: bool
+
+    def agree(self) -> None:
+        self.page.expect_png(self.twin.picture.png)
+        assert self.page.alt() == self.twin.picture.alt
+
+    def controls(self) -> dict[str, Any]:
+        """What a person can move, by label; a Play button only moves its slider."""
+        boxes = (child for box in self.twin.children for child in getattr(box, "children", ()))
+        return {each.description: each for each in boxes if hasattr(each, "value") and each.description}
+
+    def put(self, label: str, value: Any) -> None:
+        """Move a control on the page and the twin's to the same value."""
+        control = self.controls()[label]
+        match control:
+            case ipywidgets.Checkbox():
+                self.page.checkbox(label).set_checked(value)
+            case ipywidgets.Dropdown():
+                self.page.dropdown(label).select_option(index=choices(control).index(value))
+            case ipywidgets.SelectionSlider():
+                slider = self.page.slider(label)
+                slider.press("Home")
+                for _ in range(choices(control).index(value)):
+                    slider.press("ArrowRight")
+            case _ if value in (control.min, control.max):
+                self.page.slider(label).press("Home" if value == control.min else "End")
+            case _:
+                readout = self.page.labelled("widget-slider", label).locator(".widget-readout")
+                readout.fill(format(value, control.readout_format))
+                readout.press("Enter")
+        control.value = value
+        self.agree()
+
+
+def choices(control: Any) -> list[Any]:
+    """What it can be set to, from one end to the other."""
+    if isinstance(control, ipywidgets.Checkbox):
+        return [False, True]
+    if hasattr(control, "options"):
+        return [option[1] if isinstance(option, tuple) else option for option in control.options]
+    return [*np.arange(control.min, control.max, control.step).round(9).tolist(), control.max]
+
+
+def moves(control: Any) -> list[Any]:
+    """One end, a random place between, the other end; the last is not where the control stands now."""
+    values = choices(control)
+    between = values[np.random.default_rng(0).integers(len(values))]
+    return [values[0], between, values[-1]] if control.value != values[-1] else [values[-1], between, values[0]]
+
+
+@pytest.fixture(scope="module")
+def contact_sheet() -> Iterator[dict[str, bytes]]:
+    """Pictures by name, for a person to look at: artifacts/browser/contact_sheet.png."""
+    shots: dict[str, bytes] = {}
+    yield shots
+    if not shots:
+        return
+    width, height, columns = 640, 360, 3
+    sheet = Image.new("RGB", (columns * width, -(-len(shots) // columns) * height))
+    for place, shot in enumerate(shots.values()):
+        row, column = divmod(place, columns)
+        sheet.paste(Image.open(io.BytesIO(shot)).resize((width, height)), (column * width, row * height))
+    sheet.save(ARTIFACTS / "contact_sheet.png")
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module", params=["lab", "demo"])
+def shown(request: pytest.FixtureRequest, name: str, lab: Lab, demos: str) -> Iterator[Shown]:
+    twin = import_module(f"rlcourse.widgets.{name}").widget()
+    if request.param == "demo":
+        with lab.page(f"{demos}/voila/render/{name}.ipynb", PROJECTORS[0]) as page:
+            yield Shown(page, twin, demo=True)
+    else:
+        with lab.notebook(f"from rlcourse.widgets import {name}\n{name}.widget()") as page:
+            page.run()
+            yield Shown(page, twin, demo=False)
+
+
+def test_it_fits(shown: Shown, name: str, contact_sheet: dict[str, bytes]) -> None:
+    """Nothing to scroll, nothing cut off; a demo also fills the screen with letters that the last row can read."""
+    shown.agree()
+    for size in PROJECTORS if shown.demo else SIZES:
+        if shown.demo:
+            shown.page.page.set_viewport_size(size)
+            fills(shown.page)
+            contact_sheet.setdefault(name, shown.page.page.screenshot())
+        else:
+            shown.page.resize(size)
+        assert shown.page.blemishes() == []
+
+
+def test_every_control(shown: Shown) -> None:
+    for label, control in shown.controls().items():
+        if label == "preset":
+            for preset in reversed(choices(control)):
+                shown.put(label, preset)
+            continue
+        for preset in choices(shown.controls()["preset"]):
+            shown.put("preset", preset)
+            pictures = {shown.twin.picture.png}
+            for value in [] if control.disabled else moves(control):
+                shown.put(label, value)
+                pictures.add(shown.twin.picture.png)
+            if len(pictures) > 1:
+                break
+        else:
+            pytest.fail(f"{label} changes the picture from no preset")
+
+
+def test_by_keyboard_and_drawn_once(shown: Shown) -> None:
+    page, controls = shown.page, shown.controls()
+    shown.put("preset", choices(controls["preset"])[0])
+    if shown.demo:
+        page.page.mouse.click(1, 1)
+    else:
+        page.page.locator(".jp-Cell .jp-InputPrompt").first.click()
+    passed = page.tab_to("preset")
+    page.count_redraws()
+    page.page.keyboard.press("ArrowDown")
+    controls["preset"].value = choices(controls["preset"])[1]
+    shown.agree()
+    passed += page.tab_to("picture")
+    assert {label for label, control in controls.items() if not control.disabled} <= set(passed)
+    if not shown.demo:
+        page.settle()
+    assert page.redraws() == 1
+
+
+def fills(demo: Notebook) -> None:
+    demo.page.wait_for_function(
+        "() => document.querySelector('img.rlcourse-picture').getBoundingClientRect().width >= 0.8 * innerWidth"
+    )
+    width, height, across, down, letters = demo.page.evaluate("""() => {
+        const root = document.documentElement, parts = document.querySelectorAll(".widget-label, .widget-readout");
+        const sizes = [...parts].map((part) => parseFloat(getComputedStyle(part).fontSize));
+        return [innerWidth, innerHeight, root.scrollWidth, root.scrollHeight, Math.min(...sizes)];
+    }""")
+    assert across <= width
+    assert down <= height
+    assert letters >= 14
+
+
+@pytest.mark.parametrize(
+    ("source", "module", "parameter", "end"),
+    [("deadly_triad.widget(step=97)", deadly_triad, "step", deadly_triad.STEPS),
+     ("batch_td.widget(sweep=57)", batch_td, "sweep", batch_td.SWEEPS)],
+)  # fmt: skip
+def test_play(lab: Lab, source: str, module: Any, parameter: str, end: int) -> None:
+    with lab.notebook(f"from rlcourse.widgets import {module.__name__.rpartition('.')[2]}\n{source}") as notebook:
+        notebook.run()
+        notebook.picture.wait_for()
+        notebook.page.locator(".widget-play button").first.click()
+        values = next(iter(module.PRESETS.values()))
+        notebook.expect_picture(module.describe(module.compute(**values | {parameter: end})))
+
+
+def test_without_episodes_it_says_so(lab: Lab) -> None:
+    with lab.notebook("from rlcourse.widgets import batch_td\nbatch_td.widget(second=0, third=0)") as notebook:
+        notebook.run()
+        values = next(iter(batch_td.PRESETS.values())) | {"second": 0, "third": 0}
+        shown = batch_td.describe(batch_td.compute(**values))
+        notebook.expect_picture(shown)
+        notebook.slider("first kind").press("Home")
+        notebook.page.get_by_text("no episodes: nothing can be learned").wait_for()
+        assert notebook.alt() == shown
