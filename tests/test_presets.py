@@ -1,14 +1,22 @@
 """Every widget that has presets, without a browser: its controls through their extremes, its presets as controls."""
 
+import io
+import re
 from importlib import import_module
 from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.text import Text
+from PIL import Image
 
 from rlcourse import widgets
 from rlcourse.widgets import deadly_triad, overestimation, presets, replay
+from rlcourse.widgets.grid import luminance
 
 pytestmark = pytest.mark.thorough  # minutes together: in `make test`, not in the inner loop
 
@@ -79,6 +87,38 @@ def test_presets_move_all_controls_and_step_aside(module: ModuleType, monkeypatc
     assert dropdown.value is None
     dropdown.value = name
     assert {key: control.value for key, control in panel.controls.items()} == module.PRESETS[name]
+
+
+# In front of a room at 1280 × 720, where a widget of 13 inches fills the width: 14 pixels.
+SMALLEST = 14 / (1280 / 1320) * 72 / 96
+EXEMPT = re.compile(r"-?\d?\.\d\d")  # four action values in one cell of a large grid
+
+
+@WIDGETS
+def test_the_last_row_can_read_it(module: ModuleType) -> None:
+    """Letters of 14 pixels; contrast of 4.5 to 1, for bold ones 3 to 1 (WCAG 2.2, 1.4.3); colours of the palette."""
+    for preset in module.PRESETS:
+        still = module.widget(preset)._still
+        pixels = np.asarray(Image.open(io.BytesIO(still.png)).convert("RGB")) / 255
+        canvas = FigureCanvasAgg(still.figure)
+        scale = pixels.shape[1] / still.figure.bbox.width
+        for text in still.figure.findobj(Text):
+            if not (text.get_visible() and text.get_text()) or EXEMPT.fullmatch(text.get_text()):
+                continue
+            box = text.get_window_extent(canvas.get_renderer())
+            left, right = (int(scale * x) for x in (box.x0, box.x1))
+            top, bottom = (int(pixels.shape[0] - scale * y) for y in (box.y1, box.y0))
+            if left < 0 or top < 0:
+                continue  # a tick outside of what is shown
+            found, count = np.unique(pixels[top:bottom, left:right].reshape(-1, 3), axis=0, return_counts=True)
+            if not len(found):
+                continue
+            ink = np.array(to_rgb(text.get_color()))
+            count[np.abs(found - ink).max(1) < 0.02] = 0  # the letters themselves
+            light, dark = sorted((luminance(found[count.argmax()]), luminance(ink)), reverse=True)
+            contrast = (light + 0.05) / (dark + 0.05)
+            assert contrast >= (3 if text.get_fontweight() == "bold" else 4.5), (preset, text.get_text(), contrast)
+            assert text.get_fontsize() >= SMALLEST, (preset, text.get_text())
 
 
 def test_a_rounding_error_from_the_browser_is_no_change() -> None:

@@ -209,7 +209,7 @@ def draw_episodes(ax: Axes, data: Batch) -> None:
         for count, (names, reward) in zip(data.counts, EXAMPLES[data.example].kinds, strict=True)
     ]
     for i, (line, count) in enumerate(zip(lines, data.counts, strict=True)):
-        ax.text(0.03, 0.8 - 0.2 * i, line, color=COLORS[6] if count else "#999999", transform=ax.transAxes)
+        ax.text(0.03, 0.8 - 0.2 * i, line, color=COLORS[6] if count else "#707070", transform=ax.transAxes)
 
 
 def draw_chain(ax: Axes, data: Batch) -> None:

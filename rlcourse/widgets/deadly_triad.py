@@ -207,7 +207,7 @@ def draw(figure: Figure, data: Triad) -> None:
     if data.threshold is not None:
         right.axvline(data.threshold, color=COLORS[3], linestyle="--")
         name = {1.0: "γ = 1/2", 0.5: "γ = 5/6"}[UPDATED[data.updated]]
-        right.text(data.threshold - 0.02, 0.04 * top, name, color=COLORS[3], ha="right", fontsize=11)
+        right.text(data.threshold - 0.02, 0.04 * top, name, color=COLORS[3], ha="right", fontsize=11, weight="bold")
     sentence = in_words(data)
     figure.text(
         0.335,

@@ -124,7 +124,7 @@ def draw(figure: Figure, data: Exploration) -> None:
         0.03,
         0.03,
         f"% of the steps spent in each cell; {RUNS} runs of {STEPS} steps each, γ = {GAMMA:g}, step size {LR:g}",
-        fontsize=10,
+        fontsize=11,
     )
 
 

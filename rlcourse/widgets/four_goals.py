@@ -213,6 +213,7 @@ def room(ax: Axes, data: Temperature) -> None:
             va="center",
             weight="bold",
             fontsize=12,
+            bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1},
         )
     ax.plot(data.x, data.y, "X", color=COLORS[1], markersize=11)
     ax.set(xlim=(-half - 0.5, half + 0.5), ylim=(-half - 0.5, half + 0.5), xticks=[], yticks=[])

@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from rlcourse.envs import GridWorld
 from rlcourse.widgets.panel import Still
 
-INK, PAPER, WALL = "#1A1A1A", "#FFFFFF", "#5A5A5A"
+INK, PAPER, WALL = "#000000", "#FFFFFF", "#5A5A5A"
 VALUES = colormaps["RdBu"]  # red below 0, white at 0, blue above: the colour-blind tell these apart too
 SHARES = colormaps["Blues"]
 # Per action (up, right, down, left), as (x, y) in a cell of side 1 around its centre, y running downwards.
@@ -59,7 +59,7 @@ def draw_q(ax: Axes, world: GridWorld, q: Float[np.ndarray, "S A"], scale: float
     texts = [f"{value:z.2f}" for value in q[inner].ravel()]  # z: no −0.00
     if inches < 1.1:  # four numbers must fit: no leading zeros
         texts = [text.replace("0.", ".") for text in texts]
-    write(ax, places, texts, colors, float(np.clip(9 * inches, 7, 10)))
+    write(ax, places, texts, colors, float(np.clip(9 * inches, 7, 11)))
     draw_policy(ax, world, greedy_actions(q))
 
 
@@ -104,18 +104,27 @@ def frame(ax: Axes, world: GridWorld) -> None:
         xticks=range(width),
         yticks=range(height),
     )
-    ax.tick_params(length=0, labelsize=9)
+    ax.tick_params(length=0, labelsize=11)
     ax.spines[:].set_visible(False)
     for edges, line in ((np.arange(height + 1), ax.hlines), (np.arange(width + 1), ax.vlines)):
         line(edges - 0.5, -0.5, (width if line == ax.hlines else height) - 0.5, color="#999999", linewidth=0.5)
     walls = [Rectangle((column - 0.5, row - 0.5), 1, 1) for row, column in np.argwhere(world.walls)]
     ax.add_collection(PatchCollection(walls, facecolor=WALL, edgecolor=WALL))
-    size = float(np.clip(18 * cell_inches(ax, world), 8, 12))
+    size = float(np.clip(18 * cell_inches(ax, world), 11, 12))
     for row, column in np.argwhere(world.ends):
         reward = world.entry_reward[row, column]
         face = VALUES(0.9 if reward > 0 else 0.1)
         ax.add_patch(Rectangle((column - 0.44, row - 0.44), 0.88, 0.88, facecolor=face, edgecolor=INK, linewidth=2.5))
-        ax.text(column, row, f"{reward:+g}", ha="center", va="center", color=PAPER, weight="bold", fontsize=size)
+        ax.text(
+            column,
+            row,
+            f"{reward:+g}",
+            ha="center",
+            va="center",
+            color=legible(np.array(face)),
+            weight="bold",
+            fontsize=size,
+        )
     for row, column in np.argwhere((world.entry_reward != 0) & ~world.ends):
         label = f"{world.entry_reward[row, column]:+g}"
         box = {"facecolor": PAPER, "edgecolor": INK, "boxstyle": "round,pad=0.15", "linewidth": 0.8}
@@ -157,9 +166,19 @@ def write(
     ax: Axes, places: Float[np.ndarray, "n 2"], texts: Sequence[str], faces: Float[np.ndarray, "n 4"], size: float
 ) -> None:
     """Each text at its place, dark on light faces and light on dark ones."""
-    luminance = faces[:, :3] @ (0.299, 0.587, 0.114)
-    for (x, y), text, light in zip(places, texts, luminance > 0.5, strict=True):
-        ax.text(x, y, text, ha="center", va="center", fontsize=size, color=INK if light else PAPER)
+    for (x, y), text, face in zip(places, texts, faces, strict=True):
+        ax.text(x, y, text, ha="center", va="center", fontsize=size, color=legible(face))
+
+
+def legible(face: Float[np.ndarray, "4"]) -> str:
+    """Ink or paper, whichever stands out more from this colour."""
+    return INK if luminance(face[:3]) > 0.179 else PAPER
+
+
+def luminance(rgb: Float[np.ndarray, "3"]) -> float:
+    """Relative luminance as WCAG 2.2 defines it, in [0, 1]."""
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
 
 
 def diverging(values: np.ndarray, scale: float) -> np.ndarray:

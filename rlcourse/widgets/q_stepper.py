@@ -77,7 +77,7 @@ def draw(figure: Figure, data: Sweep) -> None:
         ha="right",
         va="top",
         transform=right.transAxes,
-        fontsize=10,
+        fontsize=11,
     )
     figure.text(0.03, 0.03, last_backup(data), fontsize=11)
 
