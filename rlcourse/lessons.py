@@ -464,7 +464,7 @@ def bias(agents: Mapping[str, Curve]) -> Still:
     return Still(draw, f"Believed less true return over training; at the end, with 95 % intervals: {words}.", (11, 3.4))
 
 
-def efficiency(agents: Mapping[str, Curve]) -> Still:
+def efficiency(agents: Mapping[str, Curve], task: str) -> Still:
     """The same recorded returns against environment steps and against seconds: means and ranges over seeds.
 
     Seconds are those of the fastest recording, spread evenly over the steps (`Curve.seconds`).
@@ -477,7 +477,7 @@ def efficiency(agents: Mapping[str, Curve]) -> Still:
                 ax.plot(x, curve.mean, color=color, linestyle=style, label=f"{name}: {curve.mean[-1]:.0f}")
                 ax.fill_between(x, curve.returns.min(0), curve.returns.max(0), color=color, alpha=0.2, linewidth=0)
         steps.locator_params(axis="x", nbins=4)
-        steps.set(xlabel="environment step", title="return by steps")
+        steps.set(xlabel="environment step", title=f"{task}: return by steps")
         seconds.set(xlabel="seconds", title="the same by seconds")
         seconds.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), title="at the end")
 
@@ -486,7 +486,7 @@ def efficiency(agents: Mapping[str, Curve]) -> Still:
         f"{len(curve.returns)} seed{'' if len(curve.returns) == 1 else 's'}"
         for name, curve in agents.items()
     )
-    return Still(draw, f"Return by steps and by seconds, mean and range over seeds. {ends}.", size=(12, 3.6))
+    return Still(draw, f"{task}: return by steps and by seconds, mean and range over seeds. {ends}.", size=(12, 3.6))
 
 
 def value_while_learning(

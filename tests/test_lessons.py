@@ -285,7 +285,7 @@ def test_watch_keeps_the_metrics_it_is_told_to() -> None:
 def test_efficiency_is_drawn_by_steps_and_by_seconds() -> None:
     slow = runs.Curve(np.array([10, 20]), np.array([[1.0, 5.0], [3.0, 7.0]]), wall_time=np.array([30.0, 50.0]))
     fast = runs.Curve(np.array([50, 100]), np.array([[0.0, 4.0]]), wall_time=np.array([20.0]))
-    picture = lessons.efficiency({"slow": slow, "fast": fast})
+    picture = lessons.efficiency({"slow": slow, "fast": fast}, "Task-v0")
     assert "slow ends at 6 after 20 steps or 30 seconds, 2 seeds" in picture.alt
     assert "fast ends at 4 after 100 steps or 20 seconds, 1 seed." in picture.alt
     by_steps, by_seconds = picture.figure.axes
