@@ -24,6 +24,7 @@ from rlcourse.widgets import (
     mc_vs_td,
     overestimation,
     ppo_clip,
+    q_stepper,
     replay,
     squashed_gaussian,
     target_delay,
@@ -32,6 +33,7 @@ from tests.browser.lab import SIZES, Lab, Notebook
 
 pytestmark = pytest.mark.browser
 SLIDERS = {
+    q_stepper: {"γ": "gamma", "slip": "slip", "sweep": "sweep"},
     exploration: {"ε": "epsilon", "temperature T": "temperature", "optimistic Q₀": "initial_value"},
     overestimation: {"actions m": "actions", "noise σ": "noise", "samples n": "samples", "gap": "gap"},
     deadly_triad: {"γ": "gamma", "step size α": "lr", "step": "step"},
