@@ -375,8 +375,8 @@ def which_when(task: str) -> str:
     seeds = f"{len(sac.returns)} seed{'' if len(sac.returns) == 1 else 's'}"
     beyond = sac.mean >= ppo.mean[-1]
     words = (
-        f"**{task}.** PPO ends at {ppo.mean[-1]:.0f} after {ppo.step[-1]} steps and {ppo.seconds[-1]:.0f} seconds (mean "
-        f"of {len(ppo.returns)} seeds), SAC ({seeds}) at {sac.mean[-1]:.0f} after {sac.step[-1]} and "
+        f"**{task}.** PPO ends at {ppo.mean[-1]:.0f} after {ppo.step[-1]} steps and {ppo.seconds[-1]:.0f} seconds "
+        f"(mean of {len(ppo.returns)} seeds), SAC ({seeds}) at {sac.mean[-1]:.0f} after {sac.step[-1]} and "
         f"{sac.seconds[-1]:.0f}. "
     )
     if not beyond.any():

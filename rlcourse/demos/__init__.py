@@ -55,7 +55,6 @@ QUESTIONS: Mapping[str, Mapping[str, str]] = {
         "checkpoints": "Which policy is the best so far?",
     },
 }
-START = {"q_stepper": "sweep=3"}  # where `widget()` alone would show nothing yet
 CARD = """<li><a href="voila/render/{name}.ipynb"><img alt="" src="voila/files/{name}.png"
   onerror="setTimeout(() => {{ this.src = this.src }}, 500)"><span>{question}</span></a></li>"""
 TEMPLATES = Path(__file__).parent / "templates"
@@ -87,7 +86,7 @@ def write(folder: Path) -> Path:
     index = []
     for lecture, questions in QUESTIONS.items():
         for name, question in questions.items():
-            source = f"from rlcourse.widgets import {name}\n{name}.widget({START.get(name, '')})"
+            source = f"from rlcourse.widgets import {name}\n{name}.widget()"
             cells = [new_markdown_cell(f"# {question}"), new_code_cell(source)]
             metadata = {"kernelspec": KERNELSPEC, "title": question}
             nbformat.write(new_notebook(cells=cells, metadata=metadata), pages / f"{name}.ipynb")

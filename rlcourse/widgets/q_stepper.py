@@ -12,12 +12,23 @@ from matplotlib.figure import Figure
 
 from rlcourse.algorithms.q_iteration import q_iteration
 from rlcourse.envs import ACTIONS, GRIDS, GridWorld
-from rlcourse.widgets import grid
+from rlcourse.widgets import grid, presets
 from rlcourse.widgets.panel import COLORS, Panel
 
 SWEEPS = 50
 WIDE = {"style": {"description_width": "55px"}, "layout": {"width": "270px"}}
 Cell = tuple[int, int]  # row, column
+
+_SMALL = {"world": GRIDS["small"], "gamma": 0.9, "slip": 0.2, "sweep": SWEEPS, "cell": (2, 0)}
+PRESETS: dict[str, dict[str, Any]] = {
+    "three sweeps: the start knows nothing yet": _SMALL | {"sweep": 3},
+    "settled: the long way round, far from the pit": _SMALL | {"cell": (2, 1)},
+    "γ = 0.5: the short way, past the pit": _SMALL | {"gamma": 0.5, "cell": (2, 1)},
+    "more slippery: beside the pit, into the wall": _SMALL | {"slip": 0.4, "cell": (1, 2)},
+    "a cell that pays 0.5: better than the goal": _SMALL
+    | {"world": GRIDS["small"].with_reward(0, 1, 0.5), "slip": 0.0, "cell": (0, 1)},
+    "a slippery cliff: away from the edge": _SMALL | {"world": GRIDS["cliff"], "cell": (2, 3)},
+}
 
 
 @dataclass(frozen=True)
@@ -109,9 +120,14 @@ def describe(data: Sweep) -> str:
 
 
 class _World(traitlets.HasTraits):
-    """A control without a face: what the preset and the editors change."""
+    """A control without a face: what the presets, the list of worlds and the editors change."""
 
     value = traitlets.Instance(GridWorld)
+
+
+def name_of(world: GridWorld) -> str | None:
+    """Its name among `envs.GRIDS`; an edited one has none."""
+    return next((name for name, known in GRIDS.items() if known == world), None)
 
 
 def cells(world: GridWorld) -> list[tuple[str, Cell]]:
@@ -126,42 +142,63 @@ def first_free(world: GridWorld) -> Cell:
     return int(row), int(column)
 
 
-def widget(world: str = "small", gamma: float = 0.9, slip: float = 0.0, sweep: int = 0) -> Panel:
+def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     """Choose a world, γ and slip; drag or play the sweeps; click a cell to look at it and to edit it.
 
     Everything is reachable by keyboard; on the picture the arrow keys move the chosen cell.
 
+    Args:
+        preset: one of `PRESETS`, where the controls start.
+        changes: values of controls, by `compute`'s names, that differ from the preset's.
+
     Raises:
-        ValueError: `world` is not one of `envs.GRIDS`.
+        ValueError: the preset or the name of a control is unknown.
     """
-    if world not in GRIDS:
-        raise ValueError(f"world = {world!r} is unknown: choose one of {', '.join(GRIDS)}")
-    current = _World(value=GRIDS[world])
-    preset = ipywidgets.Dropdown(options=list(GRIDS), value=world, description="world", **WIDE)
-    discount = ipywidgets.FloatSlider(value=gamma, min=0, max=0.99, step=0.01, description="γ", **WIDE)
-    slips = ipywidgets.FloatSlider(value=slip, min=0, max=0.8, step=0.05, description="slip", **WIDE)
-    sweeps = ipywidgets.IntSlider(value=sweep, min=0, max=SWEEPS, description="sweep", **WIDE)
-    play = ipywidgets.Play(value=sweep, min=0, max=SWEEPS, interval=500)
+    values = presets.start(PRESETS, preset, changes)
+    current, loaded = _World(value=values["world"]), values["world"]
+    world = ipywidgets.Dropdown(options=list(GRIDS), value=name_of(current.value), description="world", **WIDE)
+    discount = ipywidgets.FloatSlider(value=values["gamma"], min=0, max=0.99, step=0.01, description="γ", **WIDE)
+    slips = ipywidgets.FloatSlider(value=values["slip"], min=0, max=0.8, step=0.05, description="slip", **WIDE)
+    sweeps = ipywidgets.IntSlider(value=values["sweep"], min=0, max=SWEEPS, description="sweep", **WIDE)
+    play = ipywidgets.Play(value=values["sweep"], min=0, max=SWEEPS, interval=500)
     ipywidgets.link((play, "value"), (sweeps, "value"))
-    cell = ipywidgets.Dropdown(options=cells(GRIDS[world]), value=first_free(GRIDS[world]), description="cell", **WIDE)
+    cell = ipywidgets.Dropdown(options=cells(current.value), value=values["cell"], description="cell", **WIDE)
     reward = ipywidgets.FloatSlider(min=-2, max=2, step=0.1, description="reward", **WIDE)
     wall = ipywidgets.Checkbox(description="wall", indent=False, layout={"width": "70px"})
     reset = ipywidgets.Button(description="Reset world", layout={"width": "110px"})
+
+    def follow(change: Any) -> None:
+        """Name the new world and list its cells: before the panel computes, so that the chosen cell is one of them."""
+        nonlocal loaded
+        loaded = change.new
+        world.value = name_of(change.new)
+        if change.new.shape != change.old.shape:
+            cell.options, cell.value = cells(change.new), first_free(change.new)
+
+    current.observe(follow, "value")
     panel = Panel(
         compute,
         draw,
         describe,
         {"world": current, "gamma": discount, "slip": slips, "sweep": sweeps, "cell": cell},
         size=(11, 5.2),
-        rows=[[preset, discount, slips], [sweeps, play], [cell, reward, wall, reset]],
+        rows=[[world, discount, slips], [sweeps, play], [cell, reward, wall, reset]],
     )
 
     def load(_: Any) -> None:
-        fresh = GRIDS[preset.value]
-        with panel.one_redraw():
-            current.value = fresh
-            cell.options, cell.value = cells(fresh), first_free(fresh)
-            show()
+        if world.value is not None and GRIDS[world.value] != current.value:
+            with panel.one_redraw():
+                current.value = GRIDS[world.value]
+
+    def restore(_: Any) -> None:
+        current.value = loaded
+
+    def edit(fresh: GridWorld) -> None:
+        """Change the world, but not what the button goes back to."""
+        nonlocal loaded
+        before = loaded
+        current.value = fresh
+        loaded = before
 
     def show(_: Any = None) -> None:
         """Let the editors say what the chosen cell is."""
@@ -172,14 +209,14 @@ def widget(world: str = "small", gamma: float = 0.9, slip: float = 0.0, sweep: i
     def build(_: Any) -> None:
         if wall.value != current.value.walls[cell.value]:
             try:
-                current.value = current.value.with_cell(*cell.value, "#" if wall.value else ".")
+                edit(current.value.with_cell(*cell.value, "#" if wall.value else "."))
             except ValueError as error:
                 panel.say(str(error))
-            show()
+                show()
 
     def pay(_: Any) -> None:
         if reward.value != current.value.entry_reward[cell.value]:
-            current.value = current.value.with_reward(*cell.value, reward.value)
+            edit(current.value.with_reward(*cell.value, reward.value))
 
     def point(_: Any, message: dict[str, Any], __: Any) -> None:
         height, width = current.value.shape
@@ -194,11 +231,12 @@ def widget(world: str = "small", gamma: float = 0.9, slip: float = 0.0, sweep: i
         if 0 <= row < height and 0 <= column < width:
             cell.value = row, column
 
-    preset.observe(load, "value")
+    world.observe(load, "value")
+    current.observe(show, "value")
     cell.observe(show, "value")
     wall.observe(build, "value")
     reward.observe(pay, "value")
-    reset.on_click(load)
+    reset.on_click(restore)
     panel.picture.on_msg(point)
     show()
-    return panel
+    return presets.attach(panel, PRESETS)

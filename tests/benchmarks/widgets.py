@@ -15,7 +15,7 @@ from tests.browser.lab import jupyterlab
 
 # Module, a cell that shows its widget, the parameter whose slider to move: with room for `MOVES` to the right.
 WIDGETS = (
-    ("q_stepper", "q_stepper.widget('four-goal', slip=0.2, sweep=3)", "sweep"),
+    ("q_stepper", "q_stepper.widget(sweep=3)", "sweep"),
     ("exploration", "exploration.widget()", "epsilon"),
     ("overestimation", "overestimation.widget('zero noise: bump, degree 9')", "gap"),
     ("deadly_triad", "deadly_triad.widget()", "step"),

@@ -20,7 +20,7 @@ SMALL = GRIDS["small"]
 
 @pytest.fixture(scope="module")
 def notebook(lab: Lab) -> Iterator[Notebook]:
-    widget = "from rlcourse.widgets import q_stepper\nq_stepper.widget('small', slip=0.2, sweep=3)"
+    widget = "from rlcourse.widgets import q_stepper\nq_stepper.widget()"
     with lab.notebook(widget, "'the next cell'") as notebook:
         yield notebook
 
@@ -82,7 +82,7 @@ def test_choose_a_cell_by_dropdown(stepper: Notebook) -> None:
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size['width']}")
 def test_choose_a_cell_by_click(stepper: Notebook, size: ViewportSize) -> None:
     stepper.resize(size)
-    panel = q_stepper.widget("small", slip=0.2, sweep=3)
+    panel = q_stepper.widget()
     corners = np.array([panel.data_coordinates(0, 0), panel.data_coordinates(1, 1)])  # of the picture: (column, row)
     for cell in ((0, 0), (1, 2), (2, 3)):
         place = (np.array(cell[::-1]) + 0.3 - corners[0]) / (corners[1] - corners[0])  # not quite the cell's middle
@@ -130,7 +130,7 @@ def test_build_a_wall_and_reset(stepper: Notebook) -> None:
     stepper.checkbox("wall").check()
     stepper.expect_picture(described(SMALL.with_cell(0, 2, "#"), cell=(0, 2)))
     stepper.button("Reset world").click()
-    stepper.expect_picture(described())
+    stepper.expect_picture(described(cell=(0, 2)))
 
 
 def test_the_last_goal_cannot_be_walled_off(stepper: Notebook) -> None:
