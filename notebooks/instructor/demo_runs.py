@@ -3,7 +3,6 @@
 `python notebooks/instructor/demo_runs.py` records them anew, in some minutes; names after it record only those.
 """
 
-import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -16,7 +15,7 @@ import hw06_runs
 import hw07_runs
 import numpy as np
 import torch
-from recorder import Study
+from recorder import Study, record
 
 from rlcourse import envs
 from rlcourse.algorithms import dqn, sac, td3
@@ -247,6 +246,4 @@ STUDIES = (
 )
 
 if __name__ == "__main__":
-    for each in STUDIES:
-        if each.name in (sys.argv[1:] or [each.name]):
-            each.record()
+    record(STUDIES)

@@ -6,7 +6,7 @@
 from functools import partial
 
 import numpy as np
-from recorder import Study
+from recorder import Study, record
 
 from rlcourse.algorithms import q_iteration as qi
 from rlcourse.envs import GridWorld, TabularEnv
@@ -49,14 +49,16 @@ def run(
     return rows
 
 
-STUDY = Study(
-    "hw01",
-    "step",
-    range(EVERY, STEPS + 1, EVERY),
-    ("greedy return", "largest value", "smallest value", "TD error"),
-    {name: partial(run, **how) for name, how in {"healthy": {}, **BROKEN}.items()},
-    range(SEEDS),
+STUDIES = (
+    Study(
+        "hw01",
+        "step",
+        range(EVERY, STEPS + 1, EVERY),
+        ("greedy return", "largest value", "smallest value", "TD error"),
+        {name: partial(run, **how) for name, how in {"healthy": {}, **BROKEN}.items()},
+        range(SEEDS),
+    ),
 )
 
 if __name__ == "__main__":
-    STUDY.record()
+    record(STUDIES)

@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from recorder import Study
+from recorder import Study, record
 
 from rlcourse import envs
 from rlcourse.algorithms import dqn
@@ -68,14 +68,16 @@ def run(config: dqn.Config, mutations: dict[str, Callable[..., torch.Tensor]], s
     return np.asarray(rows, float).tolist()
 
 
-STUDY = Study(
-    "hw02",
-    "step",
-    range(FIRST, STEPS + 1, EVERY),
-    NAMES,
-    {name: partial(run, *how) for name, how in BROKEN.items()},
-    range(SEEDS),
+STUDIES = (
+    Study(
+        "hw02",
+        "step",
+        range(FIRST, STEPS + 1, EVERY),
+        NAMES,
+        {name: partial(run, *how) for name, how in BROKEN.items()},
+        range(SEEDS),
+    ),
 )
 
 if __name__ == "__main__":
-    STUDY.record()
+    record(STUDIES)

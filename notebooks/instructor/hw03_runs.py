@@ -6,7 +6,7 @@
 from functools import partial
 
 import numpy as np
-from recorder import Study
+from recorder import Study, record
 
 from rlcourse.algorithms import q_iteration as qi
 from rlcourse.envs import GridWorld
@@ -71,14 +71,16 @@ def run(
     return rows
 
 
-STUDY = Study(
-    "hw03",
-    "update",
-    range(EVERY, UPDATES + 1, EVERY),
-    ("batch return", "true value", "entropy", "gradient norm"),
-    {name: partial(run, **how) for name, how in {"healthy": {}, **BROKEN}.items()},
-    range(SEEDS),
+STUDIES = (
+    Study(
+        "hw03",
+        "update",
+        range(EVERY, UPDATES + 1, EVERY),
+        ("batch return", "true value", "entropy", "gradient norm"),
+        {name: partial(run, **how) for name, how in {"healthy": {}, **BROKEN}.items()},
+        range(SEEDS),
+    ),
 )
 
 if __name__ == "__main__":
-    STUDY.record()
+    record(STUDIES)

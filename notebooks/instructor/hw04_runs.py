@@ -6,7 +6,7 @@
 from functools import partial
 
 import numpy as np
-from recorder import Study
+from recorder import Study, record
 
 from rlcourse.algorithms import q_iteration as qi
 from rlcourse.envs import GridWorld
@@ -65,14 +65,16 @@ def run(
     return rows
 
 
-STUDY = Study(
-    "hw04",
-    "round",
-    range(EVERY, ROUNDS + 1, EVERY),
-    ("true value", "critic's value", "entropy", "TD error"),
-    {name: partial(run, **how) for name, how in {"healthy": {}, **BROKEN}.items()},
-    range(SEEDS),
+STUDIES = (
+    Study(
+        "hw04",
+        "round",
+        range(EVERY, ROUNDS + 1, EVERY),
+        ("true value", "critic's value", "entropy", "TD error"),
+        {name: partial(run, **how) for name, how in {"healthy": {}, **BROKEN}.items()},
+        range(SEEDS),
+    ),
 )
 
 if __name__ == "__main__":
-    STUDY.record()
+    record(STUDIES)

@@ -10,7 +10,7 @@ from unittest import mock
 
 import numpy as np
 import torch
-from recorder import Study
+from recorder import Study, record
 
 from rlcourse import envs, loop
 from rlcourse.algorithms import ppo
@@ -101,14 +101,16 @@ def run(agent_class: Callable[..., Watched], seed: int) -> list[tuple[float, ...
     return rows
 
 
-STUDY = Study(
-    "hw05",
-    "rollout",
-    range(1, ROLLOUTS + 1),
-    NAMES,
-    {name: partial(run, agent_class) for name, agent_class in AGENTS.items()},
-    range(SEEDS),
+STUDIES = (
+    Study(
+        "hw05",
+        "rollout",
+        range(1, ROLLOUTS + 1),
+        NAMES,
+        {name: partial(run, agent_class) for name, agent_class in AGENTS.items()},
+        range(SEEDS),
+    ),
 )
 
 if __name__ == "__main__":
-    STUDY.record()
+    record(STUDIES)

@@ -13,7 +13,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from gymnasium.spaces import Box
-from recorder import Study
+from recorder import Study, record
 
 from rlcourse.algorithms import td3
 from rlcourse.buffers import Batch, Transition
@@ -50,12 +50,17 @@ def measure(agent: Any) -> tuple[float, ...]:
     return float(np.mean([run.sum() for run in runs])), float(believed), float(true), float(np.abs(acts).mean())
 
 
-def train(agent: Any, seed: int, step: World, steps: int, every: int) -> Iterator[dict[str, float]]:
-    """The mean of each metric that all updates have, every `every` steps once there were updates."""
+def train(
+    agent: Any, seed: int, step: World, steps: int, every: int, nearest: float = 0.5
+) -> Iterator[dict[str, float]]:
+    """The mean of each metric that all updates have, every `every` steps once there were updates.
+
+    Episodes start between `nearest` and 1.
+    """
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    x, age, metrics = float(rng.uniform(0.5, 1.0)), 0, []
+    x, age, metrics = float(rng.uniform(nearest, 1.0)), 0, []
     for number in range(1, steps + 1):
         action = agent.act(np.array([x]))
         following, reward, terminated = step(x, action)
@@ -65,7 +70,7 @@ def train(agent: Any, seed: int, step: World, steps: int, every: int) -> Iterato
         metrics += agent.learn()
         x = following
         if terminated or truncated:
-            x, age = float(rng.uniform(0.5, 1.0)), 0
+            x, age = float(rng.uniform(nearest, 1.0)), 0
         if number % every == 0 and number > agent.config.learning_starts:
             every_time = set.intersection(*map(set, metrics))  # the actor learns at every second update only
             yield {key: float(np.mean([each[key] for each in metrics])) for key in every_time}
@@ -107,17 +112,19 @@ def run(kind: type[td3.TD3], change: AbstractContextManager[Any], seed: int) -> 
     """What `NAMES` lists, every 200 steps."""
     with change:
         agent = kind(1, ACTIONS, td3.Config(**SETTINGS), seed)
-        return [(*measure(agent), means["critic_loss"]) for means in train(agent, seed, step, STEPS, EVERY)]
+        return [(*measure(agent), means["critic_loss"]) for means in train(agent, seed, step, STEPS, EVERY, 0.1)]
 
 
-STUDY = Study(
-    "hw06",
-    "step",
-    range(600, STEPS + 1, EVERY),
-    NAMES,
-    {name: partial(run, *how) for name, how in BROKEN.items()},
-    range(SEEDS),
+STUDIES = (
+    Study(
+        "hw06",
+        "step",
+        range(600, STEPS + 1, EVERY),
+        NAMES,
+        {name: partial(run, *how) for name, how in BROKEN.items()},
+        range(SEEDS),
+    ),
 )
 
 if __name__ == "__main__":
-    STUDY.record()
+    record(STUDIES)

@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import numpy as np
 from hw06_runs import ACTIONS, STARTS, TIME_LIMIT, train
-from recorder import Study
+from recorder import Study, record
 from torch import Tensor
 
 from rlcourse.algorithms import sac
@@ -81,14 +81,16 @@ def run(settings: dict[str, float], change: AbstractContextManager[Any], seed: i
     return rows
 
 
-STUDY = Study(
-    "hw07",
-    "step",
-    range(300, STEPS + 1, EVERY),
-    NAMES,
-    {name: partial(run, *how) for name, how in BROKEN.items()},
-    range(SEEDS),
+STUDIES = (
+    Study(
+        "hw07",
+        "step",
+        range(300, STEPS + 1, EVERY),
+        NAMES,
+        {name: partial(run, *how) for name, how in BROKEN.items()},
+        range(SEEDS),
+    ),
 )
 
 if __name__ == "__main__":
-    STUDY.record()
+    record(STUDIES)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from recorder import Study
+from recorder import Study, record
 
 SIDE, TIME_LIMIT, EPISODES, EVERY, SEEDS = 6, 12, 500, 25, 5
 GAMMA, EPSILON, LR, BATCH, SHARE = 0.95, 0.3, 0.5, 32, 0.8
@@ -96,14 +96,16 @@ def run(rules: Rules, seed: int) -> list[tuple[float, ...]]:
     return rows
 
 
-STUDY = Study(
-    "hw08",
-    "episode",
-    range(EVERY, EPISODES + 1, EVERY),
-    NAMES,
-    {name: partial(run, rules) for name, rules in BROKEN.items()},
-    range(SEEDS),
+STUDIES = (
+    Study(
+        "hw08",
+        "episode",
+        range(EVERY, EPISODES + 1, EVERY),
+        NAMES,
+        {name: partial(run, rules) for name, rules in BROKEN.items()},
+        range(SEEDS),
+    ),
 )
 
 if __name__ == "__main__":
-    STUDY.record()
+    record(STUDIES)

@@ -12,7 +12,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from gymnasium.spaces import Box
-from recorder import Study
+from recorder import Study, record
 
 from rlcourse.algorithms import td7
 from rlcourse.buffers import Batch, PrioritizedReplay, Transition
@@ -151,14 +151,16 @@ def run(kind: type[td7.TD7], change: AbstractContextManager[Any], seed: int) -> 
         return train(kind(2, ACTIONS, td7.Config(**SETTINGS), seed), seed)
 
 
-STUDY = Study(
-    "hw09",
-    "step",
-    range(400, STEPS + 1, EVERY),
-    NAMES,
-    {name: partial(run, *how) for name, how in BROKEN.items()},
-    range(SEEDS),
+STUDIES = (
+    Study(
+        "hw09",
+        "step",
+        range(400, STEPS + 1, EVERY),
+        NAMES,
+        {name: partial(run, *how) for name, how in BROKEN.items()},
+        range(SEEDS),
+    ),
 )
 
 if __name__ == "__main__":
-    STUDY.record()
+    record(STUDIES)

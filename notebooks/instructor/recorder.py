@@ -46,3 +46,10 @@ class Study:
         path = broken_runs.RECORDED / f"{self.name}.json"
         data = {"processor": PROCESSOR, "xlabel": self.xlabel, "at": list(self.at), "runs": runs}
         path.write_text(json.dumps(data) + "\n", encoding="utf-8")
+
+
+def record(studies: Sequence[Study]) -> None:
+    """Record those that the command line names, or all."""
+    for study in studies:
+        if study.name in (sys.argv[1:] or [study.name]):
+            study.record()

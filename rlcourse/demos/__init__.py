@@ -54,6 +54,9 @@ QUESTIONS: Mapping[str, Mapping[str, str]] = {
         "embeddings": "What keeps an embedding alive?",
         "checkpoints": "Which policy is the best so far?",
     },
+    "Any lecture": {
+        "diagnosis": "What is broken here?",
+    },
 }
 START = {"q_stepper": "sweep=3"}  # where `widget()` alone would show nothing yet
 CARD = """<li><a href="voila/render/{name}.ipynb"><img alt="" src="voila/files/{name}.png"

@@ -77,6 +77,14 @@ def compare(
     ax.plot(at, broken.T, color=COLORS[1], linewidth=width)
 
 
+def from_zero(ax: Axes, last: float) -> None:
+    """An axis from 0 to `last`, with these two numbers inside its ends."""
+    ax.set(xlim=(0, last), xticks=(0, last))
+    left, right = ax.get_xticklabels()
+    left.set_horizontalalignment("left")
+    right.set_horizontalalignment("right")
+
+
 def show(name: str) -> Still:
     """All runs of a recording: a column each, a row for each quantity, the mean at the end as a number.
 
@@ -90,7 +98,6 @@ def show(name: str) -> Still:
     def draw(figure: Figure) -> None:
         axes = figure.subplots(len(healthy), len(data.runs), sharex=True, squeeze=False)
         figure.subplots_adjust(0.085, 0.5 / height, 0.99, 1 - 0.32 / height, wspace=0.3, hspace=0.38)
-        axes[0, 0].set(xlim=(0, data.at[-1]), xticks=(0, data.at[-1]))
         for column, (run, quantities) in enumerate(data.runs.items()):
             axes[0, column].set_title(run, loc="left", weight="bold")
             axes[-1, column].set_xlabel(data.xlabel, fontsize=11)
@@ -104,8 +111,7 @@ def show(name: str) -> Still:
                 ax.locator_params(axis="y", nbins=3)
                 ax.tick_params(labelsize=10)
                 ax.ticklabel_format(axis="y", useOffset=False, scilimits=(-3, 5))
-            for label, side in zip(axes[-1, column].get_xticklabels(), ("left", "right"), strict=True):
-                label.set_horizontalalignment(side)
+            from_zero(axes[-1, column], data.at[-1])
         figure.align_ylabels(axes[:, 0])
 
     words = "; ".join(map(data.words, data.runs))

@@ -12,6 +12,7 @@ from rlcourse.widgets import (
     batch_td,
     checkpoints,
     deadly_triad,
+    diagnosis,
     discount,
     embeddings,
     exploration,
@@ -57,6 +58,7 @@ SLIDERS = {
     lap_sampling: {"exponent α": "exponent", "draw": "draw"},
     embeddings: {"look": "look"},
     checkpoints: {"gain": "gain", "falls, p": "fall", "spread": "spread"},
+    diagnosis: {"shown, %": "shown"},
 }
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from rlcourse.grading import homework
 from rlcourse.widgets import broken_runs
+from rlcourse.widgets.diagnosis import CASES, LETTERS
 from tests.grading.mutants import INSTRUCTOR, NAMES
 
 # The quantity that gives each run away, and on which side of all healthy seeds all of its seeds end.
@@ -107,11 +108,13 @@ def test_the_homework_shows_its_runs_and_asks_for_the_cause_of_each(name: str) -
 
 @pytest.mark.timeout(3600)
 @pytest.mark.slow
-@HOMEWORK
+@pytest.mark.parametrize("name", [*NAMES, *(case.recording for case in CASES.values())])
 def test_the_broken_code_gives_the_recorded_runs_again(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first seed of each run: number by number on a processor like the recording's, else by what it shows."""
     monkeypatch.syspath_prepend(str(INSTRUCTOR))
-    recorder, study = importlib.import_module("recorder"), importlib.import_module(f"{name}_runs").STUDY
+    recorder = importlib.import_module("recorder")
+    studies = importlib.import_module(f"{name}_runs" if name in NAMES else "demo_runs").STUDIES
+    (study,) = (each for each in studies if each.name == name)
     recording = broken_runs.load(name)
     stored = json.loads((broken_runs.RECORDED / f"{name}.json").read_text(encoding="utf-8"))
     assert (stored["xlabel"], stored["at"]) == (study.xlabel, list(study.at))
@@ -120,9 +123,19 @@ def test_the_broken_code_gives_the_recorded_runs_again(name: str, monkeypatch: p
         found = study.measured(run, study.seeds[0])
         if stored["processor"] == recorder.PROCESSOR:
             assert found == {quantity: seeds[0].tolist() for quantity, seeds in recording.runs[run].items()}, run
-        if run in GUNS[name]:
+        if run in GUNS.get(name, {}):
             quantity, side = GUNS[name][run]
             assert apart(np.array(found[quantity]), recording.runs[broken_runs.HEALTHY][quantity], side), run
+
+
+def test_the_demo_has_no_answer_of_a_homework() -> None:
+    for name in NAMES:
+        cells = {cell.id: cell for cell in homework.load(INSTRUCTOR / f"{name}.ipynb").cells}
+        names: dict[str, Any] = {}
+        exec(cells["q5-answer"].source, names)
+        for case in CASES.values():
+            assert case.causes[LETTERS.index(case.answer)] not in names["diagnosis"].values()
+            assert case.recording != name
 
 
 def test_no_recording_says_what_is_broken() -> None:
