@@ -169,9 +169,9 @@ WRONG = {
         ("2 * gamma * reward", "2 * reward", "γ is missing in the cross term"),
     ],
     "diagnosis": [
-        ('"A": "bootstraps past the end"', '"A": "no discount"', ""),
-        ('"B": "no exploration"', '"B": "healthy"', ""),
-        ('"C": "no discount"', '"C": "bootstraps past the end"', ""),
-        ('"D": "step size too large"', '"D": "no exploration"', ""),
+        ('["A"] = "bootstraps past the end"', '["A"] = "no discount"', ""),
+        ('["B"] = "no exploration"', '["B"] = "healthy"', ""),
+        ('["C"] = "no discount"', '["C"] = "bootstraps past the end"', ""),
+        ('["D"] = "step size too large"', '["D"] = "no exploration"', ""),
     ],
 }

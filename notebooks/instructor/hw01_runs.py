@@ -1,15 +1,18 @@
 """Homework 1: the agents that question 5 asks about, really broken. Not for students.
 
-`python notebooks/instructor/hw01_runs.py` prints the runs as they stand in the homework: five seeds each, means.
+`python notebooks/instructor/hw01_runs.py` records them anew.
 """
 
+from functools import partial
+
 import numpy as np
+from recorder import Study, record
 
 from rlcourse.algorithms import q_iteration as qi
 from rlcourse.envs import GridWorld, TabularEnv
 
 WORLD = GridWorld(".....\n.....\n..P..\n.....\n....G", slip=0.2)
-GAMMA, STEPS, EVERY, TIME_LIMIT, SEEDS = 0.9, 40_000, 8_000, 50, 5
+GAMMA, STEPS, EVERY, TIME_LIMIT, SEEDS = 0.9, 40_000, 2_000, 50, 5
 BROKEN = {
     "A": {"mask": False},  # bootstraps past the end: from the state in which the next episode starts
     "B": {"epsilon": 0.0},
@@ -21,7 +24,7 @@ BROKEN = {
 def run(
     seed: int, mask: bool = True, epsilon: float = 0.3, gamma: float = GAMMA, lr: float = 0.1
 ) -> list[tuple[float, ...]]:
-    """Mean return of the greedy policy, value of the best and of the worst state, mean |TD error|, every 8000 steps."""
+    """Mean return of the greedy policy, value of the best and of the worst state, mean |TD error|, every 2000 steps."""
     rng, env = np.random.default_rng(seed), TabularEnv(WORLD.mdp())
     q, rows, errors = np.zeros((25, 4)), [], []
     living = [s for s in range(25) if not WORLD.ends.ravel()[s]]
@@ -46,15 +49,16 @@ def run(
     return rows
 
 
-def table() -> dict[str, dict[str, list[float]]]:
-    names = ("greedy_return", "largest_value", "smallest_value", "td_error")
-    runs = {"healthy": {}, **BROKEN}
-    means = {run_name: np.mean([run(s, **how) for s in range(SEEDS)], axis=0).T for run_name, how in runs.items()}
-    return {
-        run_name: dict(zip(names, (np.round(row, 2) + 0.0).tolist(), strict=True)) for run_name, row in means.items()
-    }
-
+STUDIES = (
+    Study(
+        "hw01",
+        "step",
+        range(EVERY, STEPS + 1, EVERY),
+        ("greedy return", "largest value", "smallest value", "TD error"),
+        {name: partial(run, **how) for name, how in {"healthy": {}, **BROKEN}.items()},
+        range(SEEDS),
+    ),
+)
 
 if __name__ == "__main__":
-    for name, measured in table().items():
-        print(name, measured)
+    record(STUDIES)

@@ -138,9 +138,9 @@ WRONG = {
         ("q.min(0)", "q.max(0)", "the maximum of the critics"),
     ],
     "diagnosis": [
-        ('"A": "frozen target network"', '"A": "reward scale off"', ""),
-        ('"B": "no terminal mask"', '"B": "(B,) against (B, 1)"', ""),
-        ('"C": "(B,) against (B, 1)"', '"C": "no terminal mask"', ""),
-        ('"D": "reward scale off"', '"D": "healthy"', ""),
+        ('["A"] = "frozen target network"', '["A"] = "reward scale off"', ""),
+        ('["B"] = "no terminal mask"', '["B"] = "(B,) against (B, 1)"', ""),
+        ('["C"] = "(B,) against (B, 1)"', '["C"] = "no terminal mask"', ""),
+        ('["D"] = "reward scale off"', '["D"] = "healthy"', ""),
     ],
 }

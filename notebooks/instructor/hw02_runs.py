@@ -1,14 +1,16 @@
 """Homework 2: the agents that question 5 asks about, really broken. Not for students.
 
-`python notebooks/instructor/hw02_runs.py` trains them, a minute or two, and prints them as the homework has them.
+`python notebooks/instructor/hw02_runs.py` records them anew, in some minutes.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from unittest.mock import patch
 
 import numpy as np
 import torch
+from recorder import Study, record
 
 from rlcourse import envs
 from rlcourse.algorithms import dqn
@@ -16,8 +18,9 @@ from rlcourse.buffers import Batch
 from rlcourse.loop import evaluate, train
 
 CONFIG = dqn.Config(gamma=0.95, n_step=1, epsilon_steps=1_500, learning_starts=500)
-STEPS, EVERY, SEEDS = 4_000, 1_000, 3
-NAMES = ("return", "mean_value", "value_before_fall", "spread_of_values", "loss")
+STEPS, EVERY, SEEDS = 4_000, 250, 3
+FIRST = 1_000  # learning has begun
+NAMES = ("return", "mean value", "value before fall", "spread of values", "loss")
 
 
 def unmasked(batch: Batch, q: dqn.QFunction, gamma: float | torch.Tensor) -> torch.Tensor:
@@ -47,14 +50,14 @@ BROKEN: dict[str, tuple[dqn.Config, dict[str, Callable[..., torch.Tensor]]]] = {
 
 
 def run(config: dqn.Config, mutations: dict[str, Callable[..., torch.Tensor]], seed: int) -> list[list[float]]:
-    """A row of `NAMES` every 1000 steps."""
+    """A row of `NAMES` every 250 steps, the first after 1000."""
     torch.set_num_threads(1)
     agent = dqn.DQN(4, 2, config, seed)
     rows, losses = [], []
     with patch.multiple(dqn, **mutations) if mutations else patch.object(dqn, "Config", dqn.Config):
         for metrics in train(envs.make("CartPole-v1"), agent, STEPS, seed):
             losses += [metrics["loss"]] if "loss" in metrics else []
-            if "reward" in metrics and metrics["step"] % EVERY == 0:
+            if "reward" in metrics and metrics["step"] % EVERY == 0 and metrics["step"] >= FIRST:
                 batch = agent.replay.gather(torch.arange(len(agent.replay)))
                 with torch.inference_mode():
                     values = agent.q(batch.obs).amax(-1)
@@ -65,14 +68,16 @@ def run(config: dqn.Config, mutations: dict[str, Callable[..., torch.Tensor]], s
     return np.asarray(rows, float).tolist()
 
 
-def table() -> dict[str, dict[str, list[float]]]:
-    means = {name: np.mean([run(*how, seed) for seed in range(SEEDS)], axis=0).T for name, how in BROKEN.items()}
-    return {
-        name: {kind: [float(f"{x:.3g}") for x in row] for kind, row in zip(NAMES, rows, strict=True)}
-        for name, rows in means.items()
-    }
-
+STUDIES = (
+    Study(
+        "hw02",
+        "step",
+        range(FIRST, STEPS + 1, EVERY),
+        NAMES,
+        {name: partial(run, *how) for name, how in BROKEN.items()},
+        range(SEEDS),
+    ),
+)
 
 if __name__ == "__main__":
-    for name, measured in table().items():
-        print(name, measured)
+    record(STUDIES)

@@ -1,9 +1,12 @@
 """Homework 3: the agents that question 5 asks about, really broken. Not for students.
 
-`python notebooks/instructor/hw03_runs.py` prints the runs as they stand in the homework: five seeds each, means.
+`python notebooks/instructor/hw03_runs.py` records them anew.
 """
 
+from functools import partial
+
 import numpy as np
+from recorder import Study, record
 
 from rlcourse.algorithms import q_iteration as qi
 from rlcourse.envs import GridWorld
@@ -11,7 +14,7 @@ from rlcourse.envs import GridWorld
 WORLD = GridWorld(".....\n.....\n..P..\n.....\n....G", slip=0.2)
 MDP = WORLD.mdp()
 LIVING = np.flatnonzero(~WORLD.ends.ravel())
-GAMMA, EPISODES, HORIZON, UPDATES, EVERY, SEEDS = 0.95, 32, 20, 500, 100, 5
+GAMMA, EPISODES, HORIZON, UPDATES, EVERY, SEEDS = 0.95, 32, 20, 500, 25, 5
 BROKEN = {
     "A": {"own_baseline": True},  # each return is compared with itself
     "B": {"renew": False},
@@ -42,7 +45,7 @@ def roll_out(preferences: np.ndarray, rng: np.random.Generator) -> tuple[np.ndar
 def run(
     seed: int, own_baseline: bool = False, renew: bool = True, lr: float = 1.0, sign: float = 1.0, shift: int = 0
 ) -> list[tuple[float, ...]]:
-    """The batch's mean return, the policy's exact value, its entropy, the gradient's length; every 100 updates."""
+    """The batch's mean return, the policy's exact value, its entropy, the gradient's length; every 25 updates."""
     rng = np.random.default_rng(seed)
     preferences, rows, seen = np.zeros((25, 4)), [], []
     for update in range(1, UPDATES + 1):
@@ -68,15 +71,16 @@ def run(
     return rows
 
 
-def table() -> dict[str, dict[str, list[float]]]:
-    names = ("batch_return", "true_value", "entropy", "gradient_norm")
-    runs = {"healthy": {}, **BROKEN}
-    means = {run_name: np.mean([run(s, **how) for s in range(SEEDS)], axis=0).T for run_name, how in runs.items()}
-    return {
-        run_name: dict(zip(names, (np.round(row, 2) + 0.0).tolist(), strict=True)) for run_name, row in means.items()
-    }
-
+STUDIES = (
+    Study(
+        "hw03",
+        "update",
+        range(EVERY, UPDATES + 1, EVERY),
+        ("batch return", "true value", "entropy", "gradient norm"),
+        {name: partial(run, **how) for name, how in {"healthy": {}, **BROKEN}.items()},
+        range(SEEDS),
+    ),
+)
 
 if __name__ == "__main__":
-    for name, measured in table().items():
-        print(name, measured)
+    record(STUDIES)

@@ -1,9 +1,12 @@
 """Homework 4: the agents that question 5 asks about, really broken. Not for students.
 
-`python notebooks/instructor/hw04_runs.py` prints the runs as they stand in the homework: five seeds each, means.
+`python notebooks/instructor/hw04_runs.py` records them anew.
 """
 
+from functools import partial
+
 import numpy as np
+from recorder import Study, record
 
 from rlcourse.algorithms import q_iteration as qi
 from rlcourse.envs import GridWorld
@@ -11,7 +14,7 @@ from rlcourse.envs import GridWorld
 WORLD = GridWorld(".....\n.....\n..P..\n.....\n....G", slip=0.2)
 MDP = WORLD.mdp()
 LIVING = np.flatnonzero(~WORLD.ends.ravel())
-GAMMA, WALKERS, ROUNDS, EVERY, TIME_LIMIT, SEEDS = 0.9, 16, 10_000, 2_000, 5, 5
+GAMMA, WALKERS, ROUNDS, EVERY, TIME_LIMIT, SEEDS = 0.9, 16, 10_000, 500, 5, 5
 BROKEN = {
     "A": {"mask": 0.0},  # bootstraps past the end: there is a value where an episode has ended
     "B": {"critic_rate": 0.0},
@@ -34,7 +37,7 @@ def run(
     actor_rate: float = 0.2,
     critic_rate: float = 0.1,
 ) -> list[tuple[float, ...]]:
-    """Means over all living states, every 2000 rounds: exact V of the policy, the critic's V, entropy, |TD error|."""
+    """Means over all living states, every 500 rounds: exact V of the policy, the critic's V, entropy, |TD error|."""
     rng = np.random.default_rng(seed)
     values, preferences = np.zeros(25), np.zeros((25, 4))
     s, age, rows, errors = rng.choice(LIVING, WALKERS), rng.integers(TIME_LIMIT, size=WALKERS), [], []
@@ -62,15 +65,16 @@ def run(
     return rows
 
 
-def table() -> dict[str, dict[str, list[float]]]:
-    names = ("true_value", "critic_value", "entropy", "td_error")
-    runs = {"healthy": {}, **BROKEN}
-    means = {run_name: np.mean([run(s, **how) for s in range(SEEDS)], axis=0).T for run_name, how in runs.items()}
-    return {
-        run_name: dict(zip(names, (np.round(row, 2) + 0.0).tolist(), strict=True)) for run_name, row in means.items()
-    }
-
+STUDIES = (
+    Study(
+        "hw04",
+        "round",
+        range(EVERY, ROUNDS + 1, EVERY),
+        ("true value", "critic's value", "entropy", "TD error"),
+        {name: partial(run, **how) for name, how in {"healthy": {}, **BROKEN}.items()},
+        range(SEEDS),
+    ),
+)
 
 if __name__ == "__main__":
-    for name, measured in table().items():
-        print(name, measured)
+    record(STUDIES)

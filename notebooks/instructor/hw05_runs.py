@@ -1,16 +1,16 @@
 """Homework 5: the agents that question 5 asks about, really broken. Not for students.
 
-`python notebooks/instructor/hw05_runs.py` prints the runs as they stand in the homework: three seeds each, means.
-Takes some minutes.
+`python notebooks/instructor/hw05_runs.py` records them anew, in some minutes.
 """
 
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from unittest import mock
 
 import numpy as np
 import torch
+from recorder import Study, record
 
 from rlcourse import envs, loop
 from rlcourse.algorithms import ppo
@@ -18,6 +18,7 @@ from rlcourse.buffers import Transition
 from rlcourse.returns import monte_carlo_targets
 
 ROLLOUTS, SEEDS = 5, 3
+NAMES = ("episode return", "paid", "value", "spread of value", "last target", "largest ratio", "KL")
 CONFIG = ppo.Config()
 
 
@@ -30,12 +31,7 @@ class Watched(ppo.PPO):
         paid = monte_carlo_targets(rollout.reward, next_value, *ends, self.config.gamma)
         samples = self.samples(rollout)
         last_target = samples.target.numpy()[rollout.terminated.ravel()]
-        self.seen = {
-            "paid": paid.mean(),
-            "value": value.mean(),
-            "value_spread": value.std(),
-            "last_target": last_target.mean(),
-        }
+        self.seen = paid.mean(), value.mean(), value.std(), last_target.mean()
         return samples
 
     def samples(self, rollout: Transition) -> ppo.Samples:
@@ -87,12 +83,12 @@ AGENTS: dict[str, Callable[..., Watched]] = {
 }
 
 
-def run(agent_class: Callable[..., Watched], seed: int) -> dict[str, list[float]]:
-    """One number per rollout of 2048 steps of CartPole."""
+def run(agent_class: Callable[..., Watched], seed: int) -> list[tuple[float, ...]]:
+    """What `NAMES` lists, of each rollout of 2048 steps of CartPole."""
     torch.set_num_threads(1)
     env = envs.make_vector("CartPole-v1", 1)
     agent = agent_class(4, env.single_action_space, CONFIG, seed)
-    rows, returns, ratios, kls = defaultdict(list), [], [], []
+    rows, returns, ratios, kls = [], [], [], []
     for event in loop.train_vector(env, agent, ROLLOUTS * CONFIG.rollout_steps, seed):
         returns += [event["episode_return"]] if "episode_return" in event else []
         if "kl" in event:
@@ -100,25 +96,21 @@ def run(agent_class: Callable[..., Watched], seed: int) -> dict[str, list[float]
             kls.append(event["kl"])
         if "reward" in event and event["step"] % CONFIG.rollout_steps == 0:
             last_epoch = kls[-CONFIG.rollout_steps // CONFIG.batch_size :]
-            numbers = agent.seen | {"largest_ratio": max(ratios), "kl": np.mean(last_epoch)}
-            for name, number in {"episode_return": np.mean(returns), **numbers}.items():
-                rows[name].append(number)
+            rows.append((np.mean(returns), *agent.seen, max(ratios), np.mean(last_epoch)))
             returns, ratios, kls = [], [], []
     return rows
 
 
-def table() -> dict[str, dict[str, list[float]]]:
-    found = {}
-    for name, agent_class in AGENTS.items():
-        runs = [run(agent_class, seed) for seed in range(SEEDS)]
-        means = {quantity: np.mean([each[quantity] for each in runs], axis=0, dtype=float) for quantity in runs[0]}
-        found[name] = {
-            quantity: np.round(row, 3 if quantity == "kl" else 1 if row.max() > 10 else 2).tolist()
-            for quantity, row in means.items()
-        }
-        print(name, found[name], flush=True)
-    return found
-
+STUDIES = (
+    Study(
+        "hw05",
+        "rollout",
+        range(1, ROLLOUTS + 1),
+        NAMES,
+        {name: partial(run, agent_class) for name, agent_class in AGENTS.items()},
+        range(SEEDS),
+    ),
+)
 
 if __name__ == "__main__":
-    table()
+    record(STUDIES)

@@ -1,26 +1,28 @@
 """Homework 6: the agents that question 5 asks about, really broken. Not for students.
 
-`python notebooks/instructor/hw06_runs.py` prints the runs as they stand in the homework: five seeds each, means.
+`python notebooks/instructor/hw06_runs.py` records them anew.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import torch
 from gymnasium.spaces import Box
+from recorder import Study, record
 
 from rlcourse.algorithms import td3
 from rlcourse.buffers import Batch, Transition
 
-GAMMA, STEPS, EVERY, TIME_LIMIT, SEEDS = 0.95, 4_000, 800, 40, 5
+GAMMA, STEPS, EVERY, TIME_LIMIT, SEEDS = 0.95, 4_000, 200, 40, 5
 World = Callable[[float, np.ndarray], tuple[float, float, bool]]  # position, action → position, reward, terminated
 STARTS = np.linspace(0.5, 1.0, 6)
 ACTIONS = Box(-1.0, 1.0, (1,))
-NAMES = ("return", "believed", "true", "action_size", "critic_loss")
+NAMES = ("return", "believed", "true", "action size", "critic loss")
 SETTINGS: dict[str, Any] = {"gamma": GAMMA, "lr": 1e-3, "batch_size": 64, "hidden": (32, 32), "learning_starts": 400}
 
 
@@ -48,12 +50,17 @@ def measure(agent: Any) -> tuple[float, ...]:
     return float(np.mean([run.sum() for run in runs])), float(believed), float(true), float(np.abs(acts).mean())
 
 
-def train(agent: Any, seed: int, step: World, steps: int, every: int) -> Iterator[dict[str, float]]:
-    """The mean of each metric that all updates have, every `every` steps."""
+def train(
+    agent: Any, seed: int, step: World, steps: int, every: int, nearest: float = 0.5
+) -> Iterator[dict[str, float]]:
+    """The mean of each metric that all updates have, every `every` steps once there were updates.
+
+    Episodes start between `nearest` and 1.
+    """
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    x, age, metrics = float(rng.uniform(0.5, 1.0)), 0, []
+    x, age, metrics = float(rng.uniform(nearest, 1.0)), 0, []
     for number in range(1, steps + 1):
         action = agent.act(np.array([x]))
         following, reward, terminated = step(x, action)
@@ -63,8 +70,8 @@ def train(agent: Any, seed: int, step: World, steps: int, every: int) -> Iterato
         metrics += agent.learn()
         x = following
         if terminated or truncated:
-            x, age = float(rng.uniform(0.5, 1.0)), 0
-        if number % every == 0:
+            x, age = float(rng.uniform(nearest, 1.0)), 0
+        if number % every == 0 and number > agent.config.learning_starts:
             every_time = set.intersection(*map(set, metrics))  # the actor learns at every second update only
             yield {key: float(np.mean([each[key] for each in metrics])) for key in every_time}
             metrics = []
@@ -101,20 +108,23 @@ BROKEN: dict[str, tuple[type[td3.TD3], AbstractContextManager[Any]]] = {
 }
 
 
-def table() -> dict[str, dict[str, list[float]]]:
-    found = {}
-    for name, (kind, change) in BROKEN.items():
-        with change:
-            agents = [kind(1, ACTIONS, td3.Config(**SETTINGS), seed) for seed in range(SEEDS)]
-            runs = [
-                [(*measure(agent), means["critic_loss"]) for means in train(agent, seed, step, STEPS, EVERY)]
-                for seed, agent in enumerate(agents)
-            ]
-        means = np.round(np.mean(runs, axis=0).T, 2) + 0.0
-        found[name] = dict(zip(NAMES, means.tolist(), strict=True))
-    return found
+def run(kind: type[td3.TD3], change: AbstractContextManager[Any], seed: int) -> list[tuple[float, ...]]:
+    """What `NAMES` lists, every 200 steps."""
+    with change:
+        agent = kind(1, ACTIONS, td3.Config(**SETTINGS), seed)
+        return [(*measure(agent), means["critic_loss"]) for means in train(agent, seed, step, STEPS, EVERY, 0.1)]
 
+
+STUDIES = (
+    Study(
+        "hw06",
+        "step",
+        range(600, STEPS + 1, EVERY),
+        NAMES,
+        {name: partial(run, *how) for name, how in BROKEN.items()},
+        range(SEEDS),
+    ),
+)
 
 if __name__ == "__main__":
-    for name, measured in table().items():
-        print(name, measured)
+    record(STUDIES)

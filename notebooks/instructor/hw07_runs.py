@@ -1,22 +1,24 @@
 """Homework 7: the agents that question 5 asks about, really broken. Not for students.
 
-`python notebooks/instructor/hw07_runs.py` prints the runs as they stand in the homework: three seeds each, means.
+`python notebooks/instructor/hw07_runs.py` records them anew.
 """
 
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 from hw06_runs import ACTIONS, STARTS, TIME_LIMIT, train
+from recorder import Study, record
 from torch import Tensor
 
 from rlcourse.algorithms import sac
 from rlcourse.buffers import Batch
 from rlcourse.nets import Gaussian
 
-STEPS, EVERY, SEEDS = 1_500, 300, 3
-NAMES = ("return", "entropy", "temperature", "action_size")
+STEPS, EVERY, SEEDS = 1_500, 100, 3
+NAMES = ("return", "entropy", "temperature", "action size")
 SETTINGS: dict[str, Any] = {
     "gamma": 0.95,
     "lr": 3e-3,
@@ -68,23 +70,27 @@ BROKEN: dict[str, tuple[dict[str, float], AbstractContextManager[Any]]] = {
 }
 
 
-def table() -> dict[str, dict[str, list[float]]]:
-    found = {}
-    for name, (settings, change) in BROKEN.items():
-        runs = []
-        with change:
-            for seed in range(SEEDS):
-                agent = sac.SAC(1, ACTIONS, sac.Config(**SETTINGS | settings), seed)
-                rows = []
-                for means in train(agent, seed, step, STEPS, EVERY):
-                    score, size = measure(agent)
-                    rows.append((score, means["entropy"], means["temperature"], size))
-                runs.append(rows)
-        rows = np.round(np.mean(runs, axis=0).T, 2) + 0.0
-        found[name] = dict(zip(NAMES, rows.tolist(), strict=True))
-    return found
+def run(settings: dict[str, float], change: AbstractContextManager[Any], seed: int) -> list[tuple[float, ...]]:
+    """What `NAMES` lists, every 100 steps."""
+    rows = []
+    with change:
+        agent = sac.SAC(1, ACTIONS, sac.Config(**SETTINGS | settings), seed)
+        for means in train(agent, seed, step, STEPS, EVERY):
+            score, size = measure(agent)
+            rows.append((score, means["entropy"], means["temperature"], size))
+    return rows
 
+
+STUDIES = (
+    Study(
+        "hw07",
+        "step",
+        range(300, STEPS + 1, EVERY),
+        NAMES,
+        {name: partial(run, *how) for name, how in BROKEN.items()},
+        range(SEEDS),
+    ),
+)
 
 if __name__ == "__main__":
-    for name, measured in table().items():
-        print(name, measured)
+    record(STUDIES)

@@ -1,16 +1,18 @@
 """Homework 8: the agents that question 5 asks about, really broken. Not for students.
 
-`python notebooks/instructor/hw08_runs.py` prints the runs as they stand in the homework: five seeds each, means.
+`python notebooks/instructor/hw08_runs.py` records them anew.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+from recorder import Study, record
 
-SIDE, TIME_LIMIT, EPISODES, EVERY, SEEDS = 6, 12, 500, 100, 5
+SIDE, TIME_LIMIT, EPISODES, EVERY, SEEDS = 6, 12, 500, 25, 5
 GAMMA, EPSILON, LR, BATCH, SHARE = 0.95, 0.3, 0.5, 32, 0.8
 MOVES = np.array([(-1, 0), (0, 1), (1, 0), (0, -1)])
-NAMES = ("success", "relabelled_paid", "believed", "true", "batch_reward")
+NAMES = ("success", "relabelled paid", "believed", "true", "batch reward")
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,9 @@ def neighbour(place: np.ndarray, action: np.ndarray) -> np.ndarray:
     return row * SIDE + column
 
 
-def evaluate(q: np.ndarray, rng: np.random.Generator) -> tuple[float, float, float]:
+def evaluate(q: np.ndarray) -> tuple[float, float, float]:
     """Share of 200 goals that the greedy policy reaches; what Q believes of the first step, and what is true."""
-    place, goal = rng.integers(SIDE**2, size=(2, 200))
+    place, goal = np.random.default_rng(0).integers(SIDE**2, size=(2, 200))
     believed = q[place, goal].max(-1).mean()
     reached, value = np.zeros(200, bool), np.zeros(200)
     for t in range(TIME_LIMIT):
@@ -58,8 +60,8 @@ def evaluate(q: np.ndarray, rng: np.random.Generator) -> tuple[float, float, flo
     return float(reached.mean()), float(believed), float(value.mean())
 
 
-def run(seed: int, rules: Rules) -> list[tuple[float, ...]]:
-    """What `NAMES` lists, every 100 episodes, of a tabular Q-learner with a memory that relabels."""
+def run(rules: Rules, seed: int) -> list[tuple[float, ...]]:
+    """What `NAMES` lists, every 25 episodes, of a tabular Q-learner with a memory that relabels."""
     rng, q = np.random.default_rng(seed), np.full((SIDE**2, SIDE**2, 4), -1 / (1 - GAMMA))
     q += 1e-3 * rng.random(q.shape)  # so that equal actions are not always the first
     memory, rows, paid, rewards = np.zeros((EPISODES * TIME_LIMIT, 6), int), [], [], []
@@ -88,20 +90,22 @@ def run(seed: int, rules: Rules) -> list[tuple[float, ...]]:
             paid += reached[chosen].tolist()
             rewards += reached.tolist()
         if number % EVERY == 0:
-            success, believed, true = evaluate(q, rng)
+            success, believed, true = evaluate(q)
             rows.append((success, np.mean(paid), believed, true, np.mean(rewards) - 1))
             paid, rewards = [], []
     return rows
 
 
-def table() -> dict[str, dict[str, list[float]]]:
-    found = {}
-    for name, rules in BROKEN.items():
-        rows = np.mean([run(seed, rules) for seed in range(SEEDS)], axis=0).T
-        found[name] = dict(zip(NAMES, (np.round(rows, 2) + 0.0).tolist(), strict=True))
-    return found
-
+STUDIES = (
+    Study(
+        "hw08",
+        "episode",
+        range(EVERY, EPISODES + 1, EVERY),
+        NAMES,
+        {name: partial(run, rules) for name, rules in BROKEN.items()},
+        range(SEEDS),
+    ),
+)
 
 if __name__ == "__main__":
-    for name, measured in table().items():
-        print(name, measured)
+    record(STUDIES)

@@ -1,21 +1,23 @@
 """Homework 9: the agents that question 5 asks about, really broken. Not for students.
 
-`python notebooks/instructor/hw09_runs.py` prints the runs as they stand in the homework: three seeds each, means.
+`python notebooks/instructor/hw09_runs.py` records them anew.
 """
 
 import math
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import torch
 from gymnasium.spaces import Box
+from recorder import Study, record
 
 from rlcourse.algorithms import td7
 from rlcourse.buffers import Batch, PrioritizedReplay, Transition
 
-GAMMA, STEPS, EVERY, TIME_LIMIT, SEEDS = 0.95, 3_000, 600, 40, 3
+GAMMA, STEPS, EVERY, TIME_LIMIT, SEEDS = 0.95, 3_000, 200, 40, 3
 STARTS = np.linspace(0.5, 1.0, 6)
 ACTIONS = Box(-1.0, 1.0, (1,))
 SETTINGS: dict[str, Any] = {
@@ -29,7 +31,7 @@ SETTINGS: dict[str, Any] = {
     "priority_exponent": 0.6,
     "min_priority": 0.05,
 }
-NAMES = ("checkpoint", "policy", "believed", "drawn_error", "encoder_loss", "spread")
+NAMES = ("checkpoint", "policy", "believed", "drawn error", "encoder loss", "spread")
 
 
 def step(x: float, action: np.ndarray) -> tuple[float, float, bool]:
@@ -83,8 +85,8 @@ def measure(agent: td7.TD7) -> tuple[float, ...]:
     return checkpoint, policy, believed, drawn, spread
 
 
-def run(agent: td7.TD7, seed: int) -> list[tuple[float, ...]]:
-    """What `NAMES` lists, every 600 steps."""
+def train(agent: td7.TD7, seed: int) -> list[tuple[float, ...]]:
+    """What `NAMES` lists, every 200 steps once there were updates."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -102,7 +104,7 @@ def run(agent: td7.TD7, seed: int) -> list[tuple[float, ...]]:
         if terminated or truncated:
             x, age = float(rng.uniform(0.5, 1.0)), 0
             obs = observe(x, rng)
-        if number % EVERY == 0:
+        if number % EVERY == 0 and losses:
             *found, spread = measure(agent)
             rows.append((*found, float(np.mean(losses)), spread))
             losses = []
@@ -144,16 +146,21 @@ BROKEN: dict[str, tuple[type[td7.TD7], AbstractContextManager[Any]]] = {
 }
 
 
-def table() -> dict[str, dict[str, list[float]]]:
-    found = {}
-    for name, (kind, change) in BROKEN.items():
-        with change:
-            runs = [run(kind(2, ACTIONS, td7.Config(**SETTINGS), seed), seed) for seed in range(SEEDS)]
-        means = np.round(np.mean(runs, axis=0).T, 2) + 0.0
-        found[name] = dict(zip(NAMES, means.tolist(), strict=True))
-    return found
+def run(kind: type[td7.TD7], change: AbstractContextManager[Any], seed: int) -> list[tuple[float, ...]]:
+    with change:
+        return train(kind(2, ACTIONS, td7.Config(**SETTINGS), seed), seed)
 
+
+STUDIES = (
+    Study(
+        "hw09",
+        "step",
+        range(400, STEPS + 1, EVERY),
+        NAMES,
+        {name: partial(run, *how) for name, how in BROKEN.items()},
+        range(SEEDS),
+    ),
+)
 
 if __name__ == "__main__":
-    for name, measured in table().items():
-        print(name, measured)
+    record(STUDIES)

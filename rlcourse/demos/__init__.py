@@ -54,6 +54,9 @@ QUESTIONS: Mapping[str, Mapping[str, str]] = {
         "embeddings": "What keeps an embedding alive?",
         "checkpoints": "Which policy is the best so far?",
     },
+    "Any lecture": {
+        "diagnosis": "What is broken here?",
+    },
 }
 CARD = """<li><a href="voila/render/{name}.ipynb"><img alt="" src="voila/files/{name}.png"
   onerror="setTimeout(() => {{ this.src = this.src }}, 500)"><span>{question}</span></a></li>"""

@@ -114,7 +114,7 @@ def prepare(source: NotebookNode, out: Path) -> Official:
         for cell in source.cells
     ]
     seconds = float(mark(source)["seconds"])
-    solution = [cell for cell in source.cells if cell.cell_type == "code"]
+    solution = homework.graded(source)
     printed, _ = attempt(solution, {}, seconds, level)
     references = {cell.id: printed.get(cell.id, {}).get("lines", []) for cell in with_role(source, *SCORED)}
     again, _ = attempt(solution, references, seconds, level)

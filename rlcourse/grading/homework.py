@@ -2,7 +2,8 @@
 
 A cell's metadata says under `rlcourse` what it is for: `role` (one of `ROLES`), the `question` it belongs to and, for
 checks, its `points`. Hidden checks may add `rtol`, the relative tolerance of their values, and `hint`, the one
-sentence that a student who failed them reads. Cells are told apart by their ids, never by their position.
+sentence that a student who failed them reads. A cell of the role `notes` is text for instructors; students do not get
+it. Cells are told apart by their ids, never by their position.
 """
 
 import json
@@ -17,7 +18,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.warnings import DuplicateCellId
 
-ROLES = ("setup", "answer", "check", "hidden")
+ROLES = ("setup", "show", "answer", "check", "hidden")
 SCORED = ("check", "hidden")
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 NONCE = "NONCE = 0"  # the first line of a hidden check; the grader puts its own number there
@@ -49,6 +50,11 @@ def question(cell: NotebookNode) -> str | None:
 
 def with_role(notebook: NotebookNode, *roles: str) -> list[NotebookNode]:
     return [cell for cell in notebook.cells if role(cell) in roles]
+
+
+def graded(notebook: NotebookNode) -> list[NotebookNode]:
+    """The official code cells that are run while grading: all but the pictures."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code" and role(cell) != "show"]
 
 
 def load(path: Path) -> NotebookNode:
@@ -156,7 +162,7 @@ def graft(released: NotebookNode, submission: NotebookNode) -> Graft:
     Everything else is as released, so it does not matter what became of it in the submission.
     """
     matches = match(released, submission)
-    official = [cell for cell in released.cells if cell.cell_type == "code"]
+    official = graded(released)
     last = max((n for n, cell in enumerate(official) if role(cell) != "hidden"), default=0)
     extras, places, notes = _extras(released, submission, matches), {c.id: n for n, c in enumerate(official)}, []
     cells = extras.get(None, [])
@@ -194,7 +200,7 @@ def _extras(
     released: NotebookNode, submission: NotebookNode, matches: dict[str, list[NotebookNode]]
 ) -> dict[str | None, list[NotebookNode]]:
     owner = {id(cell): name for name, cells in matches.items() for cell in cells}
-    code = {cell.id for cell in released.cells if cell.cell_type == "code"}
+    code = {cell.id for cell in graded(released)}
     extras: dict[str | None, list[NotebookNode]] = {}
     place = None
     for number, cell in enumerate(submission.cells):

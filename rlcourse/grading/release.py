@@ -52,7 +52,7 @@ def student_version(source: NotebookNode, name: str) -> NotebookNode:
     """The released notebook, its references still missing."""
     cells = []
     for cell in source.cells:
-        if role(cell) == "hidden":
+        if role(cell) in ("hidden", "notes"):
             continue
         cell = replaced(cell, stub(cell.source))
         cell.metadata = {"rlcourse": mark(cell)} if mark(cell) else {}
@@ -83,8 +83,8 @@ def _checked_outputs(path: Path) -> list[list[NotebookNode]]:
 
 
 def secret_lines(source: NotebookNode) -> set[str]:
-    """Every line of a solution or a hidden check that is long enough to give something away."""
-    hidden = [cell.source for cell in with_role(source, "hidden")]
+    """Every line of a solution, a hidden check or the notes that is long enough to give something away."""
+    hidden = [cell.source for cell in with_role(source, "hidden", "notes")]
     solutions = [found[0] for cell in with_role(source, "answer") for found in SOLUTION.finditer(cell.source)]
     lines = {line.strip() for text in hidden + solutions for line in text.splitlines()}
     return {line for line in lines - {BEGIN, END} if len(line) >= SHORTEST_LEAK}

@@ -35,6 +35,7 @@ WIDGETS = (
     ("lap_sampling", "lap_sampling.widget()", "draw"),
     ("embeddings", "embeddings.widget(look=2)", "look"),
     ("checkpoints", "checkpoints.widget(gain=-1000)", "gain"),
+    ("diagnosis", "diagnosis.widget(shown=20)", "shown"),
 )
 MOVES = 15
 

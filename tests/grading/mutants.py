@@ -50,15 +50,27 @@ class Course:
         self.wrong: dict[str, list[tuple[str, str, str]]] = answers["WRONG"]
         self.official = {question(c): c.source for c in homework.with_role(self.source, "answer")}
 
+    def names(self, answer: str) -> dict[str, object]:
+        """What the cells have defined once the setup and an answer were run; what these print is lost."""
+        names: dict[str, object] = {}
+        setup = [c.source for c in self.source.cells if role(c) == "setup" and question(c) is None]
+        with contextlib.redirect_stdout(io.StringIO()):
+            for text in [*setup, answer]:
+                exec(text, names)
+        return names
+
+    def experiment(self, asked: str) -> str:
+        """What a question's experiment prints with the official answer."""
+        (cell,) = (c for c in self.source.cells if role(c) == "setup" and question(c) == asked)
+        out, names = io.StringIO(), self.names(self.official[asked])
+        with contextlib.redirect_stdout(out):
+            exec(cell.source, names)
+        return out.getvalue()
+
     def printed(self, asked: str, answer: str, kind: str, nonces: range) -> list[list[str]]:
         """The marked lines of a question's cells of one kind, for each nonce; an exception is a line of its own."""
         cells = [c for c in self.source.cells if role(c) == kind and question(c) == asked]
-        setup = [c for c in self.source.cells if role(c) == "setup" and question(c) is None]
-        names: dict[str, object] = {}
-        with contextlib.redirect_stdout(io.StringIO()):
-            for text in [cell.source for cell in setup] + [answer]:
-                exec(text, names)
-        lines = []
+        names, lines = self.names(answer), []
         for nonce in nonces:
             out = io.StringIO()
             with contextlib.redirect_stdout(out):

@@ -24,7 +24,7 @@ def released() -> NotebookNode:
 @pytest.mark.parametrize(
     ("cell", "change", "message"),
     [
-        ("setup", {"metadata": {}}, "role = None must be one of setup, answer, check, hidden"),
+        ("setup", {"metadata": {}}, "role = None must be one of setup, show, answer, check, hidden"),
         ("double-check", {"id": "setup"}, "Non-unique cell id 'setup'"),
         ("double-check", {"metadata": {"rlcourse": {"role": "check", "points": 1}}}, "must name its question"),
         ("double-answer", {"source": "def double(x): return 2 * x"}, "an answer must hold lines between"),
@@ -105,6 +105,17 @@ def test_own_cells_stay_behind_the_cell_they_follow(released: NotebookNode) -> N
     assert role(found[helper]) == "extra"
     assert found[helper - 1].id == "square-answer"
     assert not any("experiment" in cell.source for cell in found)
+
+
+def test_pictures_are_for_students_and_not_run_while_grading(released: NotebookNode) -> None:
+    source, helper = tiny.source(), new_code_cell("helper = 1")
+    for notebook in (source, theirs := tiny.answered(released)):
+        notebook.cells.insert(2, tiny.code("picture", "draw()", role="show"))
+    theirs.cells.insert(3, helper)
+    found = sources(graft(source, theirs))
+    assert found[:2] == [source.cells[1].source, "helper = 1"]
+    assert "draw()" not in found
+    assert "draw()" in [cell.source for cell in student_version(source, "hw00").cells]
 
 
 def test_a_missing_answer_is_a_stub_and_a_note(released: NotebookNode) -> None:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbformat.v4 import new_markdown_cell
 
 from rlcourse.grading import homework, release
 from rlcourse.grading.homework import mark, role
+from rlcourse.grading.release import student_version
 from rlcourse.publish import sources_hash
 from tests.grading import tiny
 
@@ -53,7 +55,7 @@ def test_a_homework_is_of_a_sensible_size(path: Path) -> None:
     assert all("hint" in mark(cell) for cell in homework.with_role(source, "hidden"))
     for cell in source.cells:
         if cell.cell_type == "markdown":
-            assert len(cell.source.split()) <= 220
+            assert len(cell.source.split()) <= 180
 
 
 @pytest.mark.thorough
@@ -95,6 +97,18 @@ def test_a_leak_is_found(secret: str) -> None:
             cell.source += f"\nFor example: {secret}"
     with pytest.raises(release.LeakError, match="a secret line would be released: "):
         release.check_leaks(source, nbformat.writes(release.student_version(source, "hw00")))
+
+
+def test_notes_for_instructors_stay_with_them() -> None:
+    source = tiny.source()
+    notes = new_markdown_cell("The experiment shows a great deal.", metadata={"rlcourse": {"role": "notes"}})
+    source.cells.append(notes)
+    released = student_version(source, "hw00")
+    assert notes.source not in [cell.source for cell in released.cells]
+    release.check_leaks(source, nbformat.writes(released))
+    released.cells.append(new_markdown_cell(notes.source))
+    with pytest.raises(release.LeakError, match="The experiment shows"):
+        release.check_leaks(source, nbformat.writes(released))
 
 
 def test_the_students_edition_holds_no_solution(tmp_path: Path) -> None:
