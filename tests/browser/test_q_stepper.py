@@ -38,22 +38,6 @@ def described(
     return q_stepper.describe(q_stepper.compute(world, gamma, slip, sweep, cell))
 
 
-@pytest.mark.parametrize(
-    ("label", "parameter", "low", "high"),
-    [("γ", "gamma", 0, 0.99), ("slip", "slip", 0, 0.8), ("sweep", "sweep", 0, 50)],
-)
-def test_sliders(stepper: Notebook, label: str, parameter: str, low: float, high: float) -> None:
-    values = []
-    for key in ("End", "PageDown", "Home"):
-        pixels = stepper.pixels()
-        stepper.slider(label).press(key)
-        values.append(stepper.readout(label))
-        value = int(values[-1]) if parameter == "sweep" else values[-1]
-        stepper.expect_picture(described(**{parameter: value}))  # type: ignore[arg-type]
-        assert stepper.pixels() != pixels
-    assert values[0] == high > values[1] > values[2] == low
-
-
 def test_one_key_is_one_redraw(stepper: Notebook) -> None:
     stepper.settle()  # a slider may report its first value, rounded by the browser
     stepper.count_redraws()
@@ -71,12 +55,6 @@ def test_play_and_stop(stepper: Notebook) -> None:
     assert alt == described(sweep=int(re.findall(r"after (\d+) sweeps", alt)[0]))
     stop.click()
     stepper.expect_picture(described(sweep=0))
-
-
-def test_choose_a_cell_by_dropdown(stepper: Notebook) -> None:
-    stepper.dropdown("cell").select_option("row 0, column 3")
-    stepper.expect_picture(described(cell=(0, 3)))
-    expect(stepper.labelled("widget-slider", "reward").locator(".widget-readout")).to_have_text("1.00")
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size['width']}")
@@ -188,9 +166,3 @@ def test_keyboard_alone_reaches_everything_and_leaves_the_notebook_alone(stepper
     stepper.expect_picture(described(four_goal, slip=0.0, cell=(4, 3)))
     assert stepper.page.evaluate(f"() => [{PANEL}.content.activeCellIndex, {PANEL}.content.mode]") == [0, "command"]
     expect(stepper.page.locator(".jp-CodeCell")).to_have_count(2)
-
-
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size['width']}")
-def test_no_blemishes(stepper: Notebook, size: ViewportSize) -> None:
-    stepper.resize(size)
-    assert stepper.blemishes() == []
