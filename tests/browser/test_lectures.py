@@ -1,6 +1,8 @@
 """Every lecture as a student sees it: opened in JupyterLab, run from top to bottom, photographed cell by cell."""
 
 import shutil
+import time
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,9 @@ def test_a_lecture_runs(lab: Lab, lecture: Path) -> None:
     folder.mkdir()
     shutil.rmtree(photos, ignore_errors=True)
     with lab.open(Path(shutil.copy(lecture, folder))) as notebook:
+        start = time.monotonic()
         notebook.run()
+        seconds = time.monotonic() - start
         cells = notebook.page.evaluate(f"() => {PANEL}.content.model.sharedModel.cells.map((cell) => cell.toJSON())")
         for number, cell in enumerate(cells):
             notebook.page.evaluate(f"async () => await {PANEL}.content.scrollToItem({number}, 'start')")
@@ -32,3 +36,5 @@ def test_a_lecture_runs(lab: Lab, lecture: Path) -> None:
             if cell["cell_type"] == "code":
                 assert cell["execution_count"], f"cell {number} did not run"
         assert notebook.blemishes() == []
+    with (ARTIFACTS / "lectures.txt").open("a") as times:  # for the table in the README
+        times.write(f"{date.today()} {lecture.stem}: {seconds:.0f} s\n")
