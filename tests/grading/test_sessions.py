@@ -9,7 +9,7 @@ import pytest
 
 from rlcourse.demos import QUESTIONS
 
-NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 PLAN = (NOTEBOOKS / "instructor/sessions.md").read_text(encoding="utf-8")
 SESSIONS = dict(zip(sorted(NOTEBOOKS.glob("0*.ipynb")), PLAN.split("\n## ")[1:], strict=True))
 DEMO = re.compile(r'`(\w+)`: "([^"]+)"')
