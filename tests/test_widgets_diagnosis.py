@@ -75,7 +75,17 @@ CLAIMS: dict[str, Callable[[Runs, Runs], list[bool]]] = {
     ],
     "2: a frozen lake": lambda broken, healthy: [
         *(bool((np.ptp(seeds, axis=0) == 0).all()) for seeds in broken.values()),
-        *(bool((np.ptp(seeds, axis=0) > 0).all()) for seeds in healthy.values()),
+        *(bool((np.ptp(seeds, axis=0) > 0).any()) for seeds in healthy.values()),
+    ],
+    "3: a line": lambda broken, healthy: [],
+    "4: the price of entropy": lambda broken, healthy: [],
+    "5: bits": lambda broken, healthy: [
+        bool((broken["goals in memory"] == 1 / 16).all()),
+        bool((healthy["goals in memory"][:, 1:] == 1).all()),
+        ends(broken, "training success").min() > 0.9,
+        ends(broken, "success on new goals").max() < 0.5,
+        bool((np.ptp(broken["success on new goals"], axis=1) == 0).all()),
+        bool((np.abs(broken["value"]) < 0.1).all()),
     ],
 }
 

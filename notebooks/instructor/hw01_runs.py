@@ -3,6 +3,7 @@
 `python notebooks/instructor/hw01_runs.py` records them anew.
 """
 
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -23,10 +24,10 @@ BROKEN = {
 
 def run(
     seed: int, mask: bool = True, epsilon: float = 0.3, gamma: float = GAMMA, lr: float = 0.1
-) -> list[tuple[float, ...]]:
+) -> Iterator[tuple[float, ...]]:
     """Mean return of the greedy policy, value of the best and of the worst state, mean |TD error|, every 2000 steps."""
     rng, env = np.random.default_rng(seed), TabularEnv(WORLD.mdp())
-    q, rows, errors = np.zeros((25, 4)), [], []
+    q, errors = np.zeros((25, 4)), []
     living = [s for s in range(25) if not WORLD.ends.ravel()[s]]
     (s, _), age = env.reset(seed=seed), 0
     for step in range(1, STEPS + 1):
@@ -44,9 +45,8 @@ def run(
         if step % EVERY == 0:
             values = q.max(-1)[living]
             policy = qi.evaluate_policy(env.mdp, qi.greedy(q), GAMMA)
-            rows.append((env.mdp.start @ policy, values.max(), values.min(), np.mean(errors)))
+            yield env.mdp.start @ policy, values.max(), values.min(), np.mean(errors)
             errors = []
-    return rows
 
 
 STUDIES = (

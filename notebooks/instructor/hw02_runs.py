@@ -3,7 +3,7 @@
 `python notebooks/instructor/hw02_runs.py` records them anew, in some minutes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from unittest.mock import patch
@@ -49,11 +49,13 @@ BROKEN: dict[str, tuple[dqn.Config, dict[str, Callable[..., torch.Tensor]]]] = {
 }
 
 
-def run(config: dqn.Config, mutations: dict[str, Callable[..., torch.Tensor]], seed: int) -> list[list[float]]:
+def run(
+    config: dqn.Config, mutations: dict[str, Callable[..., torch.Tensor]], seed: int
+) -> Iterator[tuple[float, ...]]:
     """A row of `NAMES` every 250 steps, the first after 1000."""
     torch.set_num_threads(1)
     agent = dqn.DQN(4, 2, config, seed)
-    rows, losses = [], []
+    losses = []
     with patch.multiple(dqn, **mutations) if mutations else patch.object(dqn, "Config", dqn.Config):
         for metrics in train(envs.make("CartPole-v1"), agent, STEPS, seed):
             losses += [metrics["loss"]] if "loss" in metrics else []
@@ -63,9 +65,9 @@ def run(config: dqn.Config, mutations: dict[str, Callable[..., torch.Tensor]], s
                     values = agent.q(batch.obs).amax(-1)
                 fell = values[batch.terminated.bool()]
                 returns = evaluate(envs.make("CartPole-v1"), agent, episodes=10, seed=1000)
-                rows.append([returns.mean(), values.mean(), fell.mean(), values.std(), np.mean(losses)])
+                of_values = (number.item() for number in (values.mean(), fell.mean(), values.std()))
+                yield returns.mean(), *of_values, np.mean(losses)
                 losses = []
-    return np.asarray(rows, float).tolist()
 
 
 STUDIES = (

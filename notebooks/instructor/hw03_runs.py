@@ -3,6 +3,7 @@
 `python notebooks/instructor/hw03_runs.py` records them anew.
 """
 
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -44,10 +45,10 @@ def roll_out(preferences: np.ndarray, rng: np.random.Generator) -> tuple[np.ndar
 
 def run(
     seed: int, own_baseline: bool = False, renew: bool = True, lr: float = 1.0, sign: float = 1.0, shift: int = 0
-) -> list[tuple[float, ...]]:
+) -> Iterator[tuple[float, ...]]:
     """The batch's mean return, the policy's exact value, its entropy, the gradient's length; every 25 updates."""
     rng = np.random.default_rng(seed)
-    preferences, rows, seen = np.zeros((25, 4)), [], []
+    preferences, seen = np.zeros((25, 4)), []
     for update in range(1, UPDATES + 1):
         if renew or update == 1:
             s, a, reward, running = roll_out(preferences, rng)
@@ -66,9 +67,8 @@ def run(
             entropy = -(policy * np.log(policy + 1e-30)).sum(-1)
             exact = qi.evaluate_policy(MDP, policy, GAMMA)[LIVING].mean()
             batch_return, length = np.mean(seen, axis=0)
-            rows.append((batch_return, exact, entropy[LIVING].mean(), length))
+            yield batch_return, exact, entropy[LIVING].mean(), length
             seen = []
-    return rows
 
 
 STUDIES = (

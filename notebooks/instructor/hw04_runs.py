@@ -3,6 +3,7 @@
 `python notebooks/instructor/hw04_runs.py` records them anew.
 """
 
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -36,11 +37,11 @@ def run(
     sign: float = 1.0,
     actor_rate: float = 0.2,
     critic_rate: float = 0.1,
-) -> list[tuple[float, ...]]:
+) -> Iterator[tuple[float, ...]]:
     """Means over all living states, every 500 rounds: exact V of the policy, the critic's V, entropy, |TD error|."""
     rng = np.random.default_rng(seed)
     values, preferences = np.zeros(25), np.zeros((25, 4))
-    s, age, rows, errors = rng.choice(LIVING, WALKERS), rng.integers(TIME_LIMIT, size=WALKERS), [], []
+    s, age, errors = rng.choice(LIVING, WALKERS), rng.integers(TIME_LIMIT, size=WALKERS), []
     for step in range(1, ROUNDS + 1):
         policy = softmax(preferences[s])
         a = (rng.random(WALKERS)[:, None] > policy.cumsum(-1)[:, :-1]).sum(-1)
@@ -60,9 +61,8 @@ def run(
             policy = softmax(preferences)
             entropy = -(policy * np.log(policy + 1e-30)).sum(-1)
             exact = qi.evaluate_policy(MDP, policy, GAMMA)
-            rows.append((exact[LIVING].mean(), values[LIVING].mean(), entropy[LIVING].mean(), np.mean(errors)))
+            yield exact[LIVING].mean(), values[LIVING].mean(), entropy[LIVING].mean(), np.mean(errors)
             errors = []
-    return rows
 
 
 STUDIES = (

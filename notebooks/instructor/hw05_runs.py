@@ -3,7 +3,7 @@
 `python notebooks/instructor/hw05_runs.py` records them anew, in some minutes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from unittest import mock
@@ -83,12 +83,12 @@ AGENTS: dict[str, Callable[..., Watched]] = {
 }
 
 
-def run(agent_class: Callable[..., Watched], seed: int) -> list[tuple[float, ...]]:
+def run(agent_class: Callable[..., Watched], seed: int) -> Iterator[tuple[float, ...]]:
     """What `NAMES` lists, of each rollout of 2048 steps of CartPole."""
     torch.set_num_threads(1)
     env = envs.make_vector("CartPole-v1", 1)
     agent = agent_class(4, env.single_action_space, CONFIG, seed)
-    rows, returns, ratios, kls = [], [], [], []
+    returns, ratios, kls = [], [], []
     for event in loop.train_vector(env, agent, ROLLOUTS * CONFIG.rollout_steps, seed):
         returns += [event["episode_return"]] if "episode_return" in event else []
         if "kl" in event:
@@ -96,9 +96,8 @@ def run(agent_class: Callable[..., Watched], seed: int) -> list[tuple[float, ...
             kls.append(event["kl"])
         if "reward" in event and event["step"] % CONFIG.rollout_steps == 0:
             last_epoch = kls[-CONFIG.rollout_steps // CONFIG.batch_size :]
-            rows.append((np.mean(returns), *agent.seen, max(ratios), np.mean(last_epoch)))
+            yield np.mean(returns), *agent.seen, max(ratios), np.mean(last_epoch)
             returns, ratios, kls = [], [], []
-    return rows
 
 
 STUDIES = (

@@ -3,6 +3,7 @@
 `python notebooks/instructor/hw07_runs.py` records them anew.
 """
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
@@ -70,15 +71,13 @@ BROKEN: dict[str, tuple[dict[str, float], AbstractContextManager[Any]]] = {
 }
 
 
-def run(settings: dict[str, float], change: AbstractContextManager[Any], seed: int) -> list[tuple[float, ...]]:
+def run(settings: dict[str, float], change: AbstractContextManager[Any], seed: int) -> Iterator[tuple[float, ...]]:
     """What `NAMES` lists, every 100 steps."""
-    rows = []
     with change:
         agent = sac.SAC(1, ACTIONS, sac.Config(**SETTINGS | settings), seed)
         for means in train(agent, seed, step, STEPS, EVERY):
             score, size = measure(agent)
-            rows.append((score, means["entropy"], means["temperature"], size))
-    return rows
+            yield score, means["entropy"], means["temperature"], size
 
 
 STUDIES = (

@@ -3,6 +3,7 @@
 `python notebooks/instructor/hw08_runs.py` records them anew.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -60,11 +61,11 @@ def evaluate(q: np.ndarray) -> tuple[float, float, float]:
     return float(reached.mean()), float(believed), float(value.mean())
 
 
-def run(rules: Rules, seed: int) -> list[tuple[float, ...]]:
+def run(rules: Rules, seed: int) -> Iterator[tuple[float, ...]]:
     """What `NAMES` lists, every 25 episodes, of a tabular Q-learner with a memory that relabels."""
     rng, q = np.random.default_rng(seed), np.full((SIDE**2, SIDE**2, 4), -1 / (1 - GAMMA))
     q += 1e-3 * rng.random(q.shape)  # so that equal actions are not always the first
-    memory, rows, paid, rewards = np.zeros((EPISODES * TIME_LIMIT, 6), int), [], [], []
+    memory, paid, rewards = np.zeros((EPISODES * TIME_LIMIT, 6), int), [], []
     size = 0
     for number in range(1, EPISODES + 1):
         place, goal = rng.integers(SIDE**2, size=2)
@@ -91,9 +92,8 @@ def run(rules: Rules, seed: int) -> list[tuple[float, ...]]:
             rewards += reached.tolist()
         if number % EVERY == 0:
             success, believed, true = evaluate(q)
-            rows.append((success, np.mean(paid), believed, true, np.mean(rewards) - 1))
+            yield success, np.mean(paid), believed, true, np.mean(rewards) - 1
             paid, rewards = [], []
-    return rows
 
 
 STUDIES = (

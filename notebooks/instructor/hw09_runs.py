@@ -4,6 +4,7 @@
 """
 
 import math
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
@@ -85,12 +86,12 @@ def measure(agent: td7.TD7) -> tuple[float, ...]:
     return checkpoint, policy, believed, drawn, spread
 
 
-def train(agent: td7.TD7, seed: int) -> list[tuple[float, ...]]:
+def train(agent: td7.TD7, seed: int) -> Iterator[tuple[float, ...]]:
     """What `NAMES` lists, every 200 steps once there were updates."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    x, age, rows, losses = float(rng.uniform(0.5, 1.0)), 0, [], []
+    x, age, losses = float(rng.uniform(0.5, 1.0)), 0, []
     obs = observe(x, rng)
     for number in range(1, STEPS + 1):
         action = agent.act(obs)
@@ -106,9 +107,8 @@ def train(agent: td7.TD7, seed: int) -> list[tuple[float, ...]]:
             obs = observe(x, rng)
         if number % EVERY == 0 and losses:
             *found, spread = measure(agent)
-            rows.append((*found, float(np.mean(losses)), spread))
+            yield *found, float(np.mean(losses)), spread
             losses = []
-    return rows
 
 
 class MovingTarget(td7.TD7):
@@ -146,9 +146,9 @@ BROKEN: dict[str, tuple[type[td7.TD7], AbstractContextManager[Any]]] = {
 }
 
 
-def run(kind: type[td7.TD7], change: AbstractContextManager[Any], seed: int) -> list[tuple[float, ...]]:
+def run(kind: type[td7.TD7], change: AbstractContextManager[Any], seed: int) -> Iterator[tuple[float, ...]]:
     with change:
-        return train(kind(2, ACTIONS, td7.Config(**SETTINGS), seed), seed)
+        yield from train(kind(2, ACTIONS, td7.Config(**SETTINGS), seed), seed)
 
 
 STUDIES = (

@@ -3,8 +3,9 @@
 import json
 import platform
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from rlcourse.widgets import broken_runs
 
 # Elsewhere, what a network learns differs from the first update on.
 PROCESSOR = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
-Rows = Iterable[Sequence[float]]  # a number for each quantity, at each point
+Rows = Iterator[Sequence[float]]  # a number for each quantity, at each point
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,9 @@ class Study:
     runs: Mapping[str, Callable[[int], Rows]]
     seeds: Sequence[int]
 
-    def measured(self, run: str, seed: int) -> dict[str, list[float]]:
-        """Every quantity of one run, in four significant digits."""
-        columns = zip(*self.runs[run](seed), strict=True)
+    def measured(self, run: str, seed: int, points: int | None = None) -> dict[str, list[float]]:
+        """Every quantity of one run, or of its first `points`, in four significant digits."""
+        columns = zip(*islice(self.runs[run](seed), points), strict=True)
         return {
             quantity: [float(f"{number:.4g}") + 0.0 for number in column]
             for quantity, column in zip(self.quantities, columns, strict=True)

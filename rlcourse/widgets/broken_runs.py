@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from textwrap import wrap
 
 import numpy as np
 from jaxtyping import Float
@@ -104,7 +105,7 @@ def show(name: str) -> Still:
             for ax, (quantity, seeds) in zip(axes[:, column], quantities.items(), strict=True):
                 if run == HEALTHY:
                     ax.plot(data.at, seeds.T, color=COLORS[0], linewidth=1.3)
-                    ax.set_ylabel(quantity.replace(" ", "\n"), fontsize=11)
+                    ax.set_ylabel("\n".join(wrap(quantity, 11)), fontsize=11)
                 else:
                     compare(ax, data.at, healthy[quantity], seeds)
                 ax.set_title(short(seeds[:, -1].mean()), loc="right", fontsize=11, pad=3)

@@ -50,8 +50,8 @@ GUNS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "E": ("value", "below"),
     },
     "hw06": {
-        "A": ("critic loss", "below"),
-        "B": ("action size", "below"),
+        "A": ("believed", "above"),
+        "B": ("critic loss", "below"),
         "C": ("return", "below"),
         "D": ("critic loss", "above"),
     },
@@ -106,11 +106,11 @@ def test_the_homework_shows_its_runs_and_asks_for_the_cause_of_each(name: str) -
         assert quantity.split()[-1].lower() in cells["q5"].source.lower(), quantity
 
 
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(1800)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*NAMES, *(case.recording for case in CASES.values())])
 def test_the_broken_code_gives_the_recorded_runs_again(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first seed of each run: number by number on a processor like the recording's, else by what it shows."""
+    """The first quarter of the first seed of each run, number by number."""
     monkeypatch.syspath_prepend(str(INSTRUCTOR))
     recorder = importlib.import_module("recorder")
     studies = importlib.import_module(f"{name}_runs" if name in NAMES else "demo_runs").STUDIES
@@ -119,13 +119,12 @@ def test_the_broken_code_gives_the_recorded_runs_again(name: str, monkeypatch: p
     stored = json.loads((broken_runs.RECORDED / f"{name}.json").read_text(encoding="utf-8"))
     assert (stored["xlabel"], stored["at"]) == (study.xlabel, list(study.at))
     assert list(study.runs) == list(recording.runs)
-    for run in study.runs:
-        found = study.measured(run, study.seeds[0])
-        if stored["processor"] == recorder.PROCESSOR:
-            assert found == {quantity: seeds[0].tolist() for quantity, seeds in recording.runs[run].items()}, run
-        if run in GUNS.get(name, {}):
-            quantity, side = GUNS[name][run]
-            assert apart(np.array(found[quantity]), recording.runs[broken_runs.HEALTHY][quantity], side), run
+    if stored["processor"] != recorder.PROCESSOR:
+        pytest.skip(f"recorded on {stored['processor']}: elsewhere, what a network learns is not bit for bit the same")
+    points = max(2, len(study.at) // 4)
+    for run, quantities in recording.runs.items():
+        found = study.measured(run, study.seeds[0], points)
+        assert found == {quantity: seeds[0, :points].tolist() for quantity, seeds in quantities.items()}, run
 
 
 def test_the_demo_has_no_answer_of_a_homework() -> None:
