@@ -50,7 +50,7 @@ def sources(cells: list[NotebookNode]) -> list[str]:
 def test_a_comment_stands_in_for_the_text_and_another_is_for_the_speaker() -> None:
     (slide,) = made(text("### Title\n\nLong.\n\n<!-- slide:\nShort $x$.\n-->\n\n<!-- instructor (4 min): Ask. -->"))
     assert sources(slide.shown) == ["## Title\n\nShort $x$."]
-    assert slide.notes == ["**4 minutes.** Ask."]
+    assert slide.notes == ["**4 min.** Ask."]
 
 
 def test_without_a_comment_the_text_itself_is_shown() -> None:
@@ -62,7 +62,7 @@ def test_what_is_folded_away_is_the_speakers() -> None:
     folded = "<details><summary>Answer</summary>\n\nNo.\n\n</details>"
     (slide,) = made(text(f"## Title\n\nIs it? {folded}"), text(f"**Try.** More.\n\n{folded}", "notes"))
     assert sources(slide.shown) == ["## Title\n\nIs it?"]
-    assert slide.notes == ["", "**Answer** No.", "**Try.** More.", "**Answer** No."]
+    assert slide.notes == ["", "**Answer**\n\nNo.", "**Try.** More.", "**Answer**\n\nNo."]
 
 
 def test_a_title_says_nothing_about_reading_at_home() -> None:
@@ -70,7 +70,7 @@ def test_a_title_says_nothing_about_reading_at_home() -> None:
         text("# 1 · Title\n\nAfter this.\n\n**You need** lecture 0.\n\n<!-- instructor (1 min): Hello. -->")
     )
     assert sources(slide.shown) == ["# 1 · Title\n\nAfter this."]
-    assert slide.notes == ["**1 minutes.** Hello."]
+    assert slide.notes == ["**1 min.** Hello."]
 
 
 def test_minutes_are_summed_over_the_instructors_comments_only() -> None:
@@ -92,7 +92,7 @@ def test_a_question_then_its_answer_when_the_speaker_goes_on() -> None:
     assert sources(second.shown)[0] == "## Title"
     assert "- three" in sources(second.shown)[1]
     assert ["three.**" in source for source in sources(second.fragments)] == [False, True]
-    assert second.notes == first.notes == ["**2 minutes.** Vote."]
+    assert second.notes == first.notes == ["**2 min.** Vote."]
 
 
 def test_an_answer_waits_even_where_its_picture_does_not() -> None:

@@ -115,13 +115,13 @@ def _read(source: str) -> tuple[str, str, list[str]]:
     """A markdown cell's text on the slide, the instructor's comment, and what is folded away."""
     comments = {name: (text, length) for name, length, text in COMMENT.findall(source)}
     text = COMMENT.sub("", source).partition(BEFORE_YOU_START)[0]
-    folded = [f"**{summary}** {body.strip()}" for summary, body in FOLDED.findall(text)]
+    folded = [f"**{summary}**\n\n{body.strip()}" for summary, body in FOLDED.findall(text)]
     text = FOLDED.sub("", text).strip()
     if "slide" in comments:
         heading = HEADING.match(text)
         text = (heading[0] if heading else "") + comments["slide"][0]
     said, length = comments.get("instructor", ("", ""))
-    return re.sub("^##+ ", "## ", text), f"**{length} minutes.** {said}" if length else said, folded
+    return re.sub("^##+ ", "## ", text), f"**{length} min.** {said}" if length else said, folded
 
 
 def _parts(cell: NotebookNode) -> Iterator[tuple[NotebookNode, bool]]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import nbformat
 import pytest
 from playwright.sync_api import Page
 
@@ -78,7 +79,7 @@ def test_what_does_not_fit_is_found(lab: Lab, decks: dict[str, Path]) -> None:
         second.insertAdjacentHTML("beforeend", "<p style='font-size: 13px'>small</p><p style='width: 2000px'>wide</p>");
         third.querySelector("aside").remove();
     }""")
-    found = "\\n".join(page.evaluate(BLEMISHES))
+    found = "\n".join(page.evaluate(BLEMISHES))
     for what in (
         "slide 1: P leaves",
         "formula not set: $x$",
@@ -107,7 +108,10 @@ def test_the_speakers_window_shows_the_notes(lab: Lab, decks: dict[str, Path]) -
     page, _ = opened(lab, decks[LECTURES[0].stem])
     with page.expect_popup() as popup:
         page.keyboard.press("s")
-    popup.value.wait_for_function("() => document.body.innerText.includes('2 minutes')")
+    for slide in slides.slides(nbformat.read(LECTURES[0], as_version=4))[:3]:
+        said = slide.notes[0].rpartition("** ")[2][:40]
+        popup.value.wait_for_function("(said) => document.body.innerText.includes(said)", arg=said)
+        page.keyboard.press("Space")
     popup.value.close()
     lab.notebooks.pop()
     page.close()
