@@ -65,6 +65,12 @@ def test_what_is_folded_away_is_the_speakers() -> None:
     assert slide.notes == ["", "**Answer**\n\nNo.", "**Try.** More.", "**Answer**\n\nNo."]
 
 
+def test_text_may_wait_or_carry_on() -> None:
+    (slide,) = made(text("## Title"), text("At once.", "-"), text("Later.", "fragment"))
+    assert sources(slide.shown) == ["## Title", "At once."]
+    assert sources(slide.fragments) == ["Later."]
+
+
 def test_a_title_says_nothing_about_reading_at_home() -> None:
     (slide,) = made(
         text("# 1 · Title\n\nAfter this.\n\n**You need** lecture 0.\n\n<!-- instructor (1 min): Hello. -->")

@@ -94,20 +94,26 @@ def slides(notebook: NotebookNode) -> list[Slide]:
         kind = cell.metadata.slideshow.slide_type
         if kind == "skip":
             continue
+        folded: list[str] = []
         if cell.cell_type == "code":
-            for part, waits in _parts(cell):
-                if kind == "subslide" or (PICTURE in part.source and made[-1].is_taken()):
-                    made.append(Slide("subslide", [new_markdown_cell(heading)], [comment]))
-                    kind = "-"
-                (made[-1].fragments if waits or kind == "fragment" else made[-1].shown).append(part)
-            continue
-        text, said, folded = _read(cell.source)
-        if kind == "notes":
-            made[-1].notes += [text, *folded]
-            continue
-        comment = said or comment
-        heading = next((f"## {title}" for title in HEADING.findall(text)), heading)
-        made.append(Slide(kind, [new_markdown_cell(text)], [comment, *folded]))
+            parts = list(_parts(cell))
+        else:
+            text, said, folded = _read(cell.source)
+            if kind == "notes":
+                made[-1].notes += [text, *folded]
+                continue
+            comment = said or comment
+            parts = [(new_markdown_cell(text), False)]
+        for part, waits in parts:
+            if kind in ("slide", "subslide") or (PICTURE in part.source and made[-1].is_taken()):
+                made.append(Slide("slide" if kind == "slide" else "subslide", [], [comment]))
+                if own := HEADING.match(part.source):
+                    heading = f"## {own[1]}"
+                else:
+                    made[-1].shown.append(new_markdown_cell(heading))
+                kind = "-"  # the rest of the cell stays on this slide
+            (made[-1].fragments if waits or kind == "fragment" else made[-1].shown).append(part)
+        made[-1].notes += folded
     return made
 
 
