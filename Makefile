@@ -6,7 +6,7 @@ BIN := .venv/bin
 # Containers run as root, which JupyterLab refuses unless told.
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test test-fast test-slow notebooks homework bench demos doctor
+.PHONY: lab test test-fast test-slow notebooks homework bench demos slides doctor
 
 # make lab                                     the student's own copy of the lectures, work/
 # make lab DIR=notebooks                       the lectures themselves, for authors
@@ -41,6 +41,9 @@ bench: .venv/.test
 demos: .venv/.demo
 	$(BIN)/rlcourse demo $(ARGS)
 
+slides: .venv/.slides
+	$(BIN)/rlcourse slides $(ARGS)
+
 doctor: .venv/.lab
 	$(BIN)/rlcourse doctor
 
@@ -55,6 +58,10 @@ doctor: .venv/.lab
 
 .venv/.demo: pyproject.toml constraints.txt | .venv/bin/pip
 	$(BIN)/pip install -c constraints.txt -e ".[demo]"
+	touch $@
+
+.venv/.slides: pyproject.toml constraints.txt | .venv/bin/pip
+	$(BIN)/pip install -c constraints.txt -e ".[slides]"
 	touch $@
 
 .venv/.test: pyproject.toml constraints.txt | .venv/bin/pip

@@ -78,6 +78,24 @@ def demo(port: int = 8866, browser: bool = True) -> None:
 
 
 @app.command
+def slides(paths: Positional[tuple[Path, ...]] = (Path("notebooks"),), out: Path = Path("slides")) -> None:
+    """Make a deck for a projector of each lecture, for any browser, without a network. S opens the speaker's notes.
+
+    Args:
+        paths: Notebooks, or folders of notebooks.
+        out: The folder of the decks.
+    """
+    from rlcourse import slides
+
+    try:
+        for deck in slides.build(paths, out):
+            print(deck)
+    except (FileNotFoundError, ModuleNotFoundError) as error:
+        remedy = ". Install what slides need: make slides" if isinstance(error, ModuleNotFoundError) else ""
+        sys.exit(f"rlcourse slides: {error}{remedy}")
+
+
+@app.command
 def train(
     run: Annotated[Any, arg(name="", constructor_factory=lambda: import_module("rlcourse.runs").command())],
 ) -> None:

@@ -120,13 +120,16 @@ class Prediction(ipywidgets.VBox):
     def reveal(self, answer: str, because: str) -> Markdown:
         """The answer next to what was predicted; to those who did not commit, a friendly no.
 
+        The output's metadata keeps the answer all the same: slides are made from notebooks in which nobody predicted.
+
         Raises:
             ValueError: the answer is not one of the choices.
         """
         if answer not in self.choices:
             raise ValueError(f"answer = {answer!r} is none of the choices {self.choices}")
         if self.committed is None:
-            return Markdown("*No prediction yet: choose one above, press the button, and run this cell again.*")
+            no = "*No prediction yet: choose one above, press the button, and run this cell again.*"
+            return Markdown(no, metadata={"answer": f"**{answer}.** {because}"})
         verdict = "✔ as you predicted" if self.committed == answer else f"✘ you predicted “{self.committed}”"
         return Markdown(f"**{answer}** ({verdict}). {because}")
 

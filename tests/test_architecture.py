@@ -25,7 +25,8 @@ ALLOWED: Mapping[str, set[str]] = {
     "doctor": {"rendering"},
     "grading": {"grading", "publish"},
     "demos": {"widgets", "publish"},
-    "cli": {"config", "doctor", "workcopy", "publish", "runs", "grading", "demos"},
+    "slides": {"publish"},
+    "cli": {"config", "doctor", "workcopy", "publish", "runs", "grading", "demos", "slides"},
     "__main__": {"cli"},
     "__init__": set(),
 }

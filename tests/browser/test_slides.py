@@ -1,0 +1,117 @@
+"""The decks as they are projected: opened from a folder, at 1280×720, without a network."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from playwright.sync_api import Page
+
+from rlcourse import slides
+from rlcourse.publish import lectures
+from tests.browser.lab import Lab, Notebook
+
+pytestmark = pytest.mark.browser
+LECTURES = list(lectures([Path(__file__).parents[2] / "notebooks"]))
+
+# Every slide with everything uncovered: what is wrong with it, in words. Formulas are measured as boxes, by their text
+# size; the letters within are pictures.
+BLEMISHES = """() => {
+    const found = [], scale = Reveal.getScale();
+    Reveal.getSlides().forEach((slide, index) => {
+        const {h, v} = Reveal.getIndices(slide);
+        Reveal.slide(h, v, 99);
+        const say = (what) => found.push(`slide ${index + 1}: ${what}`);
+        if (slide.scrollHeight > slide.clientHeight) say(`${slide.scrollHeight} high`);
+        if (slide.scrollWidth > slide.clientWidth) say(`${slide.scrollWidth} wide`);
+        if (!slide.querySelector("aside.notes")?.innerText.trim()) say("no notes");
+        for (const part of slide.querySelectorAll("*")) {
+            if (part.closest("aside, svg, mjx-assistive-mml")) continue;
+            const box = part.getBoundingClientRect(), own = [...part.childNodes].filter((node) => node.nodeType === 3);
+            const words = own.map((node) => node.data).join("").trim();
+            if (box.right > innerWidth || box.bottom > innerHeight) say(`${part.tagName} leaves the screen`);
+            if (part.matches(".picture") && box.height < 240) say(`picture ${box.height} high`);
+            if (part.matches("img") && !(part.complete && part.naturalWidth)) say("picture not there");
+            const letters = parseFloat(getComputedStyle(part).fontSize) * scale;
+            if ((words || part.matches("mjx-container")) && letters < 14) say(`letters of ${letters}: ${words}`);
+            if (words.includes("$") && !part.closest("pre, code")) say(`formula not set: ${words}`);
+            if (part.matches("mjx-merror, [data-mjx-error]")) say(`formula wrong: ${part.outerHTML}`);
+        }
+    });
+    return found;
+}"""
+
+
+@pytest.fixture(scope="module")
+def decks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return {deck.stem: deck for deck in slides.build(LECTURES, tmp_path_factory.mktemp("slides"))}
+
+
+def opened(lab: Lab, deck: Path) -> tuple[Page, list[str]]:
+    """A deck that is ready, and what it has asked for besides its own folder."""
+    page, elsewhere = lab.browser.new_page(viewport={"width": 1280, "height": 720}), list[str]()
+    shown = Notebook(page, deck.parent)
+    page.on("console", lambda said: shown.errors.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: shown.errors.append(str(error)))
+    own = (deck.parent.as_uri(), "data:", "blob:", "about:")
+    page.on("request", lambda asked: None if asked.url.startswith(own) else elsewhere.append(asked.url[:200]))
+    lab.notebooks.append(shown)
+    page.goto(deck.as_uri())
+    page.wait_for_function("() => window.Reveal?.isReady()")
+    return page, elsewhere
+
+
+@pytest.mark.parametrize("name", [path.stem for path in LECTURES])
+def test_every_slide_fits_and_can_be_read(lab: Lab, decks: dict[str, Path], name: str) -> None:
+    page, elsewhere = opened(lab, decks[name])
+    assert page.evaluate("() => Reveal.getTotalSlides()") >= 20
+    assert page.evaluate(BLEMISHES) == []
+    assert page.locator("mjx-container").count() >= 5
+    assert elsewhere == []
+    lab.notebooks.pop()
+    page.close()
+
+
+def test_what_does_not_fit_is_found(lab: Lab, decks: dict[str, Path]) -> None:
+    page, _ = opened(lab, decks[LECTURES[0].stem])
+    page.evaluate("""() => {
+        const [first, second, third] = Reveal.getSlides();
+        first.insertAdjacentHTML("beforeend", "<p style='height: 900px'>$x$</p>");
+        second.insertAdjacentHTML("beforeend", "<p style='font-size: 13px'>small</p><p style='width: 2000px'>wide</p>");
+        third.querySelector("aside").remove();
+    }""")
+    found = "\n".join(page.evaluate(BLEMISHES))
+    for what in (
+        "slide 1: P leaves",
+        "formula not set: $x$",
+        "letters of 13: small",
+        "slide 2: P leaves",
+        "slide 3: no notes",
+    ):
+        assert what in found
+    lab.notebooks.pop()
+    page.close()
+
+
+def test_space_goes_on_and_the_answer_waits(lab: Lab, decks: dict[str, Path]) -> None:
+    page, _ = opened(lab, decks[LECTURES[0].stem])
+    answer = page.locator("section.present section.present .answer")
+    while not answer.count():
+        page.keyboard.press("Space")
+    assert answer.evaluate("(box) => getComputedStyle(box.closest('.fragment')).visibility") == "hidden"
+    page.keyboard.press("Space")
+    assert answer.evaluate("(box) => getComputedStyle(box.closest('.fragment')).visibility") == "visible"
+    lab.notebooks.pop()
+    page.close()
+
+
+def test_the_speakers_window_shows_the_notes(lab: Lab, decks: dict[str, Path]) -> None:
+    page, _ = opened(lab, decks[LECTURES[0].stem])
+    with page.expect_popup() as popup:
+        page.keyboard.press("s")
+    for slide in slides.slides(nbformat.read(LECTURES[0], as_version=4))[:3]:
+        said = slide.notes[0].rpartition("** ")[2][:40]
+        popup.value.wait_for_function("(said) => document.body.innerText.includes(said)", arg=said)
+        page.keyboard.press("Space")
+    popup.value.close()
+    lab.notebooks.pop()
+    page.close()

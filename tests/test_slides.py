@@ -1,0 +1,162 @@
+"""Decks without a browser: what goes onto a slide, what waits, and what only the speaker sees."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from rlcourse import lessons, slides
+from rlcourse.publish import lectures
+
+LECTURES = list(lectures([Path(__file__).parents[1] / "notebooks"]))
+
+
+@pytest.fixture(params=LECTURES, ids=lambda path: path.stem)
+def lecture(request: pytest.FixtureRequest) -> NotebookNode:
+    return nbformat.read(request.param, as_version=4)
+
+
+def text(source: str, kind: str = "slide") -> NotebookNode:
+    return new_markdown_cell(source, metadata={"slideshow": {"slide_type": kind}})
+
+
+def ran(kind: str, *outputs: NotebookNode) -> NotebookNode:
+    return new_code_cell("code()", outputs=list(outputs), metadata={"slideshow": {"slide_type": kind}})
+
+
+def shown(mime: str, data: str, **metadata: str) -> NotebookNode:
+    return new_output("display_data", {mime: data}, metadata={mime: metadata})
+
+
+STREAM = new_output("stream", name="stdout", text=" 1 < 2\n")
+PICTURE = shown("image/png", "cGljdHVyZQ==", alt='a "picture" of 3')
+ANSWER = shown("text/markdown", "*No prediction yet*", answer="**three.** Because.")
+QUESTION = shown("text/markdown", "**Predict:** Which?\n\n- two\n- three")
+
+
+def made(*cells: NotebookNode) -> list[slides.Slide]:
+    return slides.slides(new_notebook(cells=list(cells)))
+
+
+def sources(cells: list[NotebookNode]) -> list[str]:
+    return [cell.source for cell in cells]
+
+
+# --- markdown
+
+
+def test_a_comment_stands_in_for_the_text_and_another_is_for_the_speaker() -> None:
+    (slide,) = made(text("### Title\n\nLong.\n\n<!-- slide:\nShort $x$.\n-->\n\n<!-- instructor (4 min): Ask. -->"))
+    assert sources(slide.shown) == ["## Title\n\nShort $x$."]
+    assert slide.notes == ["**4 min.** Ask."]
+
+
+def test_without_a_comment_the_text_itself_is_shown() -> None:
+    (slide,) = made(text("## Title\n\nText."))
+    assert sources(slide.shown) == ["## Title\n\nText."]
+
+
+def test_what_is_folded_away_is_the_speakers() -> None:
+    folded = "<details><summary>Answer</summary>\n\nNo.\n\n</details>"
+    (slide,) = made(text(f"## Title\n\nIs it? {folded}"), text(f"**Try.** More.\n\n{folded}", "notes"))
+    assert sources(slide.shown) == ["## Title\n\nIs it?"]
+    assert slide.notes == ["", "**Answer**\n\nNo.", "**Try.** More.", "**Answer**\n\nNo."]
+
+
+def test_text_may_wait_or_carry_on() -> None:
+    (slide,) = made(text("## Title"), text("At once.", "-"), text("Later.", "fragment"))
+    assert sources(slide.shown) == ["## Title", "At once."]
+    assert sources(slide.fragments) == ["Later."]
+
+
+def test_a_title_says_nothing_about_reading_at_home() -> None:
+    (slide,) = made(
+        text("# 1 · Title\n\nAfter this.\n\n**You need** lecture 0.\n\n<!-- instructor (1 min): Hello. -->")
+    )
+    assert sources(slide.shown) == ["# 1 · Title\n\nAfter this."]
+    assert slide.notes == ["**1 min.** Hello."]
+
+
+def test_minutes_are_summed_over_the_instructors_comments_only() -> None:
+    cells = [
+        text("<!-- instructor (4 min): a -->"),
+        text("b <!-- slide: (9 min) -->"),
+        text("<!-- instructor (5 min): c -->"),
+    ]
+    assert slides.minutes(new_notebook(cells=cells)) == 9
+
+
+# --- outputs
+
+
+def test_a_question_then_its_answer_when_the_speaker_goes_on() -> None:
+    intro = text("## Title\n\nText.\n\n<!-- instructor (2 min): Vote. -->")
+    first, second = made(intro, ran("subslide", QUESTION), ran("fragment", STREAM, ANSWER))
+    assert "Predict" not in str(first.shown)
+    assert sources(second.shown)[0] == "## Title"
+    assert "- three" in sources(second.shown)[1]
+    assert ["three.**" in source for source in sources(second.fragments)] == [False, True]
+    assert second.notes == first.notes == ["**2 min.** Vote."]
+
+
+def test_an_answer_waits_even_where_its_picture_does_not() -> None:
+    *_, last = made(text("## Title"), ran("subslide", PICTURE, ANSWER))
+    assert ["<img" in source for source in sources(last.shown)] == [False, True]
+    assert ["three.**" in source for source in sources(last.fragments)] == [True]
+
+
+def test_a_picture_a_slide() -> None:
+    listing = shown("text/markdown", "Docs.\n\n```python\ndef f(): ...\n```")
+    each = made(text("## Title"), ran("fragment", PICTURE, STREAM, PICTURE), ran("fragment", listing, PICTURE))
+    assert [str(slide).count("<img") for slide in each] == [1, 1, 1]
+    assert all(slide.shown[0].source == "## Title" for slide in each)
+
+
+def test_pictures_keep_their_alternative_text_and_output_is_not_markup() -> None:
+    (slide,) = made(text("## Title"), ran("fragment", PICTURE, STREAM))
+    picture, stream = sources(slide.fragments)
+    assert 'alt="a &quot;picture&quot; of 3"' in picture
+    assert "> 1 &lt; 2<" in stream
+
+
+def test_of_code_only_the_listing_is_shown_not_its_documentation() -> None:
+    listing = shown("text/markdown", "Docs.\n\n```python\ndef f(): ...\n```\n<sub>f.py</sub>")
+    (slide,) = made(text("## Title"), ran("fragment", listing))
+    assert "def f" in str(slide.fragments)
+    assert "code()" not in str(slide)
+    assert "Docs" not in str(slide)
+
+
+def test_what_is_skipped_is_nowhere() -> None:
+    (slide,) = made(text("## Title"), ran("skip", STREAM), text("<!-- instructor (3 min): no -->", "skip"))
+    assert "1 &lt; 2" not in str(slide)
+    assert slide.notes == [""]
+
+
+def test_reveal_leaves_its_answer_where_slides_find_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = lessons.predict("q", "Which?", ["two", "three"]).reveal("three", "Because.")
+    _, metadata = page._repr_markdown_()
+    assert metadata == {"answer": "**three.** Because."}
+
+
+# --- the lectures
+
+
+def test_a_lecture_fills_a_session_of_ninety_minutes_and_leaves_time_for_questions(lecture: NotebookNode) -> None:
+    assert 75 <= slides.minutes(lecture) <= 85
+
+
+def test_every_slide_has_a_heading_and_something_to_say(lecture: NotebookNode) -> None:
+    for slide in slides.slides(lecture):
+        assert slide.shown[0].source.startswith(("# ", "## "))
+        assert slide.notes[0].startswith("**")
+
+
+def test_every_question_is_asked_and_answered(lecture: NotebookNode) -> None:
+    code = [cell for cell in lecture.cells if cell.cell_type == "code"]
+    asked = sum(cell.source.count("lessons.predict(") for cell in code)
+    deck = str(slides.deck(lecture))
+    assert deck.count("**Predict:**") == deck.count('<div class="answer">') == asked
