@@ -48,7 +48,7 @@ def test_a_picture_says_its_numbers() -> None:
 
 
 def test_numbers_are_short() -> None:
-    assert [broken_runs.short(x) for x in (-18.333, 0.000218, 98.44, -0.0)] == ["−18.3", "0.000218", "98.4", "−0"]
+    assert [broken_runs.short(x) for x in (-18.333, 0.000218, 98.44, 1862.4)] == ["−18.3", "0.000218", "98.4", "1860"]
 
 
 def test_an_unknown_recording_names_those_there_are() -> None:
@@ -78,7 +78,13 @@ CLAIMS: dict[str, Callable[[Runs, Runs], list[bool]]] = {
         *(bool((np.ptp(seeds, axis=0) > 0).any()) for seeds in healthy.values()),
     ],
     "3: a line": lambda broken, healthy: [],
-    "4: the price of entropy": lambda broken, healthy: [],
+    "4: the price of entropy": lambda broken, healthy: [
+        bool((broken["entropy"] > 0.6).all()),
+        bool((np.diff(broken["temperature"], axis=1) > 0).all()),
+        ends(broken, "temperature").min() > 100,
+        ends(healthy, "temperature").max() < 1,
+        np.allclose(ends(healthy, "entropy"), -1, atol=0.2),
+    ],
     "5: bits": lambda broken, healthy: [
         bool((broken["goals in memory"] == 1 / 16).all()),
         bool((healthy["goals in memory"][:, 1:] == 1).all()),

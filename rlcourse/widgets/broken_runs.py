@@ -43,8 +43,8 @@ class Recording:
 
 
 def short(number: float) -> str:
-    """Three significant digits."""
-    return f"{number:.3g}".replace("-", "−")
+    """Three significant digits, without an exponent where the number is large."""
+    return f"{float(f'{number:.3g}'):g}".replace("-", "−")
 
 
 @cache

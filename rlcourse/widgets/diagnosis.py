@@ -103,7 +103,9 @@ CASES: Mapping[str, Case] = {
         ),
         "d",
         "temperature",
-        "",
+        "The entropy stays near log 2 = 0.69, the largest there is between −1 and 1, and its target is −1. So α should "
+        "fall; it rises, and faster and faster: the more entropy there is, the more is paid for it.",
+        (1.0, "where α began"),
     ),
     "5: bits": Case(
         "bits",
