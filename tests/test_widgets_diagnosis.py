@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from rlcourse.widgets import broken_runs, diagnosis
 from rlcourse.widgets.broken_runs import HEALTHY, RECORDED
@@ -48,7 +49,7 @@ def test_a_picture_says_its_numbers() -> None:
 
 
 def test_numbers_are_short() -> None:
-    assert [broken_runs.short(x) for x in (-18.333, 0.000218, 98.44, -0.0)] == ["−18.3", "0.000218", "98.4", "−0"]
+    assert [broken_runs.short(x) for x in (-18.333, 0.000218, 98.44, 1862.4)] == ["−18.3", "0.000218", "98.4", "1860"]
 
 
 def test_an_unknown_recording_names_those_there_are() -> None:
@@ -77,8 +78,18 @@ CLAIMS: dict[str, Callable[[Runs, Runs], list[bool]]] = {
         *(bool((np.ptp(seeds, axis=0) == 0).all()) for seeds in broken.values()),
         *(bool((np.ptp(seeds, axis=0) > 0).any()) for seeds in healthy.values()),
     ],
-    "3: a line": lambda broken, healthy: [],
-    "4: the price of entropy": lambda broken, healthy: [],
+    "3: a line": lambda broken, healthy: [
+        broken["spread of actions"][:, 0].max() < 0.15,
+        healthy["spread of actions"][:, 0].min() > 0.5,
+        abs(ends(broken, "return").mean() - ends(healthy, "return").mean()) < 0.5,
+    ],
+    "4: the price of entropy": lambda broken, healthy: [
+        bool((broken["entropy"] > 0.6).all()),
+        bool((np.diff(broken["temperature"], axis=1) > 0).all()),
+        ends(broken, "temperature").min() > 100,
+        ends(healthy, "temperature").max() < 1,
+        np.allclose(ends(healthy, "entropy"), -1, atol=0.2),
+    ],
     "5: bits": lambda broken, healthy: [
         bool((broken["goals in memory"] == 1 / 16).all()),
         bool((healthy["goals in memory"][:, 1:] == 1).all()),
@@ -138,6 +149,19 @@ def test_a_wrong_vote_is_marked_and_the_right_cause_too() -> None:
     assert [text.get_text() for text in figure.texts if text.get_text() in ("✔", "✘", "▸")] == ["✔", "✘"]
     marked = [ax.get_title() for ax in figure.axes if ax.patch.get_facecolor()[2] < 1]
     assert [title.split(":")[0] for title in marked] == [CASES["1: a cliff"].gun]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_no_text_is_cut_off(name: str) -> None:
+    case = CASES[name]
+    for vote in LETTERS:
+        figure = diagnosis.widget(name, reveal=True, vote=vote)._still.figure
+        FigureCanvasAgg(figure).draw()
+        boxes = [text.get_window_extent() for text in figure.texts]
+        assert min(box.x0 for box in boxes) >= 0
+        assert min(box.y0 for box in boxes) >= 0
+        assert max(box.x1 for box in boxes) <= figure.bbox.width
+        assert any(case.because[:20] in text.get_text() for text in figure.texts)
 
 
 def test_a_part_of_the_run_is_its_beginning() -> None:

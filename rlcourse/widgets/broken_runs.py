@@ -43,8 +43,8 @@ class Recording:
 
 
 def short(number: float) -> str:
-    """Three significant digits."""
-    return f"{number:.3g}".replace("-", "−")
+    """Three significant digits, without an exponent where the number is large."""
+    return f"{float(f'{number:.3g}'):g}".replace("-", "−")
 
 
 @cache
@@ -98,7 +98,7 @@ def show(name: str) -> Still:
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots(len(healthy), len(data.runs), sharex=True, squeeze=False)
-        figure.subplots_adjust(0.085, 0.5 / height, 0.99, 1 - 0.32 / height, wspace=0.3, hspace=0.38)
+        figure.subplots_adjust(0.085, 0.5 / height, 0.99, 1 - 0.32 / height, wspace=0.38, hspace=0.38)
         for column, (run, quantities) in enumerate(data.runs.items()):
             axes[0, column].set_title(run, loc="left", weight="bold")
             axes[-1, column].set_xlabel(data.xlabel, fontsize=11)

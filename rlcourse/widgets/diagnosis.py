@@ -79,7 +79,7 @@ CASES: Mapping[str, Case] = {
     ),
     "3: a line": Case(
         "line",
-        "TD3 on a line, to be held at 0; each step costs x² + 0.1 a², and the memory begins empty",
+        "TD3 on a line, to be held at 0; a step costs x² + 0.1 a², and the first 400 only fill the memory",
         (
             "the actor goes down the critics",
             "no terminal mask",
@@ -89,7 +89,9 @@ CASES: Mapping[str, Case] = {
         ),
         "e",
         "spread of actions",
-        "",
+        "After 400 steps of random actions their spread would be 0.58; this memory holds hardly more than one action. "
+        "Here the return does not show it, since the costs say everywhere which way is better. Elsewhere it would.",
+        (3**-0.5, "uniform in [−1, 1]"),
     ),
     "4: the price of entropy": Case(
         "price",
@@ -98,12 +100,14 @@ CASES: Mapping[str, Case] = {
             "no entropy in the actor's loss",
             "α is never updated",
             "the targets are frozen",
-            "the temperature's loss has the wrong sign",
+            "α moves the wrong way",
             "the rewards are too small",
         ),
         "d",
         "temperature",
-        "",
+        "The entropy stays near log 2 = 0.69, the largest there is between −1 and 1, and its target is −1. So α should "
+        "fall; it rises, and faster and faster: the more entropy there is, the more is paid for it.",
+        (1.0, "where α began"),
     ),
     "5: bits": Case(
         "bits",
@@ -173,7 +177,6 @@ def draw(figure: Figure, data: Diagnosis) -> None:
             ax.patch.set_facecolor("#fff3d6")
             if case.mark is not None:
                 ax.axhline(case.mark[0], color=COLORS[6], linestyle=":", linewidth=1.5)
-                ax.text(0.98, 0.05, f"dotted: {case.mark[1]}", ha="right", transform=ax.transAxes, fontsize=11)
     figure.text(0.02, 0.955, case.about, fontsize=12)
     figure.text(0.02, 0.02, f"grey: healthy, orange: broken; a line for each seed, over {data.xlabel}s", fontsize=11)
 
@@ -188,7 +191,8 @@ def draw(figure: Figure, data: Diagnosis) -> None:
         figure.text(0.665, y, f"{letter}  {cause}", color=color, weight=weight, fontsize=13)
         y -= 0.075
     if data.reveal:
-        figure.text(0.665, y - 0.02, "\n".join(wrap(case.because, 50)), va="top", fontsize=12)
+        dotted = f" Dotted: {case.mark[1]}." if case.mark is not None else ""
+        figure.text(0.665, y - 0.02, "\n".join(wrap(case.because + dotted, 46)), va="top", fontsize=12)
 
 
 def describe(data: Diagnosis) -> str:
