@@ -298,8 +298,8 @@ def runners() -> str:
             ends = reference(f"{prefix}_{name.lower()}").returns[:, -1]
             spread = "one seed" if len(ends) == 1 else f"{len(ends)} seeds, {ends.min():.0f} to {ends.max():.0f}"
             ours.append(f"{name} {ends.mean():.0f} ({spread})")
-        sentences.append(f"On {task}: {', '.join(ours)}.")
-    return " ".join(sentences)
+        sentences.append(f"on {task} {', '.join(ours)}")
+    return f"At the end: {'; '.join(sentences)}."
 
 
 def test_lecture_6_on_the_bias_of_four_agents() -> None:
