@@ -4,7 +4,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from rlcourse import slides
 from rlcourse.publish import lectures
@@ -97,9 +97,9 @@ def test_space_goes_on_and_the_answer_waits(lab: Lab, decks: dict[str, Path]) ->
     answer = page.locator("section.present section.present .answer")
     while not answer.count():
         page.keyboard.press("Space")
-    assert answer.evaluate("(box) => getComputedStyle(box.closest('.fragment')).visibility") == "hidden"
+    expect(answer).to_be_hidden()
     page.keyboard.press("Space")
-    assert answer.evaluate("(box) => getComputedStyle(box.closest('.fragment')).visibility") == "visible"
+    expect(answer).to_be_visible()
     lab.notebooks.pop()
     page.close()
 
