@@ -1,10 +1,11 @@
 """The decks as they are projected: opened from a folder, at 1280×720, without a network."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from rlcourse import slides
 from rlcourse.publish import lectures
@@ -46,40 +47,44 @@ def decks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {deck.stem: deck for deck in slides.build(LECTURES, tmp_path_factory.mktemp("slides"))}
 
 
-def opened(lab: Lab, deck: Path) -> tuple[Page, list[str]]:
-    """A deck that is ready, and what it has asked for besides its own folder."""
-    page, elsewhere = lab.browser.new_page(viewport={"width": 1280, "height": 720}), list[str]()
-    shown = Notebook(page, deck.parent)
+@pytest.fixture
+def name() -> str:
+    return LECTURES[0].stem
+
+
+@pytest.fixture
+def deck(lab: Lab, decks: dict[str, Path], name: str) -> Iterator[Page]:
+    """A deck that is ready; it may ask for nothing besides its own folder."""
+    page, elsewhere, path = lab.browser.new_page(viewport={"width": 1280, "height": 720}), list[str](), decks[name]
+    shown = Notebook(page, path.parent)
     page.on("console", lambda said: shown.errors.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: shown.errors.append(str(error)))
-    own = (deck.parent.as_uri(), "data:", "blob:", "about:")
+    own = (path.parent.as_uri(), "data:", "blob:", "about:")
     page.on("request", lambda asked: None if asked.url.startswith(own) else elsewhere.append(asked.url[:200]))
-    lab.notebooks.append(shown)
-    page.goto(deck.as_uri())
+    page.goto(path.as_uri())
     page.wait_for_function("() => window.Reveal?.isReady()")
-    return page, elsewhere
+    lab.notebooks.append(shown)
+    yield page
+    lab.notebooks.remove(shown)
+    page.close()
+    assert elsewhere == []
 
 
 @pytest.mark.parametrize("name", [path.stem for path in LECTURES])
-def test_every_slide_fits_and_can_be_read(lab: Lab, decks: dict[str, Path], name: str) -> None:
-    page, elsewhere = opened(lab, decks[name])
-    assert page.evaluate("() => Reveal.getTotalSlides()") >= 20
-    assert page.evaluate(BLEMISHES) == []
-    assert page.locator("mjx-container").count() >= 5
-    assert elsewhere == []
-    lab.notebooks.pop()
-    page.close()
+def test_every_slide_fits_and_can_be_read(deck: Page) -> None:
+    assert deck.evaluate("() => Reveal.getTotalSlides()") >= 20
+    assert deck.evaluate(BLEMISHES) == []
+    assert deck.locator("mjx-container").count() >= 5
 
 
-def test_what_does_not_fit_is_found(lab: Lab, decks: dict[str, Path]) -> None:
-    page, _ = opened(lab, decks[LECTURES[0].stem])
-    page.evaluate("""() => {
+def test_what_does_not_fit_is_found(deck: Page) -> None:
+    deck.evaluate("""() => {
         const [first, second, third] = Reveal.getSlides();
         first.insertAdjacentHTML("beforeend", "<p style='height: 900px'>$x$</p>");
         second.insertAdjacentHTML("beforeend", "<p style='font-size: 13px'>small</p><p style='width: 2000px'>wide</p>");
         third.querySelector("aside").remove();
     }""")
-    found = "\n".join(page.evaluate(BLEMISHES))
+    found = "\n".join(deck.evaluate(BLEMISHES))
     for what in (
         "slide 1: P leaves",
         "formula not set: $x$",
@@ -88,30 +93,22 @@ def test_what_does_not_fit_is_found(lab: Lab, decks: dict[str, Path]) -> None:
         "slide 3: no notes",
     ):
         assert what in found
-    lab.notebooks.pop()
-    page.close()
 
 
-def test_space_goes_on_and_the_answer_waits(lab: Lab, decks: dict[str, Path]) -> None:
-    page, _ = opened(lab, decks[LECTURES[0].stem])
-    answer = page.locator("section.present section.present .answer")
+def test_space_goes_on_and_the_answer_waits(deck: Page) -> None:
+    answer = deck.locator("section.present section.present .answer")
     while not answer.count():
-        page.keyboard.press("Space")
-    assert answer.evaluate("(box) => getComputedStyle(box.closest('.fragment')).visibility") == "hidden"
-    page.keyboard.press("Space")
-    assert answer.evaluate("(box) => getComputedStyle(box.closest('.fragment')).visibility") == "visible"
-    lab.notebooks.pop()
-    page.close()
+        deck.keyboard.press("Space")
+    expect(answer).to_be_hidden()
+    deck.keyboard.press("Space")
+    expect(answer).to_be_visible()
 
 
-def test_the_speakers_window_shows_the_notes(lab: Lab, decks: dict[str, Path]) -> None:
-    page, _ = opened(lab, decks[LECTURES[0].stem])
-    with page.expect_popup() as popup:
-        page.keyboard.press("s")
+def test_the_speakers_window_shows_the_notes(deck: Page) -> None:
+    with deck.expect_popup() as popup:
+        deck.keyboard.press("s")
     for slide in slides.slides(nbformat.read(LECTURES[0], as_version=4))[:3]:
         said = slide.notes[0].rpartition("** ")[2][:40]
         popup.value.wait_for_function("(said) => document.body.innerText.includes(said)", arg=said)
-        page.keyboard.press("Space")
+        deck.keyboard.press("Space")
     popup.value.close()
-    lab.notebooks.pop()
-    page.close()
