@@ -44,6 +44,16 @@ def test_every_curve_is_listed_with_its_command(path: Path) -> None:
     assert curve.returns.shape == (len(stored["seeds"]), len(curve.step))
 
 
+@pytest.mark.parametrize("path", CURVES, ids=lambda path: path.stem)
+def test_every_curve_tells_its_experiment(path: Path) -> None:
+    command = json.loads(path.read_text())["command"]
+    seeds = re.findall(r"--seeds (\S+)", command)[0]
+    experiment = runs.recorded_experiment(path.stem)
+    again = runs.command_line(experiment, seeds, Path("assets/curves") / path.name)
+    truths = re.compile(r" --(truths|max-reward) \S+")  # measured beside the run, and not in the first recordings
+    assert truths.sub("", again) == truths.sub("", command)
+
+
 @pytest.mark.parametrize("path", sorted((ASSETS / "videos").glob("*")), ids=lambda path: path.stem)
 def test_every_film_is_listed_with_the_command_of_its_curve(path: Path) -> None:
     command = json.loads((ASSETS / "curves" / f"{path.stem}.json").read_text())["command"]

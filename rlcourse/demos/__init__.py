@@ -37,6 +37,7 @@ QUESTIONS: Mapping[str, Mapping[str, str]] = {
     "5 PPO": {
         "ppo_clip": "When does a clipped sample stop pushing?",
         "gae": "What does λ choose?",
+        "seed_lottery": "Which is better, if one asks three seeds?",
     },
     "6 DDPG and TD3": {
         "actor_climb": "Does an actor that climbs its critic get to the top?",
@@ -53,6 +54,9 @@ QUESTIONS: Mapping[str, Mapping[str, str]] = {
         "lap_sampling": "Who should pull, and how hard?",
         "embeddings": "What keeps an embedding alive?",
         "checkpoints": "Which policy is the best so far?",
+    },
+    "Live": {
+        "live_run": "What does learning look like while it happens?",
     },
 }
 CARD = """<li><a href="voila/render/{name}.ipynb"><img alt="" src="voila/files/{name}.png"

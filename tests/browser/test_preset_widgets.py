@@ -21,11 +21,13 @@ from rlcourse.widgets import (
     hindsight,
     importance_weights,
     lap_sampling,
+    live_run,
     mc_vs_td,
     overestimation,
     ppo_clip,
     q_stepper,
     replay,
+    seed_lottery,
     squashed_gaussian,
     target_delay,
 )
@@ -58,6 +60,8 @@ SLIDERS = {
     hindsight: {"copies k": "k", "walk": "episode", "step": "step", "draw": "draw"},
     lap_sampling: {"exponent α": "exponent", "draw": "draw"},
     embeddings: {"look": "look"},
+    seed_lottery: {"seeds n": "n", "draw": "draw"},
+    live_run: {"deadline [s]": "deadline"},
     checkpoints: {"gain": "gain", "falls, p": "fall", "spread": "spread"},
 }
 
