@@ -619,7 +619,7 @@ def command() -> Any:
 
 def _config_type(agent: str) -> type[Any]:
     module = AGENTS.get(agent, agent).split(":")[0]
-    return resolve_name(f"{module}:Config")  # type: ignore[no-any-return]
+    return resolve_name(f"{module}:Config")
 
 
 def _subcommand(agent: str) -> Callable[..., None]:

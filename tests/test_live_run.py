@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 
 from rlcourse import runs
 from rlcourse.algorithms import ppo
@@ -124,9 +125,7 @@ def test_who_finishes_in_the_last_moment_has_finished() -> None:
 # --- the picture
 
 
-def test_the_picture_says_which_run_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
-    from matplotlib.figure import Figure
-
+def test_the_picture_says_which_run_it_shows() -> None:
     waiting = live_run.compute("PPO on CartPole", 60)
     running = advance(replace(waiting, status="running", seed=7), [("evaluation", 2048, 30.0)], 5.0)
     for live in (waiting, running, advance(running, [None], 6.0), advance(running, ["E: no"], 6.0)):
@@ -176,6 +175,25 @@ def test_start_stop_and_start_again(monkeypatch: pytest.MonkeyPatch) -> None:
             assert f"Live: seed {seed}, stopped by hand after 3 seconds" in panel.picture.alt
 
     pressed(script, monkeypatch)
+
+
+def test_that_the_recorded_run_has_taken_over_is_said_above_the_picture_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(live: Live, show: Callable[[Live], None]) -> None:
+        show(advance(live, ["ValueError: no"], 1.0))
+
+    monkeypatch.setattr(live_run, "follow", fails)
+
+    async def go() -> None:
+        panel = live_run.widget()
+        find(panel, "Start").click()
+        await asyncio.sleep(0)
+        assert "Recorded, not live: ValueError: no" in panel._message.value
+        assert "Recorded, not live: ValueError: no" in panel.picture.alt
+        assert (find(panel, "Start").disabled, find(panel, "Stop").disabled) == (False, True)
+        find(panel, "Start").click()
+        assert panel._message.value == ""
+
+    asyncio.run(go())
 
 
 def test_another_run_ends_the_one_under_way(monkeypatch: pytest.MonkeyPatch) -> None:

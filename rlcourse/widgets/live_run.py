@@ -238,6 +238,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         nonlocal latest
         latest = live
         start.disabled, stop.disabled = live.status == "running", live.status != "running"
+        panel.say(verdict(live) if live.status == "recorded" else "")
         panel.show(live)
 
     def begin(_: Any) -> None:

@@ -38,7 +38,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "3 seeds: a lottery": _HARD,
     "10 seeds: the lottery goes on": _HARD | {"n": 10},
     "a real difference, 3 seeds: the wrong winner at times": _HARD | {"rival": "raw advantages"},
-    "a real difference, 10 seeds: nearly always right": _HARD | {"rival": "raw advantages", "n": 10},
+    "a real difference, 10 seeds: seldom the wrong one": _HARD | {"rival": "raw advantages", "n": 10},
     "a large difference: 3 seeds are enough": _HARD | {"rival": "λ = 0"},
 }
 
