@@ -213,9 +213,9 @@ def lottery_in_words() -> str:
         f"Against **raw observations** {wrong(observations, 3)} of the draws of three name another winner than all "
         f"thirty do, and of ten still {wrong(observations, 10)}. Thirty do not resolve it either: "
         f"{signed(observations.truth)}. Yet {observations.resolved.sum()} of the twenty draws look certain, the last "
-        f"one by {signed(last)}, and not all of them of the same winner. Against **raw advantages** there is a difference, {signed(advantages.truth)}; three "
-        f"seeds miss its sign in {wrong(advantages, 3)}, ten in {wrong(advantages, 10)}. Against **λ = 0**, "
-        f"{signed(residual.truth)}, three seeds never err."
+        f"one by {signed(last)}, and not all of them of the same winner. Against **raw advantages** there is a "
+        f"difference, {signed(advantages.truth)}; three seeds miss its sign in {wrong(advantages, 3)}, ten in "
+        f"{wrong(advantages, 10)}. Against **λ = 0**, {signed(residual.truth)}, no three seeds err."
     )
 
 

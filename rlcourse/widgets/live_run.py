@@ -30,7 +30,7 @@ from rlcourse.widgets.panel import COLORS, Panel
 # What to call each, and the recorded curve.
 RUNS: Mapping[str, str] = MappingProxyType(
     {
-        "PPO on CartPole": "05_thirty_default",
+        "PPO on CartPole": "05_lottery_default",
         "DQN on CartPole": "02_cartpole_dqn",
         "TD3 on Pendulum": "06_pendulum_td3",
     }

@@ -22,12 +22,12 @@ from rlcourse.runs import Curve, Estimate, digits, mean_band, reference
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
-# PPO on CartPole, lecture 5's default, and one switch turned: the ten seeds of its table of details and twenty more.
+# PPO on CartPole, lecture 5's default, and one switch turned: the ten seeds of its table of details and more.
 RIVALS: Mapping[str, str] = MappingProxyType(
     {
-        "λ = 0": "05_thirty_lambda_0",
-        "raw advantages": "05_thirty_raw_advantages",
-        "raw observations": "05_thirty_raw_observations",
+        "λ = 0": "05_lottery_lambda_0",
+        "raw advantages": "05_lottery_raw_advantages",
+        "raw observations": "05_lottery_raw_observations",
     }
 )
 BASE = "default"
@@ -85,7 +85,7 @@ class Lottery:
 
 @cache
 def pair(rival: str) -> tuple[Curve, Curve]:
-    return reference(f"05_thirty_{BASE}"), reference(RIVALS[rival])
+    return reference(f"05_lottery_{BASE}"), reference(RIVALS[rival])
 
 
 @cache
