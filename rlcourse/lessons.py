@@ -31,7 +31,8 @@ from rlcourse.algorithms.ddpg import DDPG
 from rlcourse.algorithms.imitation import Imitation, Mixture
 from rlcourse.envs import Road, TreeAhead
 from rlcourse.rendering import record as record  # for the notebooks
-from rlcourse.runs import Curve, Estimate, digits, load_curve, mean_band, mean_estimate
+from rlcourse.runs import Curve, Estimate, digits, mean_band, mean_estimate
+from rlcourse.runs import reference as reference  # for the notebooks
 from rlcourse.widgets.panel import COLORS, Choice, Keys, Still
 
 PREDICTIONS = Path("predictions.json")  # in the notebook's own folder: that is where its kernel runs
@@ -372,11 +373,6 @@ def drives(env: gym.Env, drivers: Mapping[str, Callable[[np.ndarray], np.ndarray
         for name, (track, terminated) in tracks.items()
     )
     return Still(draw, f"A winding road: {words}.", size=(13, 4))
-
-
-def reference(name: str) -> Curve:
-    """A recorded curve from `assets/curves`, by its name without the ending."""
-    return load_curve(PACKAGE.parent / "assets" / "curves" / f"{name}.json")
 
 
 def references(names: Mapping[str, str]) -> dict[str, Curve]:

@@ -8,7 +8,7 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import MISSING, asdict, dataclass, fields
 from functools import cache, cached_property, partial
@@ -50,6 +50,7 @@ AGENTS = {
     "td7": "rlcourse.algorithms.td7:TD7",
 }
 
+CURVES = Path(__file__).parents[1] / "assets" / "curves"
 _COLUMNS = ("wall_time", "returns", "believed", "truth")  # of a stored curve: a row for each seed
 _EVALUATION_SEED = 1_000_000  # far from the seeds that people train with
 _PACKAGES = ("rlcourse", "gymnasium", "mujoco", "numpy", "torch")
@@ -110,6 +111,29 @@ class Experiment:
         agent = kind(flatdim(env.observation_space), action, self.config, seed, **memory)
         return envs.make_vector(self.env, self.config.num_envs) if self.vector else env, agent
 
+    def train(
+        self,
+        env: Any,
+        agent: loop.Agent,
+        evaluation_env: gym.Env,
+        seed: int | None,
+        start: int = 0,
+        running: dict[str, Any] | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """The training loop that suits the agent, evaluated as the experiment says.
+
+        The arguments after `evaluation_env`, and what comes out, are those of `loop.train` and `loop.train_vector`.
+        """
+        if self.vector:
+            training = loop.train_vector(env, agent, self.steps, seed, start, running)
+        else:
+            training = loop.train(env, agent, self.steps, seed, start)
+        return loop.evaluated(training, evaluation_env, agent, self.evaluate_every, self.episodes, _EVALUATION_SEED)
+
+    def make_evaluation_env(self) -> gym.Env:
+        """What the agent is evaluated in."""
+        return envs.make(self.evaluation_env or self.env)
+
     @property
     def settings(self) -> dict[str, Any]:
         """Every field; without hindsight those that experiments had before there was any, so files stay theirs."""
@@ -166,7 +190,7 @@ def run(experiment: Experiment, seed: int, out: Path, position: int = 0, save_ev
             return read(result)
         torch.set_num_threads(1)
         env, agent = experiment.make_agent(seed)
-        evaluation_env = envs.make(experiment.evaluation_env or experiment.env)
+        evaluation_env = experiment.make_evaluation_env()
         resumed = checkpoint.exists()
         state: dict[str, Any] = {"step": 0, "evaluations": [], "wall_time": 0.0}
         if resumed:
@@ -179,18 +203,14 @@ def run(experiment: Experiment, seed: int, out: Path, position: int = 0, save_ev
             loop.save(checkpoint, env, agent, step, evaluations=evaluations, wall_time=wall_time, **extra)
             return wall_time
 
-        begin = (None if resumed else seed), start
-        if experiment.vector:
-            training = loop.train_vector(env, agent, experiment.steps, *begin, state.get("running"))
-        else:
-            training = loop.train(env, agent, experiment.steps, *begin)
+        begin = None if resumed else seed
+        training = experiment.train(env, agent, evaluation_env, begin, start, state.get("running"))
         moment = "running" if experiment.vector else "episode_return"  # at which it can be saved
-        evaluation = evaluation_env, agent, experiment.evaluate_every, experiment.episodes, _EVALUATION_SEED
         # disable=None: no bar where nobody watches.
         with tqdm(
             total=experiment.steps, initial=start, desc=f"seed {seed}", unit=" steps", position=position, disable=None
         ) as bar:
-            for metrics in loop.evaluated(training, *evaluation):
+            for metrics in training:
                 bar.update("reward" in metrics)
                 if "evaluation" in metrics:
                     truth = ground_truth(evaluation_env, agent, experiment) if experiment.truths else np.zeros((2, 0))
@@ -441,8 +461,8 @@ class Curve:
         """The share of seeds whose last evaluation reaches `goal`, see `share_estimate`."""
         return share_estimate(self.returns[:, -1] >= goal)
 
-    def gain(self, base: "Curve") -> Estimate:
-        """How much more it returns than `base`, averaged over all evaluations: the area between the two curves.
+    def gains(self, base: "Curve") -> Float[np.ndarray, " shared"]:
+        """How much more each seed returns than `base`, averaged over all evaluations: the area between the two curves.
 
         Paired: seed i less seed i, up to the last that both have.
 
@@ -452,7 +472,11 @@ class Curve:
         if self.step.tolist() != base.step.tolist():
             raise ValueError("the two curves were not evaluated at the same steps: there is no area between them")
         shared = min(len(self.returns), len(base.returns))
-        return mean_estimate((self.returns[:shared] - base.returns[:shared]).mean(1))
+        return np.asarray((self.returns[:shared] - base.returns[:shared]).mean(1))
+
+    def gain(self, base: "Curve") -> Estimate:
+        """The mean of `gains` in its interval."""
+        return mean_estimate(self.gains(base))
 
 
 def curve(runs: Sequence[Run]) -> Curve:
@@ -511,6 +535,21 @@ def load_curve(path: Path) -> Curve:
     believed, truth = (None if data[key] is None else np.array(data[key], float) for key in ("believed", "truth"))
     wall_time = np.array(data["wall_time"], float)
     return Curve(np.array(data["step"]), np.array(data["returns"], float), believed, truth, wall_time)
+
+
+def reference(name: str) -> Curve:
+    """A recorded curve from `assets/curves`, by its name without the ending."""
+    return load_curve(CURVES / f"{name}.json")
+
+
+def recorded_experiment(name: str) -> Experiment:
+    """What `reference(name)` is a recording of; the first ones do not tell what was measured of the critic's truth."""
+    data = json.loads((CURVES / f"{name}.json").read_text())
+    # JSON has no tuples, and the first recordings do not tell how often they were evaluated.
+    config = {key: tuple(value) if isinstance(value, list) else value for key, value in data["config"].items()}
+    settings = {field.name: data[field.name] for field in fields(Experiment) if field.name in data}
+    settings |= {"config": _config_type(data["agent"])(**config), "evaluate_every": data["step"][0]}
+    return Experiment(**settings)
 
 
 def stale(folder: Path) -> dict[str, str]:
@@ -578,9 +617,13 @@ def command() -> Any:
     return Union[tuple(subcommands)]  # noqa: UP007  (built at run time)
 
 
+def _config_type(agent: str) -> type[Any]:
+    module = AGENTS.get(agent, agent).split(":")[0]
+    return resolve_name(f"{module}:Config")
+
+
 def _subcommand(agent: str) -> Callable[..., None]:
-    module = AGENTS[agent].split(":")[0]
-    config_type = resolve_name(f"{module}:Config")
+    config_type = _config_type(agent)
 
     def train(
         env: str,

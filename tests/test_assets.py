@@ -20,7 +20,7 @@ from rlcourse import recordings, runs
 from rlcourse.algorithms import td3, td7
 from rlcourse.buffers import Transition
 from rlcourse.lessons import reference
-from rlcourse.widgets import embeddings
+from rlcourse.widgets import embeddings, seed_lottery
 
 ROOT = Path(__file__).parents[1]
 ASSETS = ROOT / "assets"
@@ -42,6 +42,16 @@ def test_every_curve_is_listed_with_its_command(path: Path) -> None:
     assert f", {len(stored['seeds'])} seed" in row
     curve = runs.load_curve(path)
     assert curve.returns.shape == (len(stored["seeds"]), len(curve.step))
+
+
+@pytest.mark.parametrize("path", CURVES, ids=lambda path: path.stem)
+def test_every_curve_tells_its_experiment(path: Path) -> None:
+    command = json.loads(path.read_text())["command"]
+    seeds = re.findall(r"--seeds (\S+)", command)[0]
+    experiment = runs.recorded_experiment(path.stem)
+    again = runs.command_line(experiment, seeds, Path("assets/curves") / path.name)
+    truths = re.compile(r" --(truths|max-reward) \S+")  # measured beside the run, and not in the first recordings
+    assert truths.sub("", again) == truths.sub("", command)
 
 
 @pytest.mark.parametrize("path", sorted((ASSETS / "videos").glob("*")), ids=lambda path: path.stem)
@@ -188,6 +198,33 @@ def test_lecture_5_on_the_details_that_matter() -> None:
     better = sentence(lambda gain: gain.low > 0)
     assert better == "." or f"**Better:** {better}" in text
     assert len(default.returns) == 10
+
+
+def lottery_in_words() -> str:
+    observations, advantages, residual = (
+        seed_lottery.compute(rival, 3, seed_lottery.SHOWN) for rival in ("raw observations", "raw advantages", "λ = 0")
+    )
+
+    def wrong(data: seed_lottery.Lottery, n: int) -> str:
+        return f"{100 * data.wrong[n - 1]:.0f} %"
+
+    last = runs.Estimate(observations.gains[-1], observations.low[-1], observations.high[-1])
+    return (
+        f"Against **raw observations** {wrong(observations, 3)} of the draws of three name another winner than all "
+        f"thirty do, and of ten still {wrong(observations, 10)}. Thirty do not resolve it either: "
+        f"{signed(observations.truth)}. Yet {observations.resolved.sum()} of the twenty draws look certain, the last "
+        f"one by {signed(last)}, and not all of them of the same winner. Against **raw advantages** there is a "
+        f"difference, {signed(advantages.truth)}; three seeds miss its sign in {wrong(advantages, 3)}, ten in "
+        f"{wrong(advantages, 10)}. Against **λ = 0**, {signed(residual.truth)}, no three seeds err."
+    )
+
+
+def test_lecture_5_on_the_seed_lottery() -> None:
+    assert lottery_in_words() in prose("05_ppo")
+    assert (seed_lottery.compute("λ = 0", 3, 1).wrong == 0).all()
+    unsure = seed_lottery.compute("raw observations", 3, seed_lottery.SHOWN)
+    assert unsure.truth.low < 0 < unsure.truth.high
+    assert np.ptp(np.sign(unsure.gains[unsure.resolved])) == 2
 
 
 # --- what lecture 6 says

@@ -1,13 +1,15 @@
 """Lecture 05's widgets without a browser: what each preset claims and what theory says."""
 
-from itertools import product
+import json
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
 import pytest
 
 from rlcourse import returns
-from rlcourse.widgets import gae, ppo_clip
+from rlcourse.runs import CURVES, Curve
+from rlcourse.widgets import gae, ppo_clip, seed_lottery
 
 pytestmark = pytest.mark.thorough  # minutes together: in `make test`, not in the inner loop
 
@@ -218,3 +220,92 @@ def test_rollouts_begin_everywhere_with_both_actions() -> None:
     # A longer rollout begins like a shorter one.
     for longer, shorter in zip(gae.rollouts(10, 1.0), gae.rollouts(5, 1.0), strict=True):
         np.testing.assert_array_equal(shorter, longer[: len(shorter)])
+
+
+# --- the seed lottery
+
+
+def lottery(preset: str = "3 seeds: a lottery", **changes: Any) -> seed_lottery.Lottery:
+    return seed_lottery.compute(**seed_lottery.PRESETS[preset] | changes)
+
+
+def test_shares_of_wrong_winners_are_those_of_all_draws() -> None:
+    gains = np.random.default_rng(1).normal(0.3, 1, 12)
+    shares = seed_lottery.wrong_shares(gains)
+    for n in (1, 2, 3, 5, 11):
+        every = np.array([np.mean(drawn) for drawn in combinations(gains, n)])
+        exact = float((np.sign(every) != np.sign(gains.mean())).mean())
+        # Four standard errors of a share that is counted over DRAWS draws.
+        assert shares[n - 1] == pytest.approx(exact, abs=4 * np.sqrt(0.25 / seed_lottery.DRAWS))
+    assert shares[-1] == 0
+    assert shares[0] > 0.1
+
+
+def test_a_draw_takes_different_seeds_and_all_are_as_likely() -> None:
+    order = seed_lottery.order(30)
+    assert (np.sort(order, axis=1) == np.arange(30)).all()
+    often = np.bincount(order[:, :3].ravel(), minlength=30)
+    # Each of 30 seeds is in a draw of 3 with probability 1/10; five standard errors.
+    assert np.abs(often / len(order) - 0.1).max() < 5 * np.sqrt(0.09 / len(order))
+
+
+@pytest.mark.parametrize("rival", seed_lottery.RIVALS)
+def test_a_draw_is_judged_as_the_lectures_judge(rival: str) -> None:
+    base, other = seed_lottery.pair(rival)
+    data = lottery(rival=rival, n=5, draw=7)
+    seeds = seed_lottery.order(len(data.wrong))[6, :5]
+    one, two = (Curve(base.step, returns[seeds]) for returns in (base.returns, other.returns))
+    np.testing.assert_array_equal(data.base, one.returns)
+    np.testing.assert_array_equal(data.other, two.returns)
+    gain = one.gain(two)
+    # A bootstrap of several columns at once draws other samples than one of this column alone.
+    spread = float(one.gains(two).std())
+    assert data.gains[-1] == pytest.approx(gain.value)
+    assert (data.low[-1], data.high[-1]) == pytest.approx((gain.low, gain.high), abs=0.15 * spread)
+    assert data.truth == base.gain(other)
+
+
+def test_earlier_draws_stay_as_they_were() -> None:
+    np.testing.assert_array_equal(lottery(draw=5).gains, lottery(draw=20).gains[:5])
+
+
+def test_rivals_were_recorded_with_the_same_seeds() -> None:
+    files = (f"05_lottery_{seed_lottery.BASE}", *seed_lottery.RIVALS.values())
+    seeds = [json.loads((CURVES / f"{name}.json").read_text())["seeds"] for name in files]
+    assert seeds == [[*range(count)] for count in (30, 20, 30, 30)]
+
+
+def test_a_small_difference_is_a_lottery_with_three_seeds_and_with_ten() -> None:
+    three, ten = lottery(), lottery("10 seeds: the lottery goes on")
+    assert three.truth.low < 0 < three.truth.high  # not even thirty seeds tell
+    assert three.wrong[2] > 0.35
+    assert ten.wrong[9] > 0.25
+    for data in (three, ten):
+        assert 0 < data.ahead < len(data.gains)
+    assert three.resolved.any()  # some three seeds are certain of what thirty do not know
+    assert three.missed > ten.missed  # intervals of three are too narrow
+
+
+def test_a_real_difference_needs_more_than_three_seeds() -> None:
+    three = lottery("a real difference, 3 seeds: the wrong winner at times")
+    ten = lottery("a real difference, 10 seeds: seldom the wrong one")
+    assert three.truth.low > 0
+    assert 0.02 < three.wrong[2] < 0.25
+    assert three.ahead < len(three.gains)
+    assert ten.wrong[9] < 0.05
+    assert ten.ahead == len(ten.gains)
+
+
+def test_a_large_difference_needs_three() -> None:
+    data = lottery("a large difference: 3 seeds are enough")
+    assert (data.wrong == 0).all()
+    assert data.resolved.all()
+    assert data.ahead == len(data.gains)
+
+
+def test_the_lottery_says_its_numbers() -> None:
+    data = lottery()
+    text = seed_lottery.describe(data)
+    assert seed_lottery.winner(data) in text
+    assert f"ahead in {data.ahead} of 20 draws" in text
+    assert f"{100 * data.wrong[2]:.1f} % name another winner" in text

@@ -37,6 +37,7 @@ QUESTIONS: Mapping[str, Mapping[str, str]] = {
     "5 PPO": {
         "ppo_clip": "When does a clipped sample stop pushing?",
         "gae": "What does λ choose?",
+        "seed_lottery": "Which is better, if one asks three seeds?",
     },
     "6 DDPG and TD3": {
         "actor_climb": "Does an actor that climbs its critic get to the top?",
@@ -55,6 +56,7 @@ QUESTIONS: Mapping[str, Mapping[str, str]] = {
         "checkpoints": "Which policy is the best so far?",
     },
     "Any lecture": {
+        "live_run": "What does learning look like while it happens?",
         "diagnosis": "What is broken here?",
     },
 }

@@ -27,6 +27,8 @@ WIDGETS = (
     ("discount", "discount.widget()", "gamma"),
     ("ppo_clip", "ppo_clip.widget(ratio=0.05)", "ratio"),
     ("gae", "gae.widget(gae_lambda=0.0, steps=50)", "gae_lambda"),
+    ("seed_lottery", "seed_lottery.widget(draw=1)", "draw"),
+    ("live_run", "live_run.widget()", "deadline"),
     ("actor_climb", "actor_climb.widget(steps=0)", "steps"),
     ("target_delay", "target_delay.widget(noise=0.1)", "noise"),
     ("four_goals", "four_goals.widget(x=-10, y=5)", "x"),

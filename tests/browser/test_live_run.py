@@ -1,0 +1,46 @@
+"""A run that trains before the room, in the demo server: it finishes, is stopped, started again, and falls back."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from rlcourse.widgets import live_run
+from tests.browser.lab import Lab, Notebook
+from tests.browser.test_demos import opened
+from tests.browser.test_demos import server as server  # the fixture
+
+pytestmark = pytest.mark.browser
+
+
+def shows(demo: Notebook, verdict: str, seconds: int) -> None:
+    expect(demo.picture).to_have_attribute("alt", re.compile(verdict), timeout=1000 * seconds)
+
+
+def test_a_live_run(lab: Lab, server: str) -> None:
+    with opened(lab, f"{server}/voila/render/live_run.ipynb") as demo:
+        shows(demo, r"PPO on CartPole\. Recorded: 30 seeds\. Start trains a new one", 60)
+        expect(demo.button("Stop")).to_be_disabled()
+        demo.slider("deadline [s]").press("End")  # so that a busy machine makes it too
+        demo.button("Start").click()
+        shows(demo, "Live: seed 1000, .* nothing yet", 30)
+        expect(demo.button("Start")).to_be_disabled()
+        shows(demo, r"Live: seed 1000, .* at step 2048\.", live_run.LONGEST)
+        demo.button("Stop").click()
+        shows(demo, "Live: seed 1000, stopped by hand", 30)
+        demo.button("Start").click()
+        shows(demo, r"Live: seed 1001 has finished in \d+ seconds, \d+ at step 12288\.", live_run.LONGEST)
+        expect(demo.button("Stop")).to_be_disabled()
+
+
+def test_the_recorded_run_takes_over(lab: Lab, server: str) -> None:
+    with opened(lab, f"{server}/voila/render/live_run.ipynb") as demo:
+        shows(demo, "PPO on CartPole", 60)
+        demo.dropdown("preset").select_option("5 seconds, too few: the recorded run takes over")
+        shows(demo, r"DQN on CartPole\. Recorded: 20 seeds\. Start", 30)
+        before = demo.pixels()
+        demo.button("Start").click()
+        shows(demo, r"DQN on CartPole\. Recorded, not live: its 5 seconds were over at step \d+", 30)
+        assert demo.pixels() != before
+        expect(demo.dropdown("preset")).to_have_value("5 seconds, too few: the recorded run takes over")
+        expect(demo.button("Start")).to_be_enabled()
