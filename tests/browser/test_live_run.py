@@ -7,8 +7,6 @@ from playwright.sync_api import expect
 
 from rlcourse.widgets import live_run
 from tests.browser.lab import Lab, Notebook
-from tests.browser.test_demos import opened
-from tests.browser.test_demos import server as server  # the fixture
 
 pytestmark = pytest.mark.browser
 
@@ -17,8 +15,8 @@ def shows(demo: Notebook, verdict: str, seconds: int) -> None:
     expect(demo.picture).to_have_attribute("alt", re.compile(verdict), timeout=1000 * seconds)
 
 
-def test_a_live_run(lab: Lab, server: str) -> None:
-    with opened(lab, f"{server}/voila/render/live_run.ipynb") as demo:
+def test_a_live_run(lab: Lab, demos: str) -> None:
+    with lab.page(f"{demos}/voila/render/live_run.ipynb") as demo:
         shows(demo, r"PPO on CartPole\. Recorded: 30 seeds\. Start trains a new one", 60)
         expect(demo.button("Stop")).to_be_disabled()
         demo.slider("deadline [s]").press("End")  # so that a busy machine makes it too
@@ -33,8 +31,8 @@ def test_a_live_run(lab: Lab, server: str) -> None:
         expect(demo.button("Stop")).to_be_disabled()
 
 
-def test_the_recorded_run_takes_over(lab: Lab, server: str) -> None:
-    with opened(lab, f"{server}/voila/render/live_run.ipynb") as demo:
+def test_the_recorded_run_takes_over(lab: Lab, demos: str) -> None:
+    with lab.page(f"{demos}/voila/render/live_run.ipynb") as demo:
         shows(demo, "PPO on CartPole", 60)
         demo.dropdown("preset").select_option("5 seconds, too few: the recorded run takes over")
         shows(demo, r"DQN on CartPole\. Recorded: 20 seeds\. Start", 30)
