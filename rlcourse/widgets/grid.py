@@ -127,15 +127,15 @@ def frame(ax: Axes, world: GridWorld) -> None:
         )
     for row, column in np.argwhere((world.entry_reward != 0) & ~world.ends):
         label = f"{world.entry_reward[row, column]:+g}"
-        box = {"facecolor": PAPER, "edgecolor": INK, "boxstyle": "round,pad=0.15", "linewidth": 0.8}
+        box = {"facecolor": PAPER, "edgecolor": INK, "boxstyle": "round,pad=0.1", "linewidth": 0.8}
         ax.text(
-            column - 0.4,
-            row - 0.38,
+            column - 0.47,
+            row - 0.39,
             label,
             ha="left",
             va="center",
             color=INK,
-            fontsize=8,
+            fontsize=11,
             weight="bold",
             bbox=box,
             zorder=5,
