@@ -161,7 +161,8 @@ def verdict(data: Live) -> str:
     """Which run the picture shows, and how it stands, in a sentence."""
     reached = f"{data.evaluations[-1][1]:.0f} at step {data.evaluations[-1][0]}" if data.evaluations else "nothing yet"
     return {
-        "waiting": f"Recorded: {len(data.recorded.returns)} seeds. Start trains a new one, here and now",
+        "waiting": f"Recorded: {len(data.recorded.returns)} seeds. "
+        f"Start trains a new one, for at most {data.deadline} seconds",
         "running": f"Live: seed {data.seed}, {data.seconds:.0f} of at most {data.deadline} seconds, {reached}",
         "finished": f"Live: seed {data.seed} has finished in {data.seconds:.0f} seconds, {reached}",
         "stopped": f"Live: seed {data.seed}, stopped by hand after {data.seconds:.0f} seconds, {reached}",
