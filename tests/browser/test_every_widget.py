@@ -52,10 +52,7 @@ class Shown:
             case ipywidgets.Dropdown():
                 self.page.dropdown(label).select_option(index=choices(control).index(value))
             case ipywidgets.SelectionSlider():
-                slider = self.page.slider(label)
-                slider.press("Home")
-                for _ in range(choices(control).index(value)):
-                    slider.press("ArrowRight")
+                self._slide(label, choices(control).index(value))
             case _ if value in (control.min, control.max):
                 self.page.slider(label).press("Home" if value == control.min else "End")
             case _:
@@ -64,6 +61,17 @@ class Shown:
                 readout.press("Enter")
         control.value = value
         self.agree()
+
+    def _slide(self, label: str, place: int) -> None:
+        """To an end at once; else from the left end key by key, each answered: the keys of a hurry may arrive late."""
+        control, slider = self.controls()[label], self.page.slider(label)
+        last = len(choices(control)) - 1
+        slider.press("End" if place == last else "Home")
+        control.index = last if place == last else 0
+        while control.index < place:
+            self.agree()
+            slider.press("ArrowRight")
+            control.index += 1
 
 
 def choices(control: Any) -> list[Any]:
@@ -102,7 +110,14 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(scope="module", params=["lab", "demo"])
+BOTH = pytest.mark.parametrize("shown", ["lab", "demo"], indirect=True, scope="module")
+# Moving everything once more in the demos, which differ by their page alone, takes ten minutes.
+LAB_AT_ONCE = pytest.mark.parametrize(
+    "shown", ["lab", pytest.param("demo", marks=pytest.mark.slow)], indirect=True, scope="module"
+)
+
+
+@pytest.fixture(scope="module")
 def shown(request: pytest.FixtureRequest, name: str, lab: Lab, demos: str) -> Iterator[Shown]:
     twin = import_module(f"rlcourse.widgets.{name}").widget()
     if request.param == "demo":
@@ -114,6 +129,7 @@ def shown(request: pytest.FixtureRequest, name: str, lab: Lab, demos: str) -> It
             yield Shown(page, twin, demo=False)
 
 
+@BOTH
 def test_it_fits(shown: Shown, name: str, contact_sheet: dict[str, bytes]) -> None:
     """Nothing to scroll, nothing cut off; a demo also fills the screen with letters that the last row can read."""
     shown.agree()
@@ -127,10 +143,15 @@ def test_it_fits(shown: Shown, name: str, contact_sheet: dict[str, bytes]) -> No
         assert shown.page.blemishes() == []
 
 
+@BOTH
+def test_every_preset(shown: Shown) -> None:
+    for preset in reversed(choices(shown.controls()["preset"])):
+        shown.put("preset", preset)
+
+
+@LAB_AT_ONCE
 def test_every_control(shown: Shown) -> None:
     presets = choices(shown.controls()["preset"])
-    for preset in reversed(presets):
-        shown.put("preset", preset)
     for label, control in shown.controls().items():
         if label == "preset":
             continue
@@ -147,6 +168,7 @@ def test_every_control(shown: Shown) -> None:
             pytest.fail(f"{label} changes the picture from no preset")
 
 
+@BOTH
 def test_by_keyboard_and_drawn_once(shown: Shown) -> None:
     page, controls = shown.page, shown.controls()
     shown.put("preset", choices(controls["preset"])[0])
