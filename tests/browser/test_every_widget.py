@@ -35,8 +35,8 @@ class Shown:
     demo: bool
 
     def agree(self) -> None:
+        self.page.expect_picture(self.twin.picture.alt)
         self.page.expect_png(self.twin.picture.png)
-        assert self.page.alt() == self.twin.picture.alt
 
     def controls(self) -> dict[str, Any]:
         """What a person can move, by label; a Play button only moves its slider."""
