@@ -7,7 +7,6 @@ export default {
     image.style.maxWidth = "100%";
     const show = () => {
       const stale = image.src;
-      image.alt = model.get("alt");
       image.style.width = `${model.get("width")}px`;
       image.src = URL.createObjectURL(new Blob([model.get("png")], { type: "image/png" }));
       if (stale) URL.revokeObjectURL(stale);
@@ -21,7 +20,10 @@ export default {
       event.preventDefault(); // else the page scrolls
       model.send({ key: event.key });
     });
+    const describe = () => { image.alt = model.get("alt"); };
+    model.on("change:alt", describe); // its words may change where its points do not
     model.on("change:png", show);
+    describe();
     show();
     el.appendChild(image);
   },
