@@ -18,8 +18,8 @@ def lecture(request: pytest.FixtureRequest) -> NotebookNode:
     return nbformat.read(request.param, as_version=4)
 
 
-def text(source: str, kind: str = "slide") -> NotebookNode:
-    return new_markdown_cell(source, metadata={"slideshow": {"slide_type": kind}})
+def text(source: str, kind: str = "slide", **marks: str | int) -> NotebookNode:
+    return new_markdown_cell(source, metadata={"slideshow": {"slide_type": kind}, "rlcourse": marks})
 
 
 def ran(kind: str, *outputs: NotebookNode) -> NotebookNode:
@@ -47,13 +47,13 @@ def sources(cells: list[NotebookNode]) -> list[str]:
 # --- markdown
 
 
-def test_a_comment_stands_in_for_the_text_and_another_is_for_the_speaker() -> None:
-    (slide,) = made(text("### Title\n\nLong.\n\n<!-- slide:\nShort $x$.\n-->\n\n<!-- instructor (4 min): Ask. -->"))
+def test_metadata_stand_in_for_the_text_and_others_are_for_the_speaker() -> None:
+    (slide,) = made(text("### Title\n\nLong.", slide="Short $x$.", minutes=4, notes="Ask."))
     assert sources(slide.shown) == ["## Title\n\nShort $x$."]
     assert slide.notes == ["**4 min.** Ask."]
 
 
-def test_without_a_comment_the_text_itself_is_shown() -> None:
+def test_without_them_the_text_itself_is_shown() -> None:
     (slide,) = made(text("## Title\n\nText."))
     assert sources(slide.shown) == ["## Title\n\nText."]
 
@@ -72,19 +72,13 @@ def test_text_may_wait_or_carry_on() -> None:
 
 
 def test_a_title_says_nothing_about_reading_at_home() -> None:
-    (slide,) = made(
-        text("# 1 · Title\n\nAfter this.\n\n**You need** lecture 0.\n\n<!-- instructor (1 min): Hello. -->")
-    )
+    (slide,) = made(text("# 1 · Title\n\nAfter this.\n\n**You need** lecture 0.", minutes=1, notes="Hello."))
     assert sources(slide.shown) == ["# 1 · Title\n\nAfter this."]
     assert slide.notes == ["**1 min.** Hello."]
 
 
-def test_minutes_are_summed_over_the_instructors_comments_only() -> None:
-    cells = [
-        text("<!-- instructor (4 min): a -->"),
-        text("b <!-- slide: (9 min) -->"),
-        text("<!-- instructor (5 min): c -->"),
-    ]
+def test_minutes_are_summed_over_the_speakers_notes_only() -> None:
+    cells = [text("a", minutes=4, notes="a"), text("b", slide="(9 min)"), text("c", minutes=5, notes="c")]
     assert slides.minutes(new_notebook(cells=cells)) == 9
 
 
@@ -92,7 +86,7 @@ def test_minutes_are_summed_over_the_instructors_comments_only() -> None:
 
 
 def test_a_question_then_its_answer_when_the_speaker_goes_on() -> None:
-    intro = text("## Title\n\nText.\n\n<!-- instructor (2 min): Vote. -->")
+    intro = text("## Title\n\nText.", minutes=2, notes="Vote.")
     first, second = made(intro, ran("subslide", QUESTION), ran("fragment", STREAM, ANSWER))
     assert "Predict" not in str(first.shown)
     assert sources(second.shown)[0] == "## Title"
@@ -130,7 +124,7 @@ def test_of_code_only_the_listing_is_shown_not_its_documentation() -> None:
 
 
 def test_what_is_skipped_is_nowhere() -> None:
-    (slide,) = made(text("## Title"), ran("skip", STREAM), text("<!-- instructor (3 min): no -->", "skip"))
+    (slide,) = made(text("## Title"), ran("skip", STREAM), text("", "skip", minutes=3, notes="no"))
     assert "1 &lt; 2" not in str(slide)
     assert slide.notes == [""]
 

@@ -1,10 +1,10 @@
 """`rlcourse slides`: each lecture as a deck for a projector, made from the notebook alone; needs no network.
 
 The slide types of the cells say where a slide begins and what is left out; of a code cell, a slide shows the output.
-Comments in the markdown say the rest, and no reader of the notebook sees them:
+A text cell's metadata say the rest under `rlcourse`, and no reader of the notebook sees them:
 
-- `<!-- slide: … -->` stands on the slide in place of the cell's text, under its heading;
-- `<!-- instructor (4 min): … -->` is what the speaker sees, beside this slide and those up to the next such comment.
+- `slide` stands on the slide in place of the cell's text, under its heading;
+- `notes` is what the speaker sees, beside this slide and those up to the next notes, and `minutes` how long that takes.
 
 What a notebook folds away, an answer or an explanation, is the speaker's to say as well.
 """
@@ -16,6 +16,7 @@ from html import escape
 from importlib.resources import as_file, files
 from pathlib import Path
 from shutil import copy, copytree
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
@@ -23,7 +24,6 @@ from nbformat.v4 import new_markdown_cell, new_notebook, new_raw_cell
 
 from rlcourse.publish import lectures
 
-COMMENT = re.compile(r"\s*<!-- (slide|instructor)(?: \((\d+) min\))?:\s(.*?)\s-->", re.DOTALL)
 FOLDED = re.compile(r"<details><summary>(.*?)</summary>(.*?)</details>", re.DOTALL)
 HEADING = re.compile(r"#+ (.*)\n*")
 CODE = re.compile(r"```python\n(.*?)\n```", re.DOTALL)
@@ -69,7 +69,7 @@ def build(paths: Iterable[Path], out: Path) -> list[Path]:
 
 def minutes(notebook: NotebookNode) -> int:
     """How long the lecture takes, says the instructor."""
-    return sum(int(length or 0) for cell in notebook.cells for _, length, _ in COMMENT.findall(cell.source))
+    return sum(_marks(cell).get("minutes", 0) for cell in notebook.cells)
 
 
 def deck(notebook: NotebookNode) -> NotebookNode:
@@ -98,7 +98,7 @@ def slides(notebook: NotebookNode) -> list[Slide]:
         if cell.cell_type == "code":
             parts = list(_parts(cell))
         else:
-            text, said, folded = _read(cell.source)
+            text, said, folded = _read(cell)
             if kind == "notes":
                 made[-1].notes += [text, *folded]
                 continue
@@ -117,17 +117,20 @@ def slides(notebook: NotebookNode) -> list[Slide]:
     return made
 
 
-def _read(source: str) -> tuple[str, str, list[str]]:
-    """A markdown cell's text on the slide, the instructor's comment, and what is folded away."""
-    comments = {name: (text, length) for name, length, text in COMMENT.findall(source)}
-    text = COMMENT.sub("", source).partition(BEFORE_YOU_START)[0]
+def _read(cell: NotebookNode) -> tuple[str, str, list[str]]:
+    """A text cell's words on the slide, what the speaker says to it, and what is folded away."""
+    marks, text = _marks(cell), cell.source.partition(BEFORE_YOU_START)[0]
     folded = [f"**{summary}**\n\n{body.strip()}" for summary, body in FOLDED.findall(text)]
     text = FOLDED.sub("", text).strip()
-    if "slide" in comments:
+    if "slide" in marks:
         heading = HEADING.match(text)
-        text = (heading[0] if heading else "") + comments["slide"][0]
-    said, length = comments.get("instructor", ("", ""))
-    return re.sub("^##+ ", "## ", text), f"**{length} min.** {said}" if length else said, folded
+        text = (heading[0] if heading else "") + marks["slide"]
+    said = f"**{marks['minutes']} min.** {marks['notes']}" if "notes" in marks else ""
+    return re.sub("^##+ ", "## ", text), said, folded
+
+
+def _marks(cell: NotebookNode) -> dict[str, Any]:
+    return cell.metadata.get("rlcourse", {})
 
 
 def _parts(cell: NotebookNode) -> Iterator[tuple[NotebookNode, bool]]:
