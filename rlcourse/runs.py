@@ -36,6 +36,7 @@ from tqdm.auto import tqdm
 from rlcourse import envs, loop, rendering
 from rlcourse.algorithms import her
 from rlcourse.config import Count, Positive, Range, check
+from rlcourse.nets import matmul_precision
 
 AGENTS = {
     "q_learning": "rlcourse.algorithms.q_iteration:QLearning",
@@ -144,6 +145,12 @@ class Experiment:
         """Whether the agent learns in `loop.train_vector`."""
         return hasattr(self.config, "num_envs")
 
+    @property
+    def matmul_precision(self) -> str:
+        """What multiplies the matrices of this experiment fastest, see `nets.matmul_precision`."""
+        units = max(getattr(self.config, "hidden", ()), default=0)
+        return matmul_precision(getattr(self.config, "batch_size", 0), units)
+
     def files(self, out: Path, seed: int) -> tuple[Path, Path]:
         """The result and the checkpoint of one seed; other settings or other code have other files."""
         key = json.dumps([self.settings, code_hash(self.agent, bool(self.hindsight))], sort_keys=True)
@@ -181,7 +188,8 @@ def run(experiment: Experiment, seed: int, out: Path, position: int = 0, save_ev
     """Train one seed, or go on with it, or return its record if it is finished.
 
     The checkpoint, kept at the end as the trained agent (`loop.resume` opens it), is written at the first episode end
-    after `save_every` seconds. Sets torch to one thread: results differ between one and two.
+    after `save_every` seconds. Sets torch to one thread, since results differ between one and
+    two, and to the experiment's `matmul_precision`.
     """
     result, checkpoint = experiment.files(out, seed)
     result.parent.mkdir(parents=True, exist_ok=True)
@@ -189,6 +197,7 @@ def run(experiment: Experiment, seed: int, out: Path, position: int = 0, save_ev
         if result.exists():
             return read(result)
         torch.set_num_threads(1)
+        torch.set_float32_matmul_precision(experiment.matmul_precision)
         env, agent = experiment.make_agent(seed)
         evaluation_env = experiment.make_evaluation_env()
         resumed = checkpoint.exists()
@@ -300,6 +309,8 @@ def _origin(experiment: Experiment) -> dict[str, Any]:
             "system": platform.system(),
             "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
             "cores": str(os.cpu_count()),
+            # Unsaid where it is PyTorch's own, as before there was a choice: such recordings stay of this machine.
+            **({} if experiment.matmul_precision == "highest" else {"products": "oneDNN"}),
         },
     }
 
@@ -328,7 +339,7 @@ def code_hash(agent: str, hindsight: bool = False) -> str:
         definitions, imported = _parse(here[0])
         if here in found or here[1] not in definitions:
             continue
-        found[here] = ast.unparse(definitions[here[1]])
+        found[here] = _canonical(definitions[here[1]])
         for node in ast.walk(definitions[here[1]]):
             if isinstance(node, ast.Name):
                 todo.add(imported.get(node.id, (here[0], node.id)))
@@ -336,6 +347,14 @@ def code_hash(agent: str, hindsight: bool = False) -> str:
                 todo.add((".".join(imported[node.value.id]), node.attr))  # `nets.mlp` after `from rlcourse import nets`
     text = "\n".join(f"{key}: {found[key]}" for key in sorted(found))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _canonical(node: Any) -> str:
+    """A syntax tree as text that is the same under every Python: newer ones have more fields, and unparse otherwise."""
+    if isinstance(node, ast.AST):
+        filled = [(name, value) for name, value in ast.iter_fields(node) if value not in (None, [])]
+        return f"{type(node).__name__}({', '.join(f'{name}={_canonical(value)}' for name, value in filled)})"
+    return f"[{', '.join(map(_canonical, node))}]" if isinstance(node, list) else repr(node)
 
 
 @cache

@@ -1,5 +1,6 @@
 """Many seeds: recorded once, continued, in parallel, as curves that know the code behind them."""
 
+import ast
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,7 +14,7 @@ import torch
 import tyro
 
 from rlcourse import envs, loop, runs
-from rlcourse.algorithms import q_iteration
+from rlcourse.algorithms import q_iteration, td3
 from rlcourse.runs import Curve, Experiment
 from tests import tiny
 
@@ -32,6 +33,21 @@ def test_a_run_records_every_evaluation_and_where_it_came_from(tmp_path: Path) -
     assert runs.Run(**json.loads(stored)) == record
     assert str(tmp_path) not in stored
     assert str(Path.home()) not in stored
+
+
+def test_large_networks_multiply_in_the_fastest_exact_way_and_the_record_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlcourse.nets._exact_precision", lambda: "medium")
+    large = Experiment("td3", "Pendulum-v1", 10, td3.Config(), evaluate_every=10, episodes=1)
+    before = torch.get_float32_matmul_precision()
+    try:
+        assert runs.run(large, 0, tmp_path).machine["products"] == "oneDNN"
+        assert torch.get_float32_matmul_precision() == "medium"
+        assert "products" not in runs.run(POLE, 0, tmp_path).machine
+        assert torch.get_float32_matmul_precision() == "highest"
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def test_the_same_by_hand(tmp_path: Path) -> None:
@@ -233,6 +249,18 @@ def test_only_code_that_a_run_reaches_makes_it_stale(package: Path, old: str, ne
     package.write_text(AGENT.replace(old, new))
     runs._parse.cache_clear()
     assert (runs.code_hash("hashed:Agent") != before) == matters
+
+
+def test_the_hash_is_of_the_syntax_alone_so_that_every_python_agrees() -> None:
+    """In 3.12 functions got a field more, and `ast.unparse` other quotes in formatted strings."""
+    tree = ast.parse("""def f(x): return f"{x['a']}", 0, False, None, ''""").body[0]
+    name, key = "Name(id='x', ctx=Load())", "Constant(value='a')"
+    formatted = f"FormattedValue(value=Subscript(value={name}, slice={key}, ctx=Load()), conversion=-1)"
+    constants = "Constant(value=0), Constant(value=False), Constant(), Constant(value='')"
+    assert runs._canonical(tree) == (
+        "FunctionDef(name='f', args=arguments(args=[arg(arg='x')]), body=[Return(value=Tuple(elts="
+        f"[JoinedStr(values=[{formatted}]), {constants}], ctx=Load()))])"
+    )
 
 
 def test_other_code_has_other_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
