@@ -103,7 +103,7 @@ def tables() -> list[Table]:
     return rivals.with_rivals(
         "DQN",
         lambda pool: [
-            rivals.speeds(pool, "DQN", setting, our_speed, their_speed),
+            rivals.speeds(pool, "DQN", setting, {"ours": our_speed, "Stable-Baselines3": their_speed}),
             rivals.until_solved(pool, "DQN", our_seconds, their_seconds),
         ],
     )

@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from rlcourse import envs, loop
 from rlcourse.algorithms import ddpg, sac, td3, td7
+from rlcourse.nets import matmul_precision
 from tests.benchmarks import rivals
 from tests.benchmarks.rivals import peak_memory
 from tests.benchmarks.timing import interleaved
@@ -24,6 +25,7 @@ from tests.benchmarks.timing import interleaved
 ENV = "HalfCheetah-v5"
 WARM_UP, STEPS = 300, 1_000
 SETTING = f"{ENV}, one update of 256 per step, 2 × 256 units"
+PRECISION = matmul_precision(256, 256)  # as in `rlcourse train`
 
 # Both: what `SETTING` says, updates from step 256 on.
 OURS: dict[str, tuple[type, Any]] = {
@@ -43,6 +45,7 @@ def make(algorithm: str) -> tuple[gym.Env, Any]:
 
 def our_speed(algorithm: str) -> tuple[float, float]:
     torch.set_num_threads(1)
+    torch.set_float32_matmul_precision(PRECISION)
     env, agent = make(algorithm)
     for _ in loop.train(env, agent, WARM_UP, seed=0):
         pass
@@ -52,10 +55,11 @@ def our_speed(algorithm: str) -> tuple[float, float]:
     return STEPS / (time.perf_counter() - start), peak_memory()
 
 
-def their_speed(algorithm: str) -> tuple[float, float]:
+def their_speed(algorithm: str, precision: str = "highest") -> tuple[float, float]:
     import stable_baselines3
 
     torch.set_num_threads(1)
+    torch.set_float32_matmul_precision(precision)
     kind = getattr(stable_baselines3, algorithm)
     model = kind("MlpPolicy", gym.make(ENV), seed=0, device="cpu", train_freq=1, gradient_steps=1, **THEIRS)
     model.learn(WARM_UP)
@@ -67,6 +71,7 @@ def their_speed(algorithm: str) -> tuple[float, float]:
 def share_of_the_limit(algorithms: Iterable[str], threads: int) -> Table:
     """Floating-point operations of two updates (TD3's actor learns in every second), counted, over their time."""
     torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision(PRECISION)
     table = Table("update", "per second", "GFLOP each", "GFLOP/s", "of the limit")
     square = torch.randn(256, 256)
     for algorithm in algorithms:
@@ -97,7 +102,16 @@ def tables() -> list[Table]:
         *rivals.with_rivals(
             "DDPG, TD3, SAC",
             lambda pool: [
-                rivals.speeds(pool, name, SETTING, partial(our_speed, name), partial(their_speed, name))
+                rivals.speeds(
+                    pool,
+                    name,
+                    SETTING,
+                    {
+                        "ours": partial(our_speed, name),
+                        "Stable-Baselines3": partial(their_speed, name),
+                        "the same, products as ours": partial(their_speed, name, PRECISION),
+                    },
+                )
                 for name in OURS
             ],
         ),

@@ -92,7 +92,7 @@ def tables() -> list[Table]:
     return rivals.with_rivals(
         "PPO",
         lambda pool: [
-            rivals.speeds(pool, "PPO", setting, our_speed, their_speed),
+            rivals.speeds(pool, "PPO", setting, {"ours": our_speed, "Stable-Baselines3": their_speed}),
             rivals.until_solved(pool, "PPO", our_seconds, their_seconds),
         ],
     )

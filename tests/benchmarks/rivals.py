@@ -8,7 +8,7 @@ machine. The time that evaluations take does not count.
 
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from importlib.util import find_spec
 from multiprocessing import get_context
@@ -47,15 +47,18 @@ class Stopwatch:
         return bool(score >= SOLVED)
 
 
-def speeds(pool: ProcessPoolExecutor, algorithm: str, setting: str, ours: Speed, theirs: Speed) -> Table:
-    """Three runs of each, in turns; the functions must be importable, because each has a process of its own."""
-    table = Table(algorithm, "steps/s, three runs", "peak memory [MiB]", title=setting)
-    pairs = [(pool.submit(ours), pool.submit(theirs)) for _ in range(3)]
-    results = [[one.result() for one in column] for column in zip(*pairs, strict=True)]
-    for name, runs in zip(("ours", "Stable-Baselines3"), results, strict=True):
-        table.add_row(name, ", ".join(f"{rate:.0f}" for rate, _ in runs), f"{max(peak for _, peak in runs):.0f}")
-    our, their = (np.median([rate for rate, _ in runs]) for runs in results)
-    table.add_row("ratio of medians", f"{our / their:.2f}", "")
+def speeds(pool: ProcessPoolExecutor, algorithm: str, setting: str, rivals: Mapping[str, Speed]) -> Table:
+    """Three runs of each, in turns, and the first one's speed over the others'.
+
+    The functions must be importable, because each run has a process of its own.
+    """
+    table = Table(algorithm, "steps/s, three runs", "peak memory [MiB]", "times as fast", title=setting)
+    rounds = [[pool.submit(run) for run in rivals.values()] for _ in range(3)]
+    columns = [[one.result() for one in runs] for runs in zip(*rounds, strict=True)]
+    medians = [np.median([rate for rate, _ in runs]) for runs in columns]
+    for name, runs, median in zip(rivals, columns, medians, strict=True):
+        rates = ", ".join(f"{rate:.0f}" for rate, _ in runs)
+        table.add_row(name, rates, f"{max(peak for _, peak in runs):.0f}", f"{medians[0] / median:.2f}")
     return table
 
 
