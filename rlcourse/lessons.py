@@ -296,6 +296,29 @@ def curves(
     return Still(draw, f"{what}. {ends}.", size=(11, 3.6))
 
 
+def each_seed(agents: Mapping[str, Curve], title: str) -> Still:
+    """Every recorded seed as a line of its own, one panel for each entry, side by side on equal axes."""
+
+    def draw(figure: Figure) -> None:
+        panels: list[Any] = []
+        for column, (name, curve) in enumerate(agents.items()):
+            ax = figure.add_axes((0.07 + 0.93 * column / len(agents), 0.17, 0.93 / len(agents) - 0.04, 0.72))
+            ax.plot(curve.step, curve.returns.T, marker=".", color=COLORS[0], linewidth=1, alpha=0.7)
+            ax.set(xlabel="environment step", title=f"{title}, {name}")
+            ax.locator_params(axis="x", nbins=4)
+            panels.append(ax)
+        ends = [ax.get_ylim() for ax in panels]
+        for ax in panels:
+            ax.set_ylim(min(low for low, _ in ends), max(high for _, high in ends))
+
+    words = "; ".join(
+        f"{name}: {len(curve.returns)} seeds end between {digits(curve.returns[:, -1].min())} and "
+        f"{digits(curve.returns[:, -1].max())}"
+        for name, curve in agents.items()
+    )
+    return Still(draw, f"{title}, every seed for itself. {words}.", size=(11, 3.4))
+
+
 def passing(clones: Mapping[str, Imitation]) -> Still:
     """What clones of two drivers have learned about passing a tree (`envs.TreeAhead`): one picture each."""
     trees, places = np.linspace(-0.4, 0.4, 41), np.linspace(-1.2, 1.2, 121)

@@ -205,6 +205,20 @@ def test_curves_state_their_ends() -> None:
     assert exact.alt == "gain over share. a ends at 2; b ends at 3."
 
 
+def test_every_seed_is_a_line_on_equal_axes() -> None:
+    few, many = (
+        runs.Curve(np.arange(3), np.array(rows)) for rows in ([[1.0, 2, 3], [1, 1, 2]], [[0.0, 5, 4], [0, 9, -6]])
+    )
+    picture = lessons.each_seed({"few": few, "many": many}, "return")
+    assert picture.alt == (
+        "return, every seed for itself. few: 2 seeds end between 2 and 3; many: 2 seeds end between -6 and 4."
+    )
+    left, right = picture.figure.axes
+    assert [np.asarray(line.get_ydata()).tolist() for line in right.lines] == [[0, 5, 4], [0, 9, -6]]
+    assert left.get_ylim() == right.get_ylim()
+    assert left.get_ylim()[0] <= -6 < 9 <= left.get_ylim()[1]
+
+
 def test_estimates_are_drawn_from_the_top_down_and_stated() -> None:
     rows = {"all": runs.Estimate(1, 0.83, 1), "none": runs.Estimate(0.2, 0.03, 0.56)}
     picture = lessons.estimates(rows, "share that succeeds", mark=1)

@@ -75,7 +75,7 @@ def captured(two_updates: Callable[[], None], agent: td7.TD7) -> Callable[[], No
 
 def largest_difference(one: td7.TD7, other: td7.TD7) -> float:
     pairs = ((getattr(one, name).parameters(), getattr(other, name).parameters()) for name in NETS)
-    return max(float((a - b).abs().max()) for ours, theirs in pairs for a, b in zip(ours, theirs, strict=True))
+    return max(float((a - b).detach().abs().max()) for ours, theirs in pairs for a, b in zip(ours, theirs, strict=True))
 
 
 def repeated(two_updates: Callable[[], None]) -> Callable[[], None]:
