@@ -423,8 +423,14 @@ def which_when(task: str) -> str:
     return f"{words}SAC is first beyond PPO's end after {sac.step[passed]} steps and {sac.seconds[passed]:.0f} seconds."
 
 
+def cost_of_a_step() -> str:
+    sac, ppo = (1000 * curve.seconds[0] / curve.step[0] for curve in map(reference, ("07_hopper_sac", "05_hopper_ppo")))
+    return f"On Hopper a step of SAC took {sac:.1f} ms and one of PPO {ppo:.2f}: a factor of {sac / ppo:.0f}."
+
+
 def test_lecture_7_on_ppo_and_sac_by_steps_and_by_seconds() -> None:
     text = prose("07_sac")
+    assert cost_of_a_step() in text
     assert which_when("HalfCheetah") in text
     assert which_when("Hopper") in text
     ppo, sac = reference("05_halfcheetah_ppo"), reference("07_halfcheetah_sac")
