@@ -398,21 +398,6 @@ def drives(env: gym.Env, drivers: Mapping[str, Callable[[np.ndarray], np.ndarray
     return Still(draw, f"A winding road: {words}.", size=(13, 4))
 
 
-def references(names: Mapping[str, str]) -> dict[str, Curve]:
-    """Those of the recorded curves that there are, in order; says which are still to be recorded.
-
-    Args:
-        names: what to call each, and its file's name as in `reference`.
-    """
-    found: dict[str, Curve] = {}
-    for name, file in names.items():
-        try:
-            found[name] = reference(file)
-        except FileNotFoundError:
-            print(f"{name}: not recorded yet")
-    return found
-
-
 def compare_to_reference(history: History, name: str) -> Still:
     """The run's evaluations drawn into the recorded seeds, and in words where they lie among them.
 

@@ -351,10 +351,3 @@ def test_a_value_while_learning_leaves_the_agent_as_it_was_and_keeps_a_fixed_pol
         student.update(student.replay.sample(8, batches))
         student.actor.load_state_dict(policy)
     assert fixed[0] == pytest.approx(student.value(obs, student.act(obs, explore=False)), abs=1e-6)
-
-
-def test_references_leaves_out_what_is_not_recorded(capsys: pytest.CaptureFixture[str]) -> None:
-    found = lessons.references({"none": "no_such_curve", "TD3": "06_pendulum_td3"})
-    assert list(found) == ["TD3"]
-    assert found["TD3"].returns.shape == lessons.reference("06_pendulum_td3").returns.shape
-    assert capsys.readouterr().out == "none: not recorded yet\n"
