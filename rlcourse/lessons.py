@@ -265,11 +265,17 @@ def _curve(finished: list[tuple[float, float]], steps: int, goal: float | None, 
 
 
 def curves(
-    runs: Mapping[str, Float[np.ndarray, "seeds points"]], x: np.ndarray, xlabel: str, title: str, log: bool = False
+    runs: Mapping[str, Float[np.ndarray, "seeds points"]],
+    x: np.ndarray,
+    xlabel: str,
+    title: str,
+    log: bool = False,
+    ylim: tuple[float, float] | None = None,
 ) -> Still:
     """One line per entry, the mean over its seeds, in a band from the lowest to the highest seed.
 
-    What is exact and needs no seeds is one row, and then nothing is said of any.
+    What is exact and needs no seeds is one row, and then nothing is said of any. A share fills `ylim = (0, 1)`, however
+    small: else 5 % look like success.
     """
     exact = all(len(seeds) == 1 for seeds in runs.values())
 
@@ -280,7 +286,7 @@ def curves(
         ):
             ax.plot(x, seeds.mean(0), color=color, linestyle=style, label=f"{name}: {digits(seeds[:, -1].mean())}")
             ax.fill_between(x, seeds.min(0), seeds.max(0), color=color, alpha=0.2, linewidth=0)
-        ax.set(xlabel=xlabel, title=title, yscale="log" if log else "linear")
+        ax.set(xlabel=xlabel, title=title, yscale="log" if log else "linear", ylim=ylim)
         ax.legend(
             frameon=False,
             loc="center left",

@@ -203,6 +203,8 @@ def test_curves_state_their_ends() -> None:
     assert picture.alt == "error over step, mean and range over seeds. a ends at 4, 2 seeds."
     exact = lessons.curves({"a": np.array([[1.0, 2.0]]), "b": np.array([[1.0, 3.0]])}, np.arange(2), "share", "gain")
     assert exact.alt == "gain over share. a ends at 2; b ends at 3."
+    share = lessons.curves({"a": np.array([[0.0, 0.05]])}, np.arange(2), "step", "share", ylim=(0, 1))
+    assert share.figure.axes[0].get_ylim() == (0, 1)
 
 
 def test_every_seed_is_a_line_on_equal_axes() -> None:
