@@ -661,6 +661,18 @@ def full_size() -> str:
     return f"**Our own.** After {step} steps: {runners(('06', 'TD3'), ('09', 'TD7'))}"
 
 
+def standing() -> str:
+    hopper = reference("09_hopper_td7")
+    (returns,) = hopper.returns
+    since = int((returns == returns[-1]).argmax())
+    assert (returns[since:] == returns[-1]).all()
+    assert 1000 < returns[-1] < 1020  # of an episode of 1000 steps, each of which pays 1 for not falling
+    return (
+        f"**Recorded.** On Hopper at full size the checkpoint stays the same from step {hopper.step[since]} on: it "
+        "stands still, a point a step, and no later policy's episode beat that."
+    )
+
+
 def gpu() -> str:
     """From what `make bench` printed on a machine that has one, and on one that has not."""
     printed = [(ASSETS / "benchmarks" / f"{name}.txt").read_text() for name in ("td7_gpu", "off_policy")]
@@ -684,7 +696,16 @@ def embedding_sentence() -> str:
 
 def test_lecture_9_on_its_recordings() -> None:
     text = prose("09_td7")
-    for paragraph in (ladder(), falls(), run_time(), pendulum_td7(), full_size(), gpu(), embedding_sentence()):
+    for paragraph in (
+        ladder(),
+        falls(),
+        run_time(),
+        pendulum_td7(),
+        full_size(),
+        standing(),
+        gpu(),
+        embedding_sentence(),
+    ):
         assert paragraph in text
 
 
