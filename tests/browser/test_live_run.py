@@ -23,7 +23,8 @@ def test_a_live_run(lab: Lab, demos: str) -> None:
         demo.button("Start").click()
         shows(demo, "Live: seed 1000, .* nothing yet", 30)
         expect(demo.button("Start")).to_be_disabled()
-        shows(demo, r"Live: seed 1000, .* at step 2048\.", live_run.LONGEST)
+        # any evaluation but the last: on a fast machine the first is over before the page is looked at again
+        shows(demo, r"Live: seed 1000, .* at step \d+\.", live_run.LONGEST)
         demo.button("Stop").click()
         shows(demo, "Live: seed 1000, stopped by hand", 30)
         demo.button("Start").click()
