@@ -188,8 +188,8 @@ def run(experiment: Experiment, seed: int, out: Path, position: int = 0, save_ev
     """Train one seed, or go on with it, or return its record if it is finished.
 
     The checkpoint, kept at the end as the trained agent (`loop.resume` opens it), is written at the first episode end
-    after `save_every` seconds. Sets torch to one thread, since results differ between one and
-    two, and to the experiment's `matmul_precision`.
+    after `save_every` seconds. Sets torch to one thread, since results differ between one and two, and to the
+    experiment's `matmul_precision`.
     """
     result, checkpoint = experiment.files(out, seed)
     result.parent.mkdir(parents=True, exist_ok=True)
