@@ -194,7 +194,7 @@ def test_true_entropy_has_a_top_and_the_believed_one_has_none() -> None:
     wide = squashed("wide, without correction: it believes in much entropy")
     assert wide.own == pytest.approx((0, 2.11), abs=0.01)
     assert squashed("wide: two tops, at the ends").own[0] == squashed("wide: two tops, at the ends").own[1]
-    assert squashed("−1 nat, SAC's default target").own[0] == pytest.approx(-1, abs=0.15)
+    assert squashed("−1 nat, SAC's default target").own[0] == pytest.approx(-1, abs=0.01)
 
 
 def test_the_share_outside_is_that_of_the_samples() -> None:

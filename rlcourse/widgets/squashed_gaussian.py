@@ -42,7 +42,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "σ = 0.9: nearly even": _GOOD | {"std": 0.9},
     "wide: two tops, at the ends": _GOOD | {"std": 2.0},
     "wide, without correction: it believes in much entropy": _GOOD | {"std": 2.0, "log_prob": LOG_PROBS[1]},
-    "−1 nat, SAC's default target": _GOOD | {"std": 0.1},
+    "−1 nat, SAC's default target": _GOOD | {"std": 0.09},
     "against an end": _GOOD | {"mean": 1.5},
 }
 
@@ -184,6 +184,6 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     controls = {
         "log_prob": make.Dropdown(options=LOG_PROBS, value=values["log_prob"], description="log-probability", **wide),
         "mean": make.FloatSlider(value=values["mean"], min=-2, max=2, step=0.1, description="mean μ", **wide),
-        "std": make.FloatSlider(value=values["std"], min=0.1, max=3, step=0.1, description="spread σ", **wide),
+        "std": make.FloatSlider(value=values["std"], min=0.05, max=3, step=0.01, description="spread σ", **wide),
     }
     return presets.attach(Panel(compute, draw, describe, controls, size=(13, 4.1)), PRESETS)
