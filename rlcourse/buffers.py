@@ -157,6 +157,11 @@ class ReplayBuffer:
         self._rows = {name: field.numpy() for name, field in self._fields.items()}
         self._size = self._position = 0
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        # Copying and pickling take memory and view apart: a copy would write where it does not read.
+        self._rows = {name: field.numpy() for name, field in self._fields.items()}
+
     def __len__(self) -> int:
         return self._size
 

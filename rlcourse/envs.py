@@ -144,24 +144,23 @@ class GridWorld:
         text: the map.
         slip: probability of moving at a right angle to the chosen direction, half of it to either side.
         step_cost: subtracted from the reward of every step.
-        rewards: the reward for entering a cell, by its character; every character listed here but `.` and `S` ends
-            the episode.
-        cell_rewards: rewards for entering single cells, `{(row, column): reward}`, instead of `rewards`.
+        cell_rewards: rewards for entering single cells, `{(row, column): reward}`, instead of `REWARDS`.
 
     Raises:
         ValueError: an unknown character, rows of unequal length, no goal, a slip outside [0, 1], a cell reward
             outside the grid or on a wall; names the place and the remedy.
     """
 
+    REWARDS: ClassVar[Mapping[str, float]] = MappingProxyType({"G": 1.0, "g": 0.3, "P": -1.0})  # each ends the episode
+
     text: str
     slip: float = 0.0
     step_cost: float = 0.0
-    rewards: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({"G": 1.0, "g": 0.3, "P": -1.0}))
     cell_rewards: Mapping[tuple[int, int], float] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
         rows = self.text.split()
-        known = {_FREE, _WALL, _START, *self.rewards}
+        known = {_FREE, _WALL, _START, *self.REWARDS}
         for r, row in enumerate(rows):
             if len(row) != len(rows[0]):
                 raise ValueError(
@@ -172,8 +171,8 @@ class GridWorld:
                     raise ValueError(
                         f"unknown character {cell!r} in row {r}, column {c}: use one of {' '.join(sorted(known))}"
                     )
-        if not any(cell in self.rewards for cell in self.text):
-            raise ValueError(f"no goal: put at least one of {' '.join(sorted(self.rewards))} on the grid")
+        if not any(cell in self.REWARDS for cell in self.text):
+            raise ValueError(f"no goal: put at least one of {' '.join(sorted(self.REWARDS))} on the grid")
         if not 0 <= self.slip <= 1:
             raise ValueError(f"slip = {self.slip} is out of range: it must be in [0, 1]")
         for (r, c), reward in self.cell_rewards.items():
@@ -200,12 +199,12 @@ class GridWorld:
     @property
     def ends(self) -> Bool[np.ndarray, "rows columns"]:
         """Cells that end the episode."""
-        return np.isin(self.cells, list(self.rewards))
+        return np.isin(self.cells, list(self.REWARDS))
 
     @property
     def entry_reward(self) -> Float[np.ndarray, "rows columns"]:
         """The reward for entering each cell, before the step's cost."""
-        reward = np.vectorize(lambda cell: self.rewards.get(cell, 0.0), otypes=[float])(self.cells)
+        reward = np.vectorize(lambda cell: self.REWARDS.get(cell, 0.0), otypes=[float])(self.cells)
         for cell, value in self.cell_rewards.items():
             reward[cell] = value
         return reward
@@ -315,7 +314,7 @@ def make(env_id: str, **options: Any) -> gym.Env:
     return env
 
 
-def make_vector(env_id: str, num_envs: int, **options: Any) -> gym.vector.SyncVectorEnv:
+def make_vector(env_id: str, num_envs: int) -> gym.vector.SyncVectorEnv:
     """`num_envs` of `make` side by side, continuous actions clipped to [−1, 1]; each begins anew in the step it ends.
 
     `infos["final_obs"]` has the observations that episodes ended with. Gymnasium's default mode would instead insert
@@ -323,7 +322,7 @@ def make_vector(env_id: str, num_envs: int, **options: Any) -> gym.vector.SyncVe
     """
 
     def one() -> gym.Env:
-        env = make(env_id, **options)
+        env = make(env_id)
         return gym.wrappers.ClipAction(env) if isinstance(env.action_space, Box) else env
 
     return gym.vector.SyncVectorEnv([one] * num_envs, autoreset_mode=gym.vector.AutoresetMode.SAME_STEP)
@@ -930,7 +929,6 @@ def monte_carlo_return(
     gamma: float,
     max_reward: float,
     tolerance: float = 0.01,
-    time_limit: bool = False,
     rng: np.random.Generator | None = None,
 ) -> float:
     r"""Ground truth for a critic: $\sum_t \gamma^t r_t$ from the saved state if `action` comes first, then `policy`.
@@ -942,7 +940,6 @@ def monte_carlo_return(
     Args:
         policy: observation → action, as in `lambda obs: agent.act(obs, explore=False)`.
         max_reward: a bound on |r|.
-        time_limit: count the limit as part of the task: truncation ends the sum.
         rng: the world's chance from here on; None repeats what followed the snapshot.
 
     Raises:
@@ -953,12 +950,11 @@ def monte_carlo_return(
     restore(env, snap)
     if rng is not None:
         env.unwrapped.np_random = rng
-    total, discount, over = 0.0, 1.0, False
-    while not over and discount * max_reward / (1 - gamma) >= tolerance:
-        obs, reward, terminated, truncated, _ = env.step(action)
+    total, discount, terminated = 0.0, 1.0, False
+    while not terminated and discount * max_reward / (1 - gamma) >= tolerance:
+        obs, reward, terminated, _, _ = env.step(action)
         if abs(float(reward)) > max_reward:
             raise ValueError(f"the world paid {float(reward):g}: max_reward = {max_reward:g} is no bound on |r|")
         total, discount = total + discount * float(reward), discount * gamma
-        over = terminated or (time_limit and truncated)
-        action = None if over else policy(obs)
+        action = None if terminated else policy(obs)
     return total

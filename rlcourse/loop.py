@@ -35,7 +35,9 @@ class Agent(Protocol):
 def train(env: gym.Env, agent: Agent, steps: int, seed: int | None, start: int = 0) -> Iterator[dict[str, Any]]:
     """Act, step, hand over the transition, let the agent learn; until `steps` steps are done.
 
-    Stop it whenever you like: the agent stays usable, and another `train` goes on with it from a new episode.
+    Stop it whenever you like: the agent stays usable, and another `train` goes on with it from a new episode. What the
+    agent holds of an episode that was given up (an n-step window, rows of a rollout, a sum of rewards) runs on into
+    the new one; stop when `episode_return` is yielded, and nothing is left over.
 
     Args:
         seed: of the environment; None leaves its random generator where it is.

@@ -95,12 +95,16 @@ class Experiment:
         """The environment and a fresh agent for it: `num_envs` of them side by side if its Config says so.
 
         Raises:
-            ValueError: hindsight for an agent without replay or with priorities, or in an environment without goals.
+            ValueError: truths for an agent without Q; hindsight for one without replay or with priorities, or in an
+                environment without goals.
         """
         env = envs.make(self.env)
         kind = resolve_name(AGENTS.get(self.agent, self.agent))
         takes = signature(kind).parameters
         action = env.action_space if "action_space" in takes else flatdim(env.action_space)
+        value = getattr(kind, "value", None)
+        if self.truths and (value is None or "action" not in signature(value).parameters):
+            raise ValueError(f"agent = {self.agent!r} has no Q(s, a) to set against the truth: leave out truths")
         memory = {}
         if self.hindsight:
             if "replay" not in takes:

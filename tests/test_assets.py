@@ -530,8 +530,8 @@ def shaping() -> str:
     hindsight, dense = (reference(f"08_bits15_{file}") for file in ("her", "dense"))
     ends = [share(runs.mean_estimate(curve.returns[:, -1])) for curve in (dense, hindsight)]
     return (
-        f"**BitFlip, n = 15.** In the end minus the wrong bits succeeds in {ends[0]}, hindsight in {ends[1]}; over the run "
-        f"shaping gains {points(dense.gain(hindsight))} percentage points."
+        f"**BitFlip, n = 15.** In the end minus the wrong bits succeeds in {ends[0]}, hindsight in {ends[1]}; over the "
+        f"run shaping gains {points(dense.gain(hindsight))} percentage points."
     )
 
 

@@ -1,6 +1,8 @@
 """The replay buffers: what goes in comes out, as often as it should, and nonsense stays outside."""
 
-from collections.abc import Sequence
+import copy
+import pickle
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,6 +38,17 @@ def prioritized(priorities: Sequence[float], capacity: int | None = None) -> Pri
     filled(replay, len(priorities))
     replay.update_priorities(torch.arange(len(priorities)), torch.tensor(priorities))
     return replay
+
+
+@pytest.mark.parametrize("twin", [copy.deepcopy, lambda buffer: pickle.loads(pickle.dumps(buffer))])
+def test_a_copy_is_a_buffer_of_its_own(twin: Callable[[ReplayBuffer], ReplayBuffer]) -> None:
+    original = filled(ReplayBuffer(3, (2,)), 1)
+    copied = twin(original)
+    copied.add(numbered(7))
+    assert copied.gather(torch.arange(2)).reward.tolist() == [0, 70]
+    assert len(original) == 1
+    original.add(numbered(5))
+    assert copied.gather(torch.arange(2)).reward.tolist() == [0, 70]
 
 
 def everything(buffer: ReplayBuffer) -> Batch:

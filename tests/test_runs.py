@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import gymnasium as gym
@@ -398,6 +399,13 @@ def test_the_truth_beside_the_critic(tmp_path: Path) -> None:
     expected = [(1 - 0.9**steps) / 0.1 for steps in (length, length - 4)]
     np.testing.assert_allclose(truth, expected, atol=0.1)
     assert length > 4
+
+
+@pytest.mark.parametrize("agent", ["q_learning", "reinforce", "ppo"])
+def test_what_has_no_q_has_no_truth(agent: str) -> None:
+    config = resolve_name(runs.AGENTS[agent].split(":")[0]).Config()
+    with pytest.raises(ValueError, match=f"agent = '{agent}' has no Q.*leave out truths"):
+        runs.Experiment(agent, "CartPole-v1", 1, config, truths=2).make_agent(0)
 
 
 @pytest.mark.parametrize("copies", [5, 10, 20])

@@ -121,18 +121,6 @@ def test_ground_truth_of_an_endless_task() -> None:
     assert 10 - 1e-3 <= value < 10
 
 
-def test_ground_truth_with_the_limit_as_part_of_the_task() -> None:
-    """Of 5 steps one is gone, so four rewards are left: 1 + γ + γ² + γ³ = 1.875 for γ = ½."""
-    env = gym.wrappers.TimeLimit(envs.TabularEnv(envs.GridWorld("S.G", step_cost=-1.0).mdp()), 5)
-    env.reset(seed=0)
-    env.step(envs.ACTIONS.index("left"))
-    left = envs.ACTIONS.index("left")
-    value = envs.monte_carlo_return(
-        env, envs.snapshot(env), left, lambda obs: left, 0.5, max_reward=1.0, tolerance=1e-9, time_limit=True
-    )
-    assert value == 1.875
-
-
 def test_ground_truth_of_a_slippery_grid() -> None:
     """The mean over fresh chance is Q of the policy, solved exactly; without `rng` chance repeats itself."""
     mdp = envs.GridWorld("...G\n.#.P\nS...", slip=0.2).mdp()

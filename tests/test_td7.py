@@ -13,6 +13,7 @@ from rlcourse import envs, loop
 from rlcourse.algorithms import prioritisation, td3, td7
 from rlcourse.algorithms.td7 import TD7, Config
 from rlcourse.buffers import PrioritizedReplay, Transition
+from rlcourse.config import OutOfRangeError
 from tests.test_off_policy import PUSH, SIZES, batch
 
 CONFIG = Config(**SIZES, embedding=6, target_every=5)
@@ -160,7 +161,7 @@ def test_with_all_rungs_off_it_is_td3() -> None:
 
 @pytest.mark.parametrize("rung", ["lap", "sale", "clip_target"])
 def test_a_rung_stands_on_the_first(rung: str) -> None:
-    with pytest.raises(ValueError, match=rf"td7\.Config\.{rung} = True needs implementation = True"):
+    with pytest.raises(OutOfRangeError, match=rf"td7\.Config\.{rung} = True needs implementation = True"):
         replace(CONFIG, **OFF | {rung: True})
 
 

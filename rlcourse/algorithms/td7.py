@@ -34,7 +34,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rlcourse.buffers import Batch, PrioritizedReplay, ReplayBuffer, Transition
-from rlcourse.config import Count, Discount, NonNegative, Positive, Probability, Range, check, require
+from rlcourse.config import Count, Discount, NonNegative, OutOfRangeError, Positive, Probability, Range, check, require
 from rlcourse.nets import action_size, generators, mlp, polyak_update
 
 
@@ -74,8 +74,9 @@ class Config:
         require("td7.Config.learning_starts", self.learning_starts, Range(self.batch_size, self.buffer_size))
         for name in ("lap", "sale", "clip_target"):
             if getattr(self, name) and not self.implementation:
-                raise ValueError(
-                    f"td7.Config.{name} = True needs implementation = True: it acts when targets are copied"
+                raise OutOfRangeError(
+                    f"td7.Config.{name} = True needs implementation = True: it acts when targets are copied. "
+                    "Switch off lap, sale and clip_target, too"
                 )
 
 
