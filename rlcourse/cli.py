@@ -148,11 +148,12 @@ def grade(
     """
     from rlcourse.grading import grade, sandbox
     from rlcourse.grading.homework import HomeworkError
+    from rlcourse.grading.submissions import MappingError
 
     print(sandbox.isolation())
     try:
         results = grade.grade(submissions, sources / f"{homework}.ipynb", out, workers, students)
-    except (OSError, HomeworkError, grade.GradingError) as error:
+    except (OSError, HomeworkError, MappingError, grade.GradingError) as error:
         sys.exit(f"rlcourse grade: {error}")
     print(f"{grade.summary(results)}. The gradebook: {out / 'grades.csv'}")
 

@@ -18,7 +18,7 @@ LEFT_OUT = {"instructor", "conftest.py", "predictions.json", "__pycache__"}
 def sync(source: Path, work: Path) -> list[str]:
     """Bring the copy `work` up to date with the lectures in `source`; return one line for each thing worth saying.
 
-    Delete a file of the copy to get it back afresh.
+    Delete a file of the copy to get it back afresh; with a homework comes what its self-check compares with.
 
     Raises:
         OSError: names the path; `source` is no folder, `work` is no folder or lies in `source`, a file cannot be
@@ -41,6 +41,8 @@ def sync(source: Path, work: Path) -> list[str]:
         name, content = path.relative_to(source), path.read_bytes()
         digest = sha256(content).hexdigest()
         mine = work / name
+        if name.as_posix().startswith(SELF_CHECK) and not (mine.parents[1] / name.name).exists():
+            mine.unlink(missing_ok=True)  # that homework comes afresh next, and old checks would judge it
         if not mine.exists():
             _create(mine, content)
             if known and not name.as_posix().startswith(SELF_CHECK):

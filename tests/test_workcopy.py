@@ -240,3 +240,18 @@ def test_the_self_check_comes_along_and_follows_its_homework(source: Path, work:
     assert found["homework/.release/01_h.ipynb"] == b"home"
     assert found["homework/01_h.new-3fc4ccfe.ipynb"] == found["homework/.release/01_h.new-3fc4ccfe.ipynb"] == b"two"
     assert sync(source, work) == []
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["laid beside before", "changed since"])
+def test_a_homework_that_comes_afresh_brings_what_it_is_compared_with(source: Path, work: Path, known: bool) -> None:
+    write(source, {"homework/.release/01_h.ipynb": b"home"})
+    sync(source, work)
+    write(source, {"homework/01_h.ipynb": b"two", "homework/.release/01_h.ipynb": b"two"})
+    if known:
+        sync(source, work)
+    (work / "homework/01_h.ipynb").unlink()
+    (line,) = sync(source, work)
+    assert line == f"{work / 'homework/01_h.ipynb'}: back afresh"
+    found = files(work)
+    assert found["homework/01_h.ipynb"] == found["homework/.release/01_h.ipynb"] == b"two"
+    assert sync(source, work) == []

@@ -93,6 +93,7 @@ def grade(submissions: Path, source: Path, out: Path, workers: int, students: Pa
 
     Raises:
         FileNotFoundError: no such homework or folder.
+        MappingError: the list of students is not written as it must be.
         HomeworkError: the homework's source is not written as it must be.
         GradingError: the solution itself does not get full points here.
     """

@@ -27,7 +27,7 @@ MAX_BYTES = 20_000_000  # of a submitted file; a homework with its plots is well
 
 
 class HomeworkError(ValueError):
-    """A homework's source is not written as it must be; names the cell and the remedy."""
+    """A homework's source is not written as it must be; names the place and the remedy."""
 
 
 class UnreadableError(ValueError):
@@ -62,7 +62,7 @@ def load(path: Path) -> NotebookNode:
 
     Raises:
         FileNotFoundError: there is no such homework; names those that there are.
-        HomeworkError: a cell is not written as it must be.
+        HomeworkError: a cell is not written as it must be, or there is no time limit.
     """
     if not path.exists():
         there = ", ".join(sorted(each.stem for each in path.parent.glob("hw*.ipynb"))) or "none"
@@ -73,6 +73,10 @@ def load(path: Path) -> NotebookNode:
             source = nbformat.read(path, as_version=4)
         except DuplicateCellId as error:
             raise HomeworkError(f"{path}: {error}") from None
+    seconds = mark(source).get("seconds")
+    if not (isinstance(seconds, int | float) and seconds > 0):
+        remedy = "set rlcourse.seconds in the notebook's metadata to a positive number"
+        raise HomeworkError(f"{path}: seconds = {seconds!r}: {remedy}")
     for cell in source.cells:
         if fault := _fault(cell):
             raise HomeworkError(f"{path}, cell {cell.id}: {fault}")

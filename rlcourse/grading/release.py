@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
@@ -28,7 +29,7 @@ class LeakError(ValueError):
 
 
 class UnsolvedError(ValueError):
-    """The solution does not pass the homework's own checks."""
+    """The solution raises, or does not pass the homework's own checks."""
 
 
 def release(source: Path, target: Path) -> None:
@@ -36,7 +37,7 @@ def release(source: Path, target: Path) -> None:
 
     Raises:
         HomeworkError: the source is not written as it must be.
-        UnsolvedError: the solution fails; names the check.
+        UnsolvedError: the solution raises or fails a check; names the cell.
         LeakError: a secret line would get out; names it.
     """
     released = student_version(load(source), source.stem)
@@ -72,9 +73,14 @@ def _checked_outputs(path: Path) -> list[list[NotebookNode]]:
     """What the visible checks print about the solution. Hidden cells go first: nothing of theirs is ever executed."""
     notebook = load(path)
     notebook.cells = [cell for cell in notebook.cells if role(cell) != "hidden"]
+
+    def refuse(cell: NotebookNode, cell_index: int, execute_reply: dict[str, Any]) -> None:
+        error = execute_reply["content"]
+        raise UnsolvedError(f"{path}, cell {cell.id}: the solution raises {error['ename']}: {error['evalue']}")
+
     with TemporaryDirectory() as folder:
-        resources = {"metadata": {"path": folder}}
-        NotebookClient(notebook, timeout=CELL_TIMEOUT, coalesce_streams=True, resources=resources).execute()
+        client = NotebookClient(notebook, timeout=CELL_TIMEOUT, coalesce_streams=True, on_cell_error=refuse)
+        client.execute(cwd=folder)
     for cell in with_role(notebook, "check"):
         verdicts = checks.marked("".join(output.get("text", "") for output in cell.outputs))
         if not verdicts or any(line.startswith(checks.WRONG) for line in verdicts):
@@ -112,12 +118,16 @@ def student_edition(root: Path, target: Path) -> None:
 
     Raises:
         FileExistsError: the target is there already.
+        FileNotFoundError: the root is no git checkout; says why.
         LeakError: a secret line is in some other file; names it.
     """
     if target.exists():
         raise FileExistsError(f"{target} exists: name a new folder")
-    listing = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, check=True, text=True).stdout
-    names = [name for name in listing.split("\0") if name and not name.startswith(PRIVATE)]
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True)
+    if listing.returncode:
+        reason = listing.stderr.strip()
+        raise FileNotFoundError(f"git lists no files in {root} ({reason}): run this in the course's own git checkout")
+    names = [name for name in listing.stdout.split("\0") if name and not name.startswith(PRIVATE)]
     sources = [load(path) for path in sorted((root / SOURCES).glob("hw*.ipynb"))]
     for name in names:
         text = (root / name).read_text(encoding="utf-8", errors="ignore")

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,10 @@ from pathlib import Path
 COPY = re.compile(r"\s*\((\d+)\)$")  # what browsers append: "hw01 (1).ipynb"
 LONGEST = 200  # bytes of a student's name, to which endings are appended; file systems allow 255
 SKIPPED = ("__MACOSX", ".")
+
+
+class MappingError(ValueError):
+    """The list of students cannot be read; names the file and what it must hold."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ def entries(folder: Path, students: Path | None = None) -> list[Entry]:
 
     Raises:
         FileNotFoundError: no such folder, or nothing in it; no such mapping.
+        MappingError: the mapping is not written as it must be.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}: name the one with the submissions")
@@ -82,5 +88,14 @@ def _copy_number(path: Path) -> int:
 
 
 def _mapping(path: Path) -> dict[str, str]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        return {row[0]: row[1] for row in csv.reader(file) if len(row) >= 2}
+    wanted = "it must hold two columns, separated by comma or semicolon, in UTF-8"
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise MappingError(f"{path}: {error}: {wanted}") from None
+    # Spreadsheets write a semicolon where the comma is the decimal mark; names hold commas, but hardly a semicolon.
+    separator = ";" if ";" in text.partition("\n")[0] else ","
+    names = {row[0]: row[1] for row in csv.reader(io.StringIO(text), delimiter=separator) if len(row) >= 2}
+    if not names:
+        raise MappingError(f"{path}: no row has a second column: {wanted}")
+    return names

@@ -28,6 +28,10 @@ def changes(x: np.ndarray, gamma: float) -> list[float]:
     return [2.0, 2.5]
 
 
+def leaves(x: np.ndarray, gamma: float) -> None:
+    sys.exit("enough")
+
+
 def unfinished(x: np.ndarray, gamma: float) -> None:
     raise NotImplementedError
 
@@ -43,9 +47,13 @@ def unfinished(x: np.ndarray, gamma: float) -> None:
         (lambda x, gamma: 1.0, "✘ a claim: the result has shape (), it must have (2,)."),
         (lambda x, gamma: None, "✘ a claim: it returned nothing: is there a `return`?"),
         (lambda x, gamma: [2.0, float("nan")], "✘ a claim: the result is not finite"),
+        (lambda x, gamma: [2.0, -float("inf")], "✘ a claim: the result is not finite"),
+        (lambda x, gamma: [2.0, 10**400], "✘ a claim: the result is not finite, or too large for a float"),
+        (lambda x, gamma: [2.0, -(10**5000)], "✘ a claim: the result is not finite, or too large for a float"),
         (lambda x, gamma: [9.0, 9.0], "✘ a claim: it returned [9.0, 9.0], right is [2.0, 2.5]"),
         (raises, "✘ a claim: it raised KeyError: 'no\\nsuch key'"),
         (changes, "✘ a claim: it changed one of its arguments"),
+        (leaves, "✘ a claim: it raised SystemExit: enough"),
         (unfinished, "✘ a claim: not answered yet"),
     ],
 )

@@ -24,10 +24,15 @@ def test_release_takes_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         (["release", "--course", "."], "rlcourse release: . exists: name a new folder"),
         (["grade", ".", "--homework", "hw99", "--out", "g"], "rlcourse grade: there is no hw99.ipynb; homeworks there"),
         (["grade", "nowhere", "--homework", "hw00", "--out", "g"], "rlcourse grade: there is no folder nowhere"),
+        (
+            ["grade", ".", "--homework", "hw00", "--out", "g", "--students", "students.csv"],
+            "rlcourse grade: students.csv: no row has a second column: it must hold two columns",
+        ),
     ],
 )
 def test_nonsense_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str], message: str) -> None:
     tiny.write_source(tmp_path)
+    (tmp_path / "students.csv").write_text("s1\n")
     monkeypatch.chdir(tmp_path)
     words += ["--sources", "."] if words[0] == "grade" else []
     assert str(call(monkeypatch, *words)).startswith(message)

@@ -21,7 +21,7 @@ from nbformat.v4 import new_code_cell
 from rlcourse.grading import grade, homework, sandbox
 from rlcourse.grading.grade import Result
 from rlcourse.grading.release import student_version
-from rlcourse.grading.submissions import Entry, entries
+from rlcourse.grading.submissions import Entry, MappingError, entries
 from tests.grading import tiny
 
 RIGHT = {"double": 5, "square": 5, "negate": 5}
@@ -329,13 +329,28 @@ def test_names_as_platforms_write_them(tmp_path: Path) -> None:
     assert found["Cem Öz"] == Entry("Cem Öz", "Cem Öz/a/hw01.ipynb", tmp_path / "Cem Öz/a/hw01.ipynb")
 
 
-def test_a_mapping_gives_names(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rows", ["s1,Ana\nshort\n", 's1,"Ana"\n"s3; 4",Bo\n', "\ufeffs1;Ana\ns3;Öz, Bo\n"])
+def test_a_mapping_gives_names(tmp_path: Path, rows: str) -> None:
     (tmp_path / "class").mkdir()
     for name in ("s1.ipynb", "s2.ipynb"):
         (tmp_path / "class" / name).write_text("{}")
-    (tmp_path / "students.csv").write_text("s1,Ana\nshort\n")
+    (tmp_path / "students.csv").write_text(rows, encoding="utf-8")
     found = entries(tmp_path / "class", tmp_path / "students.csv")
     assert [(each.student, each.notes) for each in found] == [("Ana", ()), ("s2", ("not in the list of students",))]
+
+
+def test_commas_in_a_mapping_with_semicolons_belong_to_names(tmp_path: Path) -> None:
+    (tmp_path / "class" / "Öz, Ana_12").mkdir(parents=True)
+    (tmp_path / "students.csv").write_text("Öz, Ana_12;Öz, Ana\n", encoding="utf-8")
+    (found,) = entries(tmp_path / "class", tmp_path / "students.csv")
+    assert found == Entry("Öz, Ana", "", None)
+
+
+@pytest.mark.parametrize("content", [b"", b"s1\ts2\n", "s1;Zoë".encode("cp1252"), "s1,Zoë".encode("utf-16")])
+def test_a_mapping_that_cannot_be_read_says_what_it_must_hold(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "students.csv").write_bytes(content)
+    with pytest.raises(MappingError, match=r"students.csv: .*two columns, separated by comma or semicolon, in UTF-8"):
+        entries(tmp_path, tmp_path / "students.csv")
 
 
 def test_a_file_name_may_be_anything(tmp_path: Path) -> None:

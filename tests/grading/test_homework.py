@@ -54,6 +54,16 @@ def test_a_faulty_source_is_refused_by_cell(tmp_path: Path, cell: str, change: d
         load(tmp_path / "hw00.ipynb")
 
 
+@pytest.mark.parametrize("about", [{}, {"seconds": 0}, {"seconds": "20"}])
+def test_a_source_without_a_time_limit_is_refused(tmp_path: Path, about: dict[str, Any]) -> None:
+    source = tiny.source()
+    source.metadata["rlcourse"] = about
+    nbformat.write(source, tmp_path / "hw00.ipynb")
+    message = f"hw00.ipynb: seconds = {about.get('seconds')!r}: set rlcourse.seconds in the notebook's metadata to"
+    with pytest.raises(HomeworkError, match=message):
+        load(tmp_path / "hw00.ipynb")
+
+
 def test_an_unknown_homework_names_those_there_are(tmp_path: Path) -> None:
     tiny.write_source(tmp_path)
     with pytest.raises(FileNotFoundError, match="homeworks there: hw00"):

@@ -87,6 +87,16 @@ def test_a_solution_that_fails_its_own_check_is_not_released(tmp_path: Path) -> 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.thorough
+def test_a_solution_that_raises_is_not_released(tmp_path: Path) -> None:
+    source = tiny.source()
+    next(cell for cell in source.cells if cell.id == "square-answer").source += "\nsquare(None)"
+    nbformat.write(source, tmp_path / "hw00.ipynb")
+    with pytest.raises(release.UnsolvedError, match="cell square-answer: the solution raises TypeError: unsupported"):
+        release.release(tmp_path / "hw00.ipynb", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("secret", ["return x * x + 0.0 * x", "secret_square = NONCE % 1000 / 7", 'print("a secret")'])
 def test_a_leak_is_found(secret: str) -> None:
     source = tiny.source()
@@ -128,6 +138,12 @@ def test_the_students_edition_holds_no_solution(tmp_path: Path) -> None:
     with pytest.raises(release.LeakError):
         release.student_edition(tmp_path, tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+def test_what_is_no_git_checkout_has_no_students_edition(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=rf"no files in {tmp_path} \(fatal: .*\): run this in the course's own"):
+        release.student_edition(tmp_path, tmp_path / "edition")
+    assert not (tmp_path / "edition").exists()
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this copy of the course is no git checkout")
