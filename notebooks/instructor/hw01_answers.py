@@ -149,6 +149,13 @@ WRONG = {
         ("gamma * transition", "transition", "γ is missing"),
         (".max()", ".mean()", "the mean over actions"),
         ("priority.argmax()", "priority.argmin()", "the smallest priority first"),
+        (" and priority.max() > threshold", "", "no priority is above `threshold`"),
+        (
+            "    while len(order) < backups and priority.max() > threshold:\n",
+            "    largest = np.inf\n"
+            "    while len(order) < backups and largest > threshold:\n        largest = priority.max()\n",
+            "one backup too many",
+        ),
     ],
     "sweep-order": [
         (

@@ -60,6 +60,16 @@ def corrected_targets(reward, value, next_value, terminated, truncated, ratio, g
     shift = np.diag(follows[:-1], 1)
     return value + np.linalg.solve(np.eye(steps) - shift, error)
 """,
+        """
+def corrected_targets(reward, value, next_value, terminated, truncated, ratio, gamma, lam, limit):
+    y = np.zeros(len(reward))
+    for t in reversed(range(len(reward))):
+        following = 0.0 if terminated[t] else next_value[t]
+        y[t] = value[t] + min(limit, ratio[t]) * (reward[t] + gamma * following - value[t])
+        if t + 1 < len(reward) and not (terminated[t] or truncated[t]):
+            y[t] += gamma * lam * min(1.0, ratio[t]) * (y[t + 1] - next_value[t])  # V(s_{t+1}), to the letter
+    return y
+""",
     ],
     "early-stopping": [
         """

@@ -189,6 +189,11 @@ WRONG = {
         ("critic(state, a)", 'critic(batch["obs"], a)', "the critics judge at s"),
         ("judged.min(axis=1)", "judged.mean(axis=1)", "the mean of the two critics"),
         ("gamma * ~batch", "1 * ~batch", "γ is missing"),
+        (
+            '[[critic(state, a) for critic in nets["target_critics"]] for a in actions])',
+            '[critic(state, actions) for critic in nets["target_critics"]]).swapaxes(0, 1)',
+            "same number of dimensions",
+        ),
     ],
     "diagnosis": [
         ('["A"] = "targets never updated"', '["A"] = "bootstraps past the end"', ""),

@@ -83,6 +83,15 @@ def action_entropy(mean, std, low, high):
     stretched -= np.log(high - low)[:, None] - math.log(2)
     return -(np.exp(log_density) * stretched).sum(1) @ step
 """,
+        """
+def action_entropy(mean, std, low, high):
+    z = np.linspace(-5, 5, 201)
+    weight = np.exp(-(z**2) / 2)
+    u = np.abs(np.outer(std, z) + mean[:, None])
+    log_slope = np.log(4) - 2 * u - 2 * np.log1p(np.exp(-2 * u))
+    own = np.log(std) + 0.5 * np.log(2 * np.pi) + 0.5
+    return sum(own + log_slope @ weight / weight.sum() + np.log((high - low) / 2))  # within 1e-4 nats
+""",
     ],
     "unrolled": [
         """
