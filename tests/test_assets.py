@@ -25,6 +25,7 @@ from rlcourse.widgets import embeddings, seed_lottery
 ROOT = Path(__file__).parents[1]
 ASSETS = ROOT / "assets"
 CURVES = sorted((ASSETS / "curves").glob("*.json"))
+VIDEOS = sorted((ASSETS / "videos").glob("*"))
 
 
 def test_no_curve_is_older_than_its_code() -> None:
@@ -54,7 +55,11 @@ def test_every_curve_tells_its_experiment(path: Path) -> None:
     assert truths.sub("", again) == truths.sub("", command)
 
 
-@pytest.mark.parametrize("path", sorted((ASSETS / "videos").glob("*")), ids=lambda path: path.stem)
+def test_there_are_films() -> None:
+    assert VIDEOS
+
+
+@pytest.mark.parametrize("path", VIDEOS, ids=lambda path: path.stem)
 def test_every_film_is_listed_with_the_command_of_its_curve(path: Path) -> None:
     command = json.loads((ASSETS / "curves" / f"{path.stem}.json").read_text())["command"]
     row = next(
@@ -461,26 +466,21 @@ def test_lecture_7_on_ppo_and_sac_by_steps_and_by_seconds() -> None:
 
 # --- what lecture 8 says
 
-RECORDED = {path.stem for path in CURVES}  # lecture 8 speaks of those that are
 BITS = {
-    how: {n: f"08_bits{n}_{file}" for n in (5, 10, 15, 20, 25) if f"08_bits{n}_{file}" in RECORDED}
-    for how, file in (("With hindsight", "her"), ("Without", "plain"))
+    "With hindsight": {n: f"08_bits{n}_her" for n in (10, 15, 25)},
+    "Without": {n: f"08_bits{n}_plain" for n in (5, 10, 15)},
 }
 STRATEGIES = {
-    name: f"08_bits15_{file}"
-    for name, file in (
-        ("final, k = 4", "final"),
-        ("episode, k = 4", "episode"),
-        ("random, k = 4", "random"),
-        ("future, k = 1", "k1"),
-        ("future, k = 8", "k8"),
-    )
-    if f"08_bits15_{file}" in RECORDED
+    "final, k = 4": "08_bits15_final",
+    "episode, k = 4": "08_bits15_episode",
+    "random, k = 4": "08_bits15_random",
+    "future, k = 1": "08_bits15_k1",
+    "future, k = 8": "08_bits15_k8",
 }
 MAZE = {
-    name: f"08_maze_{file}"
-    for name, file in (("hindsight", "her"), ("the sparse reward alone", "plain"), ("minus distance", "dense"))
-    if f"08_maze_{file}" in RECORDED
+    "hindsight": "08_maze_her",
+    "the sparse reward alone": "08_maze_plain",
+    "minus distance": "08_maze_dense",
 }
 LAST = 14  # the evaluation after 15 000 steps
 
@@ -575,10 +575,29 @@ def pushing() -> str:
     first = []
     for file in ("08_push_her", "08_push_early"):
         curve = reference(file)
-        reached = curve.returns >= 0.9
-        steps = [str(curve.step[one.argmax()]) if one.any() else "never" for one in reached]
-        first.append(", ".join(steps))
-    return f"The first evaluation of 90 % comes at steps {first[0]}; learning from step 1000 on, {first[1]}."
+        reached = [str(curve.step[one.argmax()]) if one.any() else "never" for one in curve.returns >= 0.9]
+        first.append(", ".join(reached))
+    return f"The first evaluation of 90 % comes at steps {first[0]}; learning from step 1000 on: {first[1]}."
+
+
+def picking() -> str:
+    curve = json.loads((ASSETS / "curves" / "08_pick_her.json").read_text())
+    world = envs.make(curve["env"])
+    # of an observation the first numbers are where the block is and where it shall be, in decimetres
+    goals = np.array([world.reset(seed=runs._EVALUATION_SEED + episode)[0][:6] for episode in range(curve["episodes"])])
+    low = (goals[:, 5] - goals[:, 2] < 0.5).sum()
+    best = np.max(curve["returns"])
+    assert best <= low / curve["episodes"]
+    return (
+        f"in {low} of the {curve['episodes']} test episodes the mark is less than 5 cm above the table, and no "
+        f"evaluation exceeds {100 * best:.0f} %. It pushes."
+    )
+
+
+def minutes() -> str:
+    seconds = reference("08_push_her").wall_time
+    assert seconds is not None
+    return f"{seconds.max() / 60:.0f} minutes of a core"
 
 
 def test_lecture_8_on_bits() -> None:
@@ -593,7 +612,6 @@ def test_lecture_8_on_bits() -> None:
     assert bits_later() in text
 
 
-@pytest.mark.skipif(not STRATEGIES, reason="not recorded yet")
 def test_lecture_8_on_strategies() -> None:
     assert strategies() in prose("08_her")
 
@@ -602,8 +620,7 @@ def test_lecture_8_on_shaping() -> None:
     text = prose("08_her")
     assert maze() in text
     assert (reference("08_maze_dense").returns == 0).all()  # not once
-    if "08_bits15_dense" in RECORDED:
-        assert shaping() in text
+    assert shaping() in text
 
 
 def test_lecture_8_on_the_robot() -> None:
@@ -614,15 +631,14 @@ def test_lecture_8_on_the_robot() -> None:
     assert plain.returns[:, -1].min() > 0.5
 
 
-def test_lecture_8_on_pushing() -> None:
+def test_lecture_8_on_pushing_sliding_and_picking() -> None:
     text = prose("08_her")
-    assert robots() in text
-    assert pushing() in text
+    for sentence in (robots(), pushing(), picking(), minutes()):
+        assert sentence in text
     hindsight, early, plain, slide, pick = (reference(file) for file in ROBOTS.values())
     assert hindsight.returns[:, -1].min() >= 0.8
-    assert plain.returns.max() <= 0.15  # chance: 27 of 400
-    assert slide.returns.max() <= 0.15
-    assert hindsight.returns[:, -1].mean() > pick.returns[:, -1].min() > 0.3
+    assert max(plain.returns.max(), slide.returns.max()) <= 0.15  # no more than luck
+    assert pick.returns[:, -1].min() > 0.3
     assert student(hindsight.gains(early)).low > 0
 
 

@@ -124,6 +124,7 @@ def kernel_that_dies(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def no_browser(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     patch.setenv("PATH", str(tmp_path))
+    patch.delenv("CHROMIUM", raising=False)
 
 
 def forbidden_bubblewrap(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -232,5 +233,8 @@ def test_bug_report_where_home_is_the_root(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_first_browser_on_the_path_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: {"google-chrome": "/opt/chrome"}.get(name))
+    monkeypatch.setenv("CHROMIUM", "/opt/named")
+    assert doctor.find_browser() == "/opt/named"
+    monkeypatch.delenv("CHROMIUM")
     assert doctor.find_browser() == "/opt/chrome"
     assert check("browser") == Check("browser", True, "/opt/chrome", required=False)

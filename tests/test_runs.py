@@ -136,7 +136,8 @@ def test_seeds_in_parallel_are_the_seeds_alone(tmp_path: Path) -> None:
 @pytest.mark.thorough
 def test_on_a_dask_cluster(tmp_path: Path) -> None:
     """A real cluster of two worker processes on loopback, each of which does some of the seeds."""
-    distributed = pytest.importorskip("distributed")
+    import distributed
+
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, local_directory=tmp_path
     ) as cluster:

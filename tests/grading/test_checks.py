@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from rlcourse.grading import checks
 
@@ -76,7 +77,6 @@ def test_values_are_printed_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_tensors_are_plain_too() -> None:
-    torch = pytest.importorskip("torch")
     assert checks.plain({"q": torch.ones(2, requires_grad=True)}) == {"q": [1.0, 1.0]}
 
 
