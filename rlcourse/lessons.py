@@ -532,7 +532,7 @@ def verdict(what: str, value: float, at_least: float) -> None:
     if value >= at_least:
         print(f"✔ {what}: {value:.1f}, at least {at_least:g} wanted")
     else:
-        print(f"✘ {what}: {value:.1f}, below the {at_least:g} wanted. Train longer, or see what went wrong.")
+        print(f"✘ {what}: {value:.6g}, below the {at_least:g} wanted. Train longer, or see what went wrong.")
 
 
 def video(frames: Sequence[UInt8[np.ndarray, "height width 3"]], fps: float, alt: str) -> Image:

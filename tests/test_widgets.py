@@ -111,7 +111,7 @@ def at(preset: str) -> exploration.Exploration:
 
 @pytest.fixture(scope="module")
 def outcome() -> exploration.Exploration:
-    return at("two goals: only the optimist finds the far one")
+    return at("two goals: only the optimist always finds the far one")
 
 
 def test_only_the_optimist_finds_the_far_goal(outcome: exploration.Exploration) -> None:

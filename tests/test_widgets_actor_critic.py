@@ -29,7 +29,7 @@ def test_the_walk_without_discount_has_the_values_of_a_fair_game() -> None:
 def test_bias_is_the_discounted_expected_error_n_steps_later() -> None:
     # P moves one to the left or right with probability ½ each; e = 1 in state 7, n = 2, γ = ½: state 5 comes there by
     # two steps to the right, γ² · ¼ = 1/16; state 7 by left and right again, 1/16; all others not at all.
-    data = estimates("an error far away: the bias first grows", n=2, gamma=0.5)
+    data = estimates("an error far away: elsewhere the bias first grows", n=2, gamma=0.5)
     assert data.here[0] == pytest.approx([0, 0, 0, 0, 1 / 16, 0, 1 / 16])
     # e = 1 everywhere, n = 1: whole inside, half at the ends, from where the walk ends half the time.
     one = estimates(n=1, gamma=0.5, error=1.0, where="everywhere")
@@ -55,7 +55,7 @@ def test_waves_are_forgotten_faster_and_one_place_has_to_be_reached() -> None:
     assert waves[1] / waves[0] == pytest.approx(0.99 * np.cos(3 * np.pi / 8))
     everywhere = np.abs(estimates(where="everywhere").bias).max(1)
     assert np.abs(waves).max(1)[3] < 0.02 < 0.4 < everywhere[3]
-    far = estimates("an error far away: the bias first grows").bias
+    far = estimates("an error far away: elsewhere the bias first grows").bias
     assert far[0, 4] == far[0, 0] == 0
     assert far[1, 4] > 0.2  # state 5 after two steps
     assert far[:, 0].max() > 0.01  # state 1 in the end
@@ -141,6 +141,16 @@ def test_what_the_presets_claim() -> None:
 
 def batch(preset: str, **changes: Any) -> batch_td.Batch:
     return batch_td.compute(**batch_td.PRESETS[preset] | changes)
+
+
+def test_a_widget_that_begins_with_what_is_refused_says_so_and_goes_on() -> None:
+    panel = batch_td.widget(first=0, second=0, third=0)
+    bundle, _ = panel._repr_mimebundle_()
+    assert "image/png" not in bundle
+    assert panel._message.value
+    panel.controls["first"].value = 1
+    assert not panel._message.value
+    assert panel.picture.png
 
 
 def test_eight_episodes_by_hand() -> None:

@@ -318,6 +318,11 @@ def test_the_words_say_which_way() -> None:
     assert deadly_triad.in_words(zero) == "w is 0 after one step"
 
 
+def test_without_bootstrapping_only_what_is_updated_goes_to_its_return() -> None:
+    data = triad(bootstrap=False, approximate=False, updated="state 1 only")
+    assert deadly_triad.in_words(data) == "V(2) is never updated and stays 2; V(1) goes to its return, 0"
+
+
 def test_the_on_policy_weights_are_the_stationary_distribution() -> None:
     (p_on_policy,) = [p for name, p in deadly_triad.UPDATED.items() if "on-policy" in name]
     d = np.array([p_on_policy, 1 - p_on_policy])

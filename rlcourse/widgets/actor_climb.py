@@ -195,7 +195,8 @@ def draw(figure: Figure, data: Climb) -> None:
     for i, name in enumerate(TARGETS):
         width = 3.5 if i == data.chosen else 1.5
         label = f"{name} {signed(data.bias[i, -1])}"
-        right.plot(data.at, data.bias[i], color=COLORS[i], linestyle=LINES[i], lw=width, label=label)
+        dot = "o" if data.at.size == 1 else ""  # a line of one point shows nothing
+        right.plot(data.at, data.bias[i], color=COLORS[i], linestyle=LINES[i], lw=width, marker=dot, label=label)
     low, high = float(data.bias.min()), max(float(data.bias.max()), 0.02)
     right.set(xlabel="steps of the actor", title=f"bias, mean of {DRAWS} draws")
     right.set_ylim(low - 0.07 * (high - low), high + 0.75 * (high - low))

@@ -168,12 +168,13 @@ def in_words(data: Triad) -> str:
     """What a step does, in one sentence."""
     if not data.approximate:
         still = [f"V({i + 1}) is never updated and stays {i + 1}" for i in (0, 1) if not data.moves[i]]
-        rest = (
-            "no value of a table exceeds the largest it began with"
-            if data.bootstrap
-            else "both values go to their return, 0"
-        )
-        return "; ".join([*still, rest]) if still else rest
+        if data.bootstrap:
+            rest = "no value of a table exceeds the largest it began with"
+        elif still:
+            rest = f"V({1 + data.moves.index(True)}) goes to its return, 0"
+        else:
+            rest = "both values go to their return, 0"
+        return "; ".join([*still, rest])
     percent = 100 * abs(data.factor - 1)
     if percent < 5e-8:
         return "w stays as it is"

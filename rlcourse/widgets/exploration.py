@@ -26,7 +26,7 @@ RUNS, STEPS, GAMMA, LR, SEED = 200, 300, 0.95, 0.5, 0
 WORLDS = ("two goals", "small", "cliff")
 STRATEGIES = ("ε-greedy", "Boltzmann", "optimistic")
 PRESETS: presets.Presets = {
-    "two goals: only the optimist finds the far one": {
+    "two goals: only the optimist always finds the far one": {
         "world": "two goals",
         "epsilon": 0.1,
         "temperature": 0.05,

@@ -178,7 +178,7 @@ def draw(figure: Figure, data: Gae) -> None:
     left.set(xlabel="n", title="weights of the n-step advantages", ylim=(0, 1.35 * float(data.weights.max())))
 
     title = "error of Â + V̂(s) as Q(s, a)" if data.samples == 1 else f"error of a mean of {data.samples}"
-    top = 1.5 * float(data.curves.max())
+    top = 1.5 * float(data.curves.max()) or 1.0
     for i, (name, style) in enumerate((("bias²", "--"), ("variance", "-."), ("their sum", "-"))):
         color = COLORS[(1, 0, 6)[i]]
         middle.plot(LAMBDAS, data.curves[i], color=color, linestyle=style, label=f"{name} {data.here[i]:.2f}")

@@ -173,7 +173,8 @@ def draw(figure: Figure, data: Weights) -> None:
     right.vlines(data.old, -0.5, 1.5, COLORS[3], "--", label=f"old {data.old:.2f}")
     right.set(yticks=(1, 0), ylim=(-0.5, 2.1), xlabel="reward per step", title="estimates of the new policy's J / T")
     right.set_yticklabels(["per\nepisode", "per\nstep"])
-    right.set_xlim(*np.percentile(data.estimates, (0, 99)) + np.array([-0.1, 0.1]))
+    low, high = np.percentile(data.estimates, (0, 99))
+    right.set_xlim(low - 0.1, max(high, data.new) + 0.1)
     right.legend(frameon=False, loc="upper left", ncols=3, fontsize=11, columnspacing=1, handlelength=1.3)
 
 

@@ -62,7 +62,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "a guess that is wrong everywhere: longer is better": _EVERYWHERE | {"n": 12},
     "the same with much noise: n = 1 is best": _EVERYWHERE | {"n": 1, "noise": 1.0},
     "half the episodes: twice the variance": _MIDDLE | {"episodes": 10},
-    "an error far away: the bias first grows": _MIDDLE | {"n": 4, "error": 1.0, "where": f"in state {STATES} only"},
+    "an error far away: elsewhere the bias first grows": _MIDDLE
+    | {"n": 4, "error": 1.0, "where": f"in state {STATES} only"},
 }
 
 

@@ -170,5 +170,6 @@ class Panel(ipywidgets.VBox):
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         # The live view where a kernel answers; a picture on GitHub, on paper, in a notebook not yet run.
-        data, metadata = self._still._repr_mimebundle_()
+        # One that began with values that `compute` refused has no picture yet, but says why.
+        data, metadata = self._still._repr_mimebundle_() if hasattr(self, "_still") else ({}, {})
         return super()._repr_mimebundle_() | data, metadata

@@ -147,7 +147,8 @@ def draw(figure: Figure, data: Squashed) -> None:
     if data.log_prob == LOG_PROBS[1]:
         right.plot(SPREADS, data.believed, color=COLORS[1], linestyle="--", label=f"believed: {signed(believed)}")
         right.plot(data.std, believed, "o", color=COLORS[1], markersize=8)
-    right.set(xlabel="spread σ", title="entropy in nats", xlim=(0, 3), ylim=(-2, 5))
+    lowest = float(min(data.entropy.min(), true))
+    right.set(xlabel="spread σ", title="entropy in nats", xlim=(0, 3), ylim=(min(-2, lowest - 0.3), 5))
     for ax in (left, middle, right):
         ax.legend(frameon=False, loc="upper left", fontsize=11, handlelength=2.4)
 
