@@ -327,8 +327,8 @@ def noises() -> str:
     curve, base = reference("06_pendulum_ou"), reference("06_pendulum_ddpg")
     gain, wide = curve.gain(base), student(curve.gains(base))
     verdict = by_sign({"": wide}, ("better", "worse", "not resolved")).split(":")[0]
-    theta, sigma = 0.15, 0.2
-    long_run = sigma / np.sqrt(1 - (1 - theta) ** 2)
+    config = json.loads((ASSETS / "curves" / "06_pendulum_ou.json").read_text())["config"]
+    long_run = config["exploration_noise"] / np.sqrt(1 - (1 - config["reversion"]) ** 2)
     return (
         f"over five seeds OU gains {signed(gain)} of return here, by Student's interval {wide.low:+.0f} to "
         f"{wide.high:+.0f}: {verdict}. (In the long run its σ is {long_run:.2f}, the Gaussian's 0.1: memory *and* size "
@@ -592,12 +592,17 @@ def sliding() -> str:
     return f"*Sliding* has begun: at best {100 * reference('08_slide_her').returns.max():.0f} %."
 
 
+def way_to_go(env: str, seeds: range) -> np.ndarray:
+    """From where the block is at first to where it shall be, in decimetres, `(episodes, 3)`."""
+    world = envs.make(env)
+    goals = np.array([world.reset(seed=seed)[0][:6] for seed in seeds])  # they come first in an observation
+    return goals[:, 3:] - goals[:, :3]
+
+
 def picking() -> str:
     curve = json.loads((ASSETS / "curves" / "08_pick_her.json").read_text())
-    world = envs.make(curve["env"])
-    # of an observation the first numbers are where the block is and where it shall be, in decimetres
-    goals = np.array([world.reset(seed=runs._EVALUATION_SEED + episode)[0][:6] for episode in range(curve["episodes"])])
-    low = (goals[:, 5] - goals[:, 2] < 0.5).sum()
+    first = runs._EVALUATION_SEED
+    low = (way_to_go(curve["env"], range(first, first + curve["episodes"]))[:, 2] < 0.5).sum()
     best = np.max(curve["returns"])
     assert best <= low / curve["episodes"]
     return (
@@ -651,18 +656,16 @@ def test_lecture_8_on_pushing_sliding_and_picking() -> None:
     assert hindsight.returns[:, -1].min() >= 0.8
     assert plain.returns.max() <= 0.15  # no more than luck
     assert 0.1 < slide.returns.max() < pick.returns[:, -1].min()
-    assert all(late < soon for late, soon in zip(reaches("08_push_her"), reaches("08_push_early"), strict=True))
+    assert all(late < early_on for late, early_on in zip(reaches("08_push_her"), reaches("08_push_early"), strict=True))
     assert student(hindsight.gains(early)).low < 0 < hindsight.gains(early).min()
 
 
 @pytest.mark.thorough
 def test_lecture_8_on_luck_with_the_robot() -> None:
-    near = []
-    for task in ("Push", "Slide", "PickAndPlace"):
-        world = envs.make(f"rlcourse/Fetch{task}-v4")
-        # what is achieved and what is wanted come first in an observation, in decimetres
-        goals = np.array([world.reset(seed=seed)[0][:6] for seed in range(400)])
-        near.append((np.linalg.norm(goals[:, :3] - goals[:, 3:], axis=1) < 0.5).sum())
+    near = [
+        (np.linalg.norm(way_to_go(f"rlcourse/Fetch{task}-v4", range(400)), axis=1) < 0.5).sum()
+        for task in ("Push", "Slide", "PickAndPlace")
+    ]
     assert f"of 400 fresh episodes {near[0]}, {near[1]} and {near[2]} begin within 5 cm of the goal" in prose("08_her")
 
 
