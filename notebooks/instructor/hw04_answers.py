@@ -181,6 +181,11 @@ WRONG = {
         ),
         ("estimates += lr * td_error * trace", "estimates[s] += lr * td_error", "only the present state is updated"),
         ("gamma * (1", "(1", "γ is missing in the TD error"),
+        (
+            "for s, reward, next_s, terminated in episode:\n",
+            "for k, (s, reward, next_s, terminated) in enumerate(episode):\n            terminated = k == len(episode) - 1\n",
+            "taken for the end",
+        ),
     ],
     "slips": [
         ("target += chance * reward", "target += reward", "the rewards count in full"),
@@ -206,4 +211,12 @@ WRONG = {
         ('diagnosis["D"] = "advantage sign"', 'diagnosis["D"] = "actor\'s learning rate too large"', ""),
         ('diagnosis["E"] = "actor\'s learning rate too large"', 'diagnosis["E"] = "healthy"', ""),
     ],
+}
+
+# Small changes that no hidden check can tell from the solution, and why.
+EQUIVALENT = {
+    "retrace": {
+        "ends = terminated | truncated | truncated": "the same set",
+        "ends = terminated | (truncated | terminated)": "the same set",
+    },
 }

@@ -111,6 +111,8 @@ def _paths(node: ast.AST, path: Path, names: Sequence[str]) -> Iterator[tuple[Pa
         stored = [n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
         names = list(dict.fromkeys([*names, *(a.arg for a in node.args.args), *stored]))
     yield path, names
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "len":
+        return  # the length of another array of the batch is the same
     for field, value in ast.iter_fields(node):
         if field in ("args", "decorator_list", "annotation", "returns", "targets") and not isinstance(node, ast.Call):
             continue
@@ -164,7 +166,7 @@ def _changes(node: ast.AST, names: Sequence[str], path: Path) -> Iterator[ast.AS
                 yield _with(node, left=right, right=left)
             if isinstance(op, ast.Mult | ast.Add | ast.Sub | ast.Div):
                 for twice in (left, right):
-                    if not isinstance(twice, ast.Constant):
+                    if not isinstance(twice, ast.Constant) and not _is_mask(twice):
                         yield ast.BinOp(node, op, twice)
         case ast.UnaryOp(operand=operand):
             yield operand
@@ -220,6 +222,11 @@ def _changes(node: ast.AST, names: Sequence[str], path: Path) -> Iterator[ast.AS
                 for fill in ("zeros", "ones"):
                     start = ast.parse(f"{each.arg} = np.{fill}_like({each.arg})").body
                     yield _with(node, body=[*start, *copy.deepcopy(node.body)])
+
+
+def _is_mask(node: ast.expr) -> bool:
+    """Whether it is 0 or 1, so that twice the factor is the factor."""
+    return ast.unparse(node).startswith(("~", "1 - ", "1.0 - ")) and not isinstance(node, ast.Call)
 
 
 def _slices(cut: ast.Slice) -> Iterator[ast.Slice]:
