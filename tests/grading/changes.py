@@ -90,7 +90,7 @@ def _trees(tree: ast.Module) -> Iterator[ast.Module]:
     for function in (node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)):
         for path, names in list(_paths(function, [("body", tree.body.index(function))], [])):
             node = _at(tree, path)
-            for new in _changes(node, names, path):
+            for new in _changes(node, names, _at(tree, path[:-1])):
                 changed = copy.deepcopy(tree)
                 parent = _at(changed, path[:-1])
                 field, place = path[-1]
@@ -111,7 +111,7 @@ def _paths(node: ast.AST, path: Path, names: Sequence[str]) -> Iterator[tuple[Pa
         stored = [n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
         names = list(dict.fromkeys([*names, *(a.arg for a in node.args.args), *stored]))
     yield path, names
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "len":
+    if ast.unparse(node).startswith("len(") or isinstance(node, ast.Attribute) and node.attr == "shape":
         return  # the length of another array of the batch is the same
     for field, value in ast.iter_fields(node):
         if field in ("args", "decorator_list", "annotation", "returns", "targets") and not isinstance(node, ast.Call):
@@ -149,7 +149,7 @@ def _with(node: ast.AST, **fields: object) -> ast.AST:
     return new
 
 
-def _changes(node: ast.AST, names: Sequence[str], path: Path) -> Iterator[ast.AST | None]:
+def _changes(node: ast.AST, names: Sequence[str], parent: ast.AST) -> Iterator[ast.AST | None]:
     """What can stand in place of a node; None deletes a statement."""
     match node:
         case ast.Compare(ops=[op]):
@@ -162,14 +162,15 @@ def _changes(node: ast.AST, names: Sequence[str], path: Path) -> Iterator[ast.AS
             for another in ARITHMETIC.get(type(op), ()):
                 yield _with(node, op=another())
             yield from (left, right)
-            if isinstance(op, ast.Sub | ast.Div | ast.MatMult | ast.Pow):
+            if isinstance(op, ast.Div | ast.MatMult | ast.Pow) or isinstance(op, ast.Sub) and not _is_size(parent):
                 yield _with(node, left=right, right=left)
             if isinstance(op, ast.Mult | ast.Add | ast.Sub | ast.Div):
                 for twice in (left, right):
                     if not isinstance(twice, ast.Constant) and not _is_mask(twice):
                         yield ast.BinOp(node, op, twice)
         case ast.UnaryOp(operand=operand):
-            yield operand
+            if not isinstance(parent, ast.Call | ast.keyword) or not isinstance(operand, ast.Constant):
+                yield operand  # the axis 1 for the axis -1 is no change
         case ast.Constant(value=bool(value)):
             yield ast.Constant(not value)
         case ast.Constant(value=int(value)):
@@ -222,6 +223,12 @@ def _changes(node: ast.AST, names: Sequence[str], path: Path) -> Iterator[ast.AS
                 for fill in ("zeros", "ones"):
                     start = ast.parse(f"{each.arg} = np.{fill}_like({each.arg})").body
                     yield _with(node, body=[*start, *copy.deepcopy(node.body)])
+
+
+def _is_size(node: ast.AST) -> bool:
+    """Whether a sign within it does not matter."""
+    text = ast.unparse(node)
+    return text.startswith(("abs(", "np.abs(", "np.linalg.norm(", "np.square(")) or text.endswith("** 2")
 
 
 def _is_mask(node: ast.expr) -> bool:
