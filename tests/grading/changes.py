@@ -111,7 +111,7 @@ def _paths(node: ast.AST, path: Path, names: Sequence[str]) -> Iterator[tuple[Pa
         stored = [n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
         names = list(dict.fromkeys([*names, *(a.arg for a in node.args.args), *stored]))
     yield path, names
-    if ast.unparse(node).startswith("len(") or isinstance(node, ast.Attribute) and node.attr == "shape":
+    if ast.unparse(node).startswith("len(") or (isinstance(node, ast.Attribute) and node.attr in ("shape", "size")):
         return  # the length of another array of the batch is the same
     for field, value in ast.iter_fields(node):
         if field in ("args", "decorator_list", "annotation", "returns", "targets") and not isinstance(node, ast.Call):
@@ -162,7 +162,7 @@ def _changes(node: ast.AST, names: Sequence[str], parent: ast.AST) -> Iterator[a
             for another in ARITHMETIC.get(type(op), ()):
                 yield _with(node, op=another())
             yield from (left, right)
-            if isinstance(op, ast.Div | ast.MatMult | ast.Pow) or isinstance(op, ast.Sub) and not _is_size(parent):
+            if isinstance(op, ast.Div | ast.MatMult | ast.Pow) or (isinstance(op, ast.Sub) and not _is_size(parent)):
                 yield _with(node, left=right, right=left)
             if isinstance(op, ast.Mult | ast.Add | ast.Sub | ast.Div):
                 for twice in (left, right):
