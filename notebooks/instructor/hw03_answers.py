@@ -177,6 +177,7 @@ WRONG = {
         ),
         ("axis=1)[:, ::-1]\n", "axis=1)[:, ::-1] - reward * running\n", "the reward of the step itself is missing"),
         ("np.maximum(others, 1)", "(len(reward) - 1)", "episodes that are over count in the baseline"),
+        ("running * (to_go - baseline)", "running * (to_go - baseline) * (others > 0)", "runs alone"),
         ("(reward * running)", "reward", "rewards behind an episode's end"),
         ("running * (to_go - baseline)", "to_go - baseline", "actions behind an episode's end"),
         ("/ len(reward)\n", "/ running.sum()\n", "divides by the number of steps"),
@@ -188,4 +189,15 @@ WRONG = {
         ('diagnosis["D"] = "advantage sign"', 'diagnosis["D"] = "log-probabilities of other actions"', ""),
         ('diagnosis["E"] = "log-probabilities of other actions"', 'diagnosis["E"] = "advantage sign"', ""),
     ],
+}
+
+# Small changes that no hidden check can tell from the solution, and why.
+EQUIVALENT = {
+    "weighted": {
+        "mean = weight * reward / weight.sum(0)": "the last line sums over the episodes, too",
+    },
+    "slips": {
+        "to_go = np.cumsum((reward * running * running)[:, ::-1], axis=1)[:, ::-1]": "running is 0 or 1",
+        "advantage = running * (to_go - baseline) * running": "running is 0 or 1",
+    },
 }
