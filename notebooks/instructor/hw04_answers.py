@@ -136,6 +136,11 @@ diagnosis = {name: cause for name, cause in zip("ABCDE", causes)}
 
 WRONG = {
     "lstd": [
+        (
+            "    follows =",
+            "    features, next_features, reward = features[~terminated], next_features[~terminated], reward[~terminated]\n    terminated = terminated[~terminated]\n    follows =",
+            "terminated steps are dropped",
+        ),
         (" * ~terminated[:, None]", "", "bootstraps past the end"),
         ("* ~terminated[:, None]", "* terminated[:, None]", "the wrong way round"),
         ("gamma * next_features", "1.0 * next_features", "γ is missing"),
@@ -154,6 +159,7 @@ WRONG = {
         ),
     ],
     "retrace": [
+        ("lam * np.minimum(1.0, ratio)", "np.minimum(1.0, lam * ratio)", "λ stands outside"),
         ("trace[t + 1]", "trace[t]", "the weight of the wrong step"),
         ("np.minimum(1.0, ratio)", "ratio", "the ratio is not limited"),
         ("lam * ", "", "λ is missing"),
@@ -188,6 +194,7 @@ WRONG = {
         ),
     ],
     "slips": [
+        ("/ count", "/ len(reward)", "by all T steps"),
         ("target += chance * reward", "target += reward", "the rewards count in full"),
         (
             "return -(target - value[:count]) @ features[:count] / count",

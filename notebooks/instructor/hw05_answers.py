@@ -177,6 +177,7 @@ WRONG = {
         ("free >= held", "free <= held", "stopped for the other samples"),
     ],
     "off-policy": [
+        ("lam * np.minimum(1.0, ratio)", "np.minimum(1.0, lam * ratio)", "λ stands outside"),
         ("np.minimum(limit, ratio)", "ratio", "the weight of a TD error has a limit"),
         ("np.minimum(1.0, ratio)", "np.minimum(limit, ratio)", "limited by 1, not by the weight's limit"),
         ("* ~terminated ", "", "bootstraps past the end"),
@@ -189,6 +190,9 @@ WRONG = {
         ("gamma * trace[t]", "gamma * lam * np.prod(np.minimum(1.0, ratio))", "one product of all ratios"),
     ],
     "early-stopping": [
+        ("if kls[-1] > 1.5", "if kls[-2:][0] > 1.5 and len(kls) > 1", "one step late"),
+        ("ratio > 1 - clip)", "True)", "A < 0 are never clipped"),
+        ("ratio > 1 - clip)", "ratio < 1 + clip)", "where A < 0 the clip acts"),
         ("np.exp(old) * (old - new)", "np.exp(new) * (new - old)", "that is KL(π‖π_old)"),
         ("1.5 * target_kl", "target_kl", "it stops above the target itself"),
         (
@@ -205,6 +209,7 @@ WRONG = {
         ("        new = log_softmax(logits)\n        kls", "        kls", "before the step, not after it"),
     ],
     "slips": [
+        ("advantage.std()", "advantage.std(ddof=1)", "divides by T − 1"),
         (
             "gamma**n * value[t + n]",
             "gamma**n * (value[t + n] + np.append(reward, 0.0)[t + n])",

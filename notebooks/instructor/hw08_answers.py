@@ -197,9 +197,6 @@ EQUIVALENT = {
         "return index + np.minimum(ahead, left)": "the minimum guards against rounding alone",
         "return index + np.minimum(ahead, left - 0)": "the minimum guards against rounding alone",
     },
-    "hindsight-return": {
-        "reached = np.linalg.norm(goal - position[step + 1:], axis=1) <= tolerance": "a distance has no sign",
-    },
     "bit-flip": {
         "wrong = np.arange(bits + 1 + bits)": "more bits than there are have share 0",
         "wrong = np.arange(steps + 1)": "without a chance to be in time, whoever is further away may be forgotten",
@@ -208,6 +205,5 @@ EQUIVALENT = {
     "relabel": {
         "obs, next_obs = (batch['obs'], batch['next_obs'].copy())": "the visible check names a changed argument",
         "obs, next_obs = (batch['obs'].copy(), batch['next_obs'])": "the visible check names a changed argument",
-        "there = np.linalg.norm(goal - next_obs[:, achieved], axis=1) <= tolerance": "a distance has no sign",
     },
 }
