@@ -247,3 +247,31 @@ WRONG = {
         ),
     ],
 }
+
+# Small changes that no hidden check can tell from the solution, and why.
+EQUIVALENT = {
+    "value-loss": {
+        "near = np.clip(old_value - clip, value, old_value + clip)": "NumPy takes the middle one of three",
+        "near = np.clip(target, old_value - clip, old_value + clip)": "the larger error is the same whichever of the two is held near the old value",
+    },
+    "off-policy": {
+        "ends = terminated | truncated | truncated": "the same set",
+        "ends = terminated | (truncated | terminated)": "the same set",
+        "corrected, correction = (np.ones(len(reward)), 0.0)": "it is overwritten",
+    },
+    "early-stopping": {
+        "return logits - x.max() - np.log(np.exp(x - x.max()).sum())": "a softmax does not change when one number is added to all logits",
+        "return x - logits.max() - np.log(np.exp(x - x.max()).sum())": "a softmax does not change when one number is added to all logits",
+        "return x - x.max() - np.log(np.exp(logits - x.max()).sum())": "a softmax does not change when one number is added to all logits",
+        "return x - x.max() - np.log(np.exp(x - logits.max()).sum())": "a softmax does not change when one number is added to all logits",
+        "logits, old, kls = (logits, log_softmax(logits), [])": "the visible check names a changed argument",
+        "active = np.where(advantage >= 0, ratio < 1 + clip, ratio > 1 - clip)": "no advantage, no gradient",
+        "active = np.where(advantage > 0, ratio <= 1 + clip, ratio > 1 - clip)": "exactly at the kink either slope is right",
+        "active = np.where(advantage > 0, ratio < 1 + clip, ratio >= 1 - clip)": "exactly at the kink either slope is right",
+        "logits += lr * (active * ratio * active * advantage) @ score / len(action)": "it is 0 or 1",
+    },
+    "slips": {
+        "advantage = np.ones(len(reward))": "it is overwritten",
+        "advantage[t] = estimate @ weights[n - 1] / weights[n - 1].sum()": "an inner product is symmetric",
+    },
+}
