@@ -361,7 +361,7 @@ def test_stopping_the_command_says_how_to_go_on(tmp_path: Path, monkeypatch: pyt
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runs, "run_all", interrupted)
+    monkeypatch.setattr(train_command, "run_all", interrupted)
     with pytest.raises(SystemExit, match="The same command goes on"):
         train(f"q_learning --env FrozenLake-v1 --steps 10 --out {tmp_path}")
 
