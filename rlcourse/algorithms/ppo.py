@@ -37,7 +37,7 @@ from rlcourse.returns import gae
 class Config:
     gamma: Discount = 0.99  # per step [PPO] table 3
     lr: Positive = 3e-4  # of Adam, for actor and critic [PPO] table 3
-    hidden: tuple[int, ...] = (64, 64)  # units of each hidden layer, in actor and critic [PPO] section 6.1
+    hidden: tuple[Count, ...] = (64, 64)  # units of each hidden layer, in actor and critic [PPO] section 6.1
     num_envs: Count = 1  # environments side by side
     rollout_steps: Count = 2048  # steps in each of them per rollout [PPO] table 3
     gae_lambda: Probability = 0.95  # [PPO] table 3
@@ -53,8 +53,6 @@ class Config:
 
     def __post_init__(self) -> None:
         check(self)
-        for units in self.hidden:
-            require("ppo.Config.hidden", units, Range(1))
         require("ppo.Config.batch_size", self.batch_size, Range(1, self.num_envs * self.rollout_steps))
 
 
