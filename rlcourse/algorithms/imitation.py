@@ -71,7 +71,7 @@ class Mixture:
         weights = self.logits.softmax(-1)
         chosen = torch.multinomial(weights.flatten(0, -2), 1, generator=generator).reshape(weights.shape[:-1])
         mean, std = self._component(self.mean, chosen), self._component(self.log_std, chosen).exp()
-        return mean + std * torch.randn(mean.shape, generator=generator)
+        return mean + std * torch.randn(mean.shape, generator=generator, dtype=mean.dtype)
 
     @property
     def mode(self) -> Float[Tensor, "*B A"]:

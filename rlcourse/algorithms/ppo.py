@@ -65,9 +65,9 @@ class RunningNorm(nn.Module):
 
     def __init__(self, obs_size: int) -> None:
         super().__init__()
-        self.register_buffer("count", torch.zeros(()))
-        self.register_buffer("mean", torch.zeros(obs_size))
-        self.register_buffer("variance", torch.ones(obs_size))
+        self.register_buffer("count", torch.zeros((), dtype=torch.float32))
+        self.register_buffer("mean", torch.zeros(obs_size, dtype=torch.float32))
+        self.register_buffer("variance", torch.ones(obs_size, dtype=torch.float32))
 
     def forward(self, obs: Float[Tensor, "*B O"]) -> Float[Tensor, "*B O"]:
         return ((obs - self.mean) / (self.variance + 1e-8).sqrt()).clamp(-10, 10)
@@ -111,8 +111,8 @@ class Samples:
 
 
 def ratio(log_prob: Float[Tensor, " B"], old_log_prob: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
-    r"""$r(\theta) = \pi_\theta(a | s) / \pi_{old}(a | s)$: how much likelier the action has become."""
-    return (log_prob - old_log_prob).exp()
+    r"""$r(\theta) = \pi_\theta(a | s) / \pi_{old}(a | s)$: how much likelier the action is now; at most $e^{60}$."""
+    return (log_prob - old_log_prob).clamp(max=60).exp()  # infinity times an advantage of 0 would be NaN
 
 
 def actor_loss(
@@ -131,7 +131,8 @@ def kl(log_prob: Float[Tensor, " B"], old_log_prob: Float[Tensor, " B"]) -> Floa
 
     The mean of $-\log r$ alone would do, but this one is never negative and varies less.
     """
-    return (ratio(log_prob, old_log_prob) - 1 - (log_prob - old_log_prob)).mean()
+    log_ratio = log_prob - old_log_prob
+    return (log_ratio.expm1() - log_ratio).mean()  # expm1(x) = exp(x) − 1, exact near 0
 
 
 def critic_loss(value: Float[Tensor, " B"], target: Float[Tensor, " B"]) -> Float[Tensor, ""]:

@@ -192,7 +192,7 @@ class SAC:
     def update(self, batch: Batch) -> dict[str, float]:
         config = self.config
         temperature = self.log_temperature.exp().item()
-        normal, next_normal = torch.randn(2, *batch.action.shape, generator=self._policy)
+        normal, next_normal = torch.randn(2, *batch.action.shape, generator=self._policy, dtype=torch.float32)
         with torch.no_grad():
             if config.value_network:
                 target = value_bellman_target(batch, self.target_value_network, config.gamma)

@@ -138,7 +138,7 @@ class TD3:
 
     def update(self, batch: Batch) -> dict[str, float]:
         config = self.config
-        normal = torch.randn(batch.action.shape, generator=self._smoothing)
+        normal = torch.randn(batch.action.shape, generator=self._smoothing, dtype=torch.float32)
         noise = smoothing_noise(normal, config.target_noise, config.noise_clip)
         with torch.no_grad():
             target = bellman_target(batch, self.target_actor, self.target_critic, config.gamma, noise)

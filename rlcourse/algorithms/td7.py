@@ -352,7 +352,7 @@ class TD7:
             self.encoder_optimizer.step()
             metrics = {"encoder_loss": prediction_loss.item()}
 
-        normal = torch.randn(batch.action.shape, generator=self._smoothing)
+        normal = torch.randn(batch.action.shape, generator=self._smoothing, dtype=torch.float32)
         noise = smoothing_noise(normal, config.target_noise, config.noise_clip)
         with torch.no_grad():
             targets = embedded(self.target_encoder, batch.next_obs, self.target_actor, self.target_critic)
