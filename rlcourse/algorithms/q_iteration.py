@@ -25,7 +25,7 @@ from jaxtyping import Float, Int
 from scipy import sparse
 
 from rlcourse.buffers import Transition
-from rlcourse.config import Discount, NonNegative, Probability, Range, check, require
+from rlcourse.config import Discount, Finite, NonNegative, Probability, Range, check, require
 
 Table = Float[np.ndarray, "S A"]  # Q, an advantage, or the probabilities π(a|s) of a policy
 Values = Float[np.ndarray, " S"]
@@ -38,7 +38,7 @@ class Config:
     lr_power: Probability = 0.0  # step size lr / visits^lr_power; 0 is constant, above ½ converges [WD]
     epsilon: Probability = 0.1  # probability of a uniformly random action
     temperature: NonNegative = 0.0  # of Boltzmann exploration, in units of return; 0 is greedy
-    initial_value: float = 0.0  # of every Q(s, a); above the largest return it is optimistic
+    initial_value: Finite = 0.0  # of every Q(s, a); above the largest return it is optimistic
 
     def __post_init__(self) -> None:
         check(self)
