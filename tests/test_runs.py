@@ -214,6 +214,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An agent in two files, outside the package: its own, and one beside it that it does not use."""
     monkeypatch.syspath_prepend(tmp_path)
     provenance._parse.cache_clear()
+    provenance.code_hash.cache_clear()
     return tmp_path / "hashed.py"
 
 
@@ -252,6 +253,7 @@ def test_only_code_that_a_run_reaches_makes_it_stale(package: Path, old: str, ne
     assert old in AGENT
     package.write_text(AGENT.replace(old, new))
     provenance._parse.cache_clear()
+    provenance.code_hash.cache_clear()
     assert (provenance.code_hash("hashed:Agent") != before) == matters
 
 
@@ -273,20 +275,11 @@ def test_other_code_has_other_files(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert POLE.files(tmp_path, 0) != before
 
 
-def test_the_hash_reaches_the_loop_and_other_modules(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hash_reaches_the_loop_and_other_modules(package: Path) -> None:
     package.write_text(AGENT)
-    seen: set[str] = set()
-    genuine = provenance._parse
-
-    def parse(module: str) -> Any:
-        seen.add(module)
-        return genuine(module)
-
-    monkeypatch.setattr(provenance, "_parse", parse)
-    provenance.code_hash("hashed:Agent")
-    assert "rlcourse.returns" in seen
-    provenance.code_hash("q_learning")
-    assert {"rlcourse.loop", "rlcourse.envs", "rlcourse.buffers", "rlcourse.algorithms.q_iteration"} <= seen
+    assert "rlcourse.returns" in {module for module, _ in provenance.reached("hashed:Agent")}
+    modules = {module for module, _ in provenance.reached("q_learning")}
+    assert {"rlcourse.loop", "rlcourse.envs", "rlcourse.buffers", "rlcourse.algorithms.q_iteration"} <= modules
 
 
 def test_estimates_have_three_digits_and_no_exponents() -> None:
