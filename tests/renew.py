@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 
 from rlcourse.algorithms import AGENTS
@@ -29,10 +30,10 @@ ROOT = Path(__file__).parents[1]
 
 # Names that have changed, in definitions, attributes and the fields of a Config, by the module of their definition.
 RENAMED: Mapping[str, Mapping[str, str]] = {
-    **dict.fromkeys(
-        (f"rlcourse.algorithms.{page}" for page in ("ddpg", "double_ac", "td3", "sac", "td7")),
-        {"Policy": "PolicyFunction"},
-    ),
+    **{
+        f"rlcourse.algorithms.{page}": {"Policy": "PolicyFunction"}
+        for page in ("ddpg", "double_ac", "td3", "sac", "td7")
+    },
     "rlcourse.buffers": {"_rows_of": "_priority_rows", "_blocks_of": "_row_sums"},
 }
 FIELDS: Mapping[str, Mapping[str, str]] = {"td7": {"implementation": "appendix_changes"}}  # of an agent's Config
@@ -41,9 +42,9 @@ MOVED: Mapping[tuple[str, str], tuple[str, str]] = {
     ("rlcourse.algorithms.td7", "Parallel"): ("rlcourse.nets", "Parallel"),
 }
 
-# The largest value of a setting in a short run; what takes the code through all its branches soon.
+# The largest value of a setting in a short run: so every branch of the code is soon taken.
 CAPS = {"target_every": 20, "late_after": 60, "assessment_episodes": 2, "rollout_steps": 128, "epochs": 2}
-STEPS = 240  # after learning has begun
+STEPS = 160  # after learning has begun
 KEYS = ("evaluation_env", "max_reward", "hindsight", "hindsight_k")  # taken over as recorded
 
 
@@ -85,12 +86,18 @@ def short(data: Mapping[str, Any]) -> dict[str, Any]:
     if "learning_starts" in config:
         begin = config["learning_starts"] = min(config["learning_starts"], config["batch_size"] + 100)
         config["buffer_size"] = min(config["buffer_size"], begin + STEPS - 40)  # so that old rows are overwritten
-    steps = begin + (STEPS if begin else 4 * STEPS)
+    steps = begin + (STEPS if begin else 5 * STEPS)
     settings = {key: data[key] for key in KEYS if key in data}
     settings |= {"agent": AGENTS[data["agent"]], "env": data["env"], "steps": steps, "evaluate_every": steps // 2}
     # The first recordings do not tell whether the truth was measured: they hold it, or not.
     settings |= {"episodes": 2, "truths": 3 if data.get("truth") else 0}
     return {"settings": settings, "config": config}
+
+
+def kind(env: str) -> str:
+    """What stands for all worlds made by the same code: a function or class of the course, or gymnasium's package."""
+    entry = str(gym.spec(env).entry_point)
+    return entry if entry.startswith("rlcourse") else entry.rsplit(".", 1)[0]
 
 
 def results(package: Path, jobs: Mapping[str, Any], folder: Path) -> dict[str, dict[str, str]]:
@@ -127,8 +134,8 @@ def main(revision: str) -> int:
                 same.add(key)
             else:
                 job = short(data)
-                of[key] = json.dumps(job, sort_keys=True)
-                jobs[of[key]] = job
+                of[key] = json.dumps([kind(data["env"]), {**job["settings"], "env": ""}, job["config"]], sort_keys=True)
+                jobs.setdefault(of[key], job)
         numbers = {text: str(number) for number, text in enumerate(jobs)}
         old_jobs = {numbers[text]: job for text, job in jobs.items()}
         page = {AGENTS[agent]: agent for agent in AGENTS}
