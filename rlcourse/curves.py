@@ -152,7 +152,7 @@ def curve(runs: Sequence[Run]) -> Curve:
     return Curve(np.array(runs[0].step), returns, believed, truth, wall_time)
 
 
-def recorded(path: Path, experiment: Experiment, seeds: Sequence[int]) -> dict[int, Any]:
+def reusable_seeds(path: Path, experiment: Experiment, seeds: Sequence[int]) -> dict[int, Any]:
     """Those of `seeds` that a stored curve holds, if it comes from this experiment, code and kind of machine."""
     data = json.loads(path.read_text()) if path.exists() else {}
     here = json.loads(json.dumps(origin(experiment.settings, experiment.matmul_precision)))
@@ -167,7 +167,7 @@ def save_curve(path: Path, runs: Sequence[Run], command: str, held: Mapping[int,
     """Store the curve with the command that makes it, the code that made it and where it ran.
 
     Args:
-        held: seeds to keep of those that the file holds already, see `recorded`.
+        held: seeds to keep of those that the file holds already, see `reusable_seeds`.
     """
     rows = dict(held)
     for r in runs:

@@ -75,7 +75,7 @@ def train_vector(
     steps: int,
     seed: int | None,
     start: int = 0,
-    running: dict[str, Any] | None = None,
+    env_state: dict[str, Any] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """The same for N environments side by side, each of which begins anew in the step it ends (`envs.make_vector`).
 
@@ -85,16 +85,20 @@ def train_vector(
     Args:
         seed: of the first environment, and counting up; None leaves the random generators where they are.
         start: the steps already done, and
-        running: where the environments stand, both as returned by `resume`; then pass no seed.
+        env_state: where the environments stand, both as returned by `resume`; then pass no seed.
 
     Yields:
-        What `train` yields; and after each round in which the agent learned `running`. That is the moment to `save`:
+        What `train` yields; and after each round in which the agent learned `env_state`. That is the moment to `save`:
         an on-policy agent has used up its data.
     """
-    if running is None:
+    if env_state is None:
         obs, _ = env.reset(seed=seed)
-        running = {"obs": obs, "episode_return": np.zeros(env.num_envs), "episode_length": np.zeros(env.num_envs, int)}
-    obs, episode_return, episode_length = (running[key].copy() for key in ("obs", "episode_return", "episode_length"))
+        env_state = {
+            "obs": obs,
+            "episode_return": np.zeros(env.num_envs),
+            "episode_length": np.zeros(env.num_envs, int),
+        }
+    obs, episode_return, episode_length = (env_state[key].copy() for key in ("obs", "episode_return", "episode_length"))
     for step in range(start, steps, env.num_envs):
         action = agent.act(obs)
         following, reward, terminated, truncated, infos = env.step(action)
@@ -115,8 +119,8 @@ def train_vector(
             yield metrics
         episode_return[over], episode_length[over] = 0.0, 0
         if learned:
-            standing = {"obs": obs, "episode_return": episode_return, "episode_length": episode_length}
-            yield {"step": step + env.num_envs, "running": {key: array.copy() for key, array in standing.items()}}
+            env_state = {"obs": obs, "episode_return": episode_return, "episode_length": episode_length}
+            yield {"step": step + env.num_envs, "env_state": {key: array.copy() for key, array in env_state.items()}}
 
 
 def evaluate(env: gym.Env, agent: Agent, episodes: int, seed: int) -> Float[np.ndarray, " episodes"]:
@@ -177,7 +181,7 @@ def save(path: Path, env: gym.Env | gym.vector.SyncVectorEnv, agent: Agent, step
     """Write all that `resume` needs to go on as if nothing had happened.
 
     Call it between episodes (see `train`): there an environment's state is its random generator only. With
-    environments side by side call it after the agent has learned, and hand on `running` (see `train_vector`): there
+    environments side by side call it after the agent has learned, and hand on `env_state` (see `train_vector`): there
     each is in the middle of something, and `snapshots.snapshot` says what it covers. Wrappers that learn (running
     means, say) are not covered. The file appears whole or not at all, whatever kills the process.
     """

@@ -95,14 +95,14 @@ class Experiment:
         evaluation_env: gym.Env,
         seed: int | None,
         start: int = 0,
-        running: dict[str, Any] | None = None,
+        env_state: dict[str, Any] | None = None,
     ) -> Iterator[dict[str, Any]]:
         """The training loop that suits the agent, evaluated as the experiment says.
 
         The arguments after `evaluation_env`, and what comes out, are those of `loop.train` and `loop.train_vector`.
         """
         if self.vector:
-            training = loop.train_vector(env, agent, self.steps, seed, start, running)
+            training = loop.train_vector(env, agent, self.steps, seed, start, env_state)
         else:
             training = loop.train(env, agent, self.steps, seed, start)
         return loop.evaluated(training, evaluation_env, agent, self.evaluate_every, self.episodes, EVALUATION_SEED)
@@ -189,8 +189,8 @@ def run(experiment: Experiment, seed: int, out: Path, position: int = 0, save_ev
             return wall_time
 
         begin = None if resumed else seed
-        training = experiment.train(env, agent, evaluation_env, begin, start, state.get("running"))
-        moment = "running" if experiment.vector else "episode_return"  # at which it can be saved
+        training = experiment.train(env, agent, evaluation_env, begin, start, state.get("env_state"))
+        moment = "env_state" if experiment.vector else "episode_return"  # at which it can be saved
         # disable=None: no bar where nobody watches.
         with tqdm(
             total=experiment.steps, initial=start, desc=f"seed {seed}", unit=" steps", position=position, disable=None

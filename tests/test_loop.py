@@ -131,7 +131,7 @@ def test_the_vector_loop_hands_over_what_really_followed() -> None:
 def test_what_the_vector_loop_yields() -> None:
     seen = list(loop.train_vector(side_by_side(0, 2), VectorRecorder(), 7, seed=0))  # the last round is completed
     step, end = ["step", "reward"], ["step", "reward", "episode_return", "episode_length"]
-    rounds = [step, step, ["step", "loss"], end, end, ["step", "running"]]
+    rounds = [step, step, ["step", "loss"], end, end, ["step", "env_state"]]
     assert [list(metrics) for metrics in seen] == 2 * rounds
     assert [m["step"] for m in seen] == [1, 2, 4, 3, 4, 4, 5, 6, 8, 7, 8, 8]
     assert [(m["episode_return"], m["episode_length"]) for m in seen if "episode_return" in m] == 2 * [(1, 2), (2, 2)]
@@ -160,20 +160,20 @@ def test_resume_is_exact_after_every_rollout(env_id: str, tmp_path: Path) -> Non
         return env, actor_critic.ActorCritic(size, env.single_action_space, config, seed=3)
 
     def without_arrays(seen: list[Any]) -> list[Any]:
-        return [metrics for metrics in seen if "running" not in metrics]
+        return [metrics for metrics in seen if "env_state" not in metrics]
 
     env, agent = fresh()
     whole, saves = [], []
     for metrics in loop.train_vector(env, agent, 600, seed=0):
         whole.append(metrics)
-        if "running" in metrics:
+        if "env_state" in metrics:
             saves.append((tmp_path / str(metrics["step"]), len(whole)))
-            loop.save(saves[-1][0], env, agent, metrics["step"], running=metrics["running"])
+            loop.save(saves[-1][0], env, agent, metrics["step"], env_state=metrics["env_state"])
     assert len(saves) == 10
     for path, position in saves[::3]:
         other_env, other = fresh()
         state = loop.resume(path, other_env, other)
-        again = list(loop.train_vector(other_env, other, 600, None, state["step"], state["running"]))
+        again = list(loop.train_vector(other_env, other, 600, None, state["step"], state["env_state"]))
         assert without_arrays(again) == without_arrays(whole[position:])
         assert same(other.state_dict(), agent.state_dict())
 

@@ -195,18 +195,18 @@ def test_curves_are_stored_with_their_origin_and_named_when_stale(tmp_path: Path
 def test_a_curve_grows_by_the_seeds_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "pole.json"
     records = [runs.run(POLE, seed, tmp_path / "runs") for seed in range(3)]
-    assert curves.recorded(path, POLE, range(3)) == {}
+    assert curves.reusable_seeds(path, POLE, range(3)) == {}
     curves.save_curve(path, records[:2], "two")
-    held = curves.recorded(path, POLE, [1, 2])
+    held = curves.reusable_seeds(path, POLE, [1, 2])
     assert list(held) == [1]
     curves.save_curve(path, records[2:], "the last two", held)
     whole = tmp_path / "whole.json"
     curves.save_curve(whole, records[1:], "the last two")
     assert path.read_text() == whole.read_text()
     # Numbers of other settings, other code or another processor are not mixed in.
-    assert curves.recorded(path, replace(POLE, episodes=POLE.episodes + 1), range(3)) == {}
+    assert curves.reusable_seeds(path, replace(POLE, episodes=POLE.episodes + 1), range(3)) == {}
     monkeypatch.setattr(provenance, "code_hash", lambda agent, hindsight: "of tomorrow")
-    assert curves.recorded(path, POLE, range(3)) == {}
+    assert curves.reusable_seeds(path, POLE, range(3)) == {}
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from platformdirs import user_cache_path
 
 from rlcourse import envs, loop, rendering
 from rlcourse.algorithms import AGENTS, config_class, her
-from rlcourse.curves import recorded, save_curve
+from rlcourse.curves import reusable_seeds, save_curve
 from rlcourse.runs import EVALUATION_SEED, Experiment, run_all
 
 
@@ -85,7 +85,7 @@ def _subcommand(agent: str) -> Callable[..., None]:
             if film:
                 os.environ["MUJOCO_GL"] = _renderer()  # before MuJoCo is imported: it binds a backend for good
             wanted = _seeds(seeds)
-            held = recorded(curve, experiment, wanted) if curve else {}
+            held = reusable_seeds(curve, experiment, wanted) if curve else {}
             todo = [seed for seed in wanted if seed not in held or (film and seed == wanted[0])]
             runs = run_all(experiment, todo, out, backend, scheduler) if todo else []
         except KeyboardInterrupt:
