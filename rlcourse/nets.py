@@ -26,7 +26,7 @@ def matmul_precision(rows: int, units: int) -> str:
 def _exact_precision() -> str:
     # "medium" permits bfloat16, too. oneDNN takes it only where a processor has units for it (AMX, say), so try.
     before = torch.get_float32_matmul_precision()
-    factor = torch.randn(256, 256, generator=torch.Generator().manual_seed(0))
+    factor = torch.randn(256, 256, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
     torch.set_float32_matmul_precision("medium")
     error = (factor @ factor - factor.double() @ factor.double()).abs().max()
     torch.set_float32_matmul_precision(before)
@@ -52,7 +52,8 @@ def mlp(
     """
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
-        linear = nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")  # not yet drawn from anything
+        # float32 whatever torch's default is, and not yet drawn from anything
+        linear = nn.Linear(inputs, outputs, device="meta", dtype=torch.float32).to_empty(device="cpu")
         for parameter in linear.parameters():
             nn.init.uniform_(parameter, -(inputs**-0.5), inputs**-0.5, generator=generator)
         layers += [linear, activation()]
@@ -77,14 +78,15 @@ class Categorical:
         return self.logits.log_softmax(-1).gather(-1, action[..., None]).squeeze(-1)
 
     def entropy(self) -> Float[Tensor, "*B"]:
-        r"""$-\sum_a p(a) \log p(a)$, in nats."""
+        r"""$-\sum_a p(a) \log p(a)$, in nats; 0 log 0 is 0."""
         log_p = self.logits.log_softmax(-1)
-        return -(log_p.exp() * log_p).sum(-1)
+        return -(log_p.exp() * torch.where(log_p == -math.inf, 0.0, log_p)).sum(-1)
 
     def kl(self, other: "Categorical") -> Float[Tensor, "*B"]:
-        r"""$\mathrm{KL}(p \,\|\, q) = \sum_a p(a) (\log p(a) - \log q(a))$ with p this distribution."""
+        r"""$\mathrm{KL}(p \,\|\, q) = \sum_a p(a) (\log p(a) - \log q(a))$ with p this distribution; 0 log 0 is 0."""
         log_p, log_q = self.logits.log_softmax(-1), other.logits.log_softmax(-1)
-        return (log_p.exp() * (log_p - log_q)).sum(-1)
+        p = log_p.exp()
+        return (p * torch.where(p == 0, 0.0, log_p - log_q)).sum(-1)
 
 
 @dataclass(frozen=True)
@@ -100,11 +102,11 @@ class Gaussian:
         return self.mean.clamp(-1, 1)
 
     def sample(self, generator: torch.Generator) -> Float[Tensor, "*B A"]:
-        return self.mean + self.log_std.exp() * torch.randn(self.mean.shape, generator=generator)
+        return self.mean + self.log_std.exp() * torch.randn(self.mean.shape, generator=generator, dtype=self.mean.dtype)
 
     def log_prob(self, action: Float[Tensor, "*B A"]) -> Float[Tensor, "*B"]:
         r"""$-\sum_i \frac{(a_i - \mu_i)^2}{2 \sigma_i^2} + \log \sigma_i + \tfrac12 \log 2\pi$."""
-        standardised = (action - self.mean) * (-self.log_std).exp()
+        standardised = (action - self.mean) * _precision(self.log_std)
         return -(0.5 * standardised**2 + self.log_std + 0.5 * math.log(2 * math.pi)).sum(-1)
 
     def entropy(self) -> Float[Tensor, "*B"]:
@@ -113,9 +115,15 @@ class Gaussian:
 
     def kl(self, other: "Gaussian") -> Float[Tensor, "*B"]:
         r"""$\mathrm{KL}(p \,\|\, q)$ with p this distribution."""
-        ratio = (2 * (self.log_std - other.log_std)).exp()
-        distance = ((self.mean - other.mean) * (-other.log_std).exp()) ** 2
-        return 0.5 * (ratio + distance - 1 - ratio.log()).sum(-1)
+        log_ratio = 2 * (self.log_std - other.log_std)
+        distance = ((self.mean - other.mean) * _precision(other.log_std)) ** 2
+        # expm1(x) = exp(x) − 1 is exact near 0, and nothing takes the logarithm of a ratio that has become 0
+        return 0.5 * (log_ratio.expm1() - log_ratio + distance).sum(-1)
+
+
+def _precision(log_std: Tensor) -> Tensor:
+    """1/σ, at most the largest number there is: infinity times a distance of 0 would be NaN."""
+    return (-log_std).exp().clamp(max=torch.finfo(log_std.dtype).max)
 
 
 Distribution = Categorical | Gaussian
@@ -146,7 +154,7 @@ class Policy(nn.Module):
             self.log_std = None
         elif isinstance(action_space, Box) and len(action_space.shape) == 1:
             self.net = mlp([obs_size, *hidden, *action_space.shape], generator, activation)
-            self.log_std = nn.Parameter(torch.zeros(action_space.shape))
+            self.log_std = nn.Parameter(torch.zeros(action_space.shape, dtype=torch.float32))
         else:
             raise ValueError(f"action_space = {action_space}: it must be Discrete, or a Box with one axis")
 

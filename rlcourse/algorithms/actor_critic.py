@@ -32,7 +32,7 @@ class Config:
     # Tuned on CartPole-v1 where no source is named.
     gamma: Discount = 0.99  # per step [A3C] section 8
     lr: Positive = 2e-3  # of Adam, for actor and critic
-    hidden: tuple[int, ...] = (64, 64)  # units of each hidden layer, in actor and critic
+    hidden: tuple[Count, ...] = (64, 64)  # units of each hidden layer, in actor and critic
     num_envs: Count = 8  # environments side by side; [A3C] section 5: 16 threads
     rollout_steps: Count = 16  # steps in each of them per update
     n_step: Count = 16  # rewards before bootstrapping; 1 is TD, `rollout_steps` as near to Monte Carlo as data allow
@@ -41,8 +41,6 @@ class Config:
 
     def __post_init__(self) -> None:
         check(self)
-        for units in self.hidden:
-            require("actor_critic.Config.hidden", units, Range(1))
         require("actor_critic.Config.n_step", self.n_step, Range(1, self.rollout_steps))
 
 

@@ -38,7 +38,7 @@ class Config:
     gamma: Discount = 0.99  # per step [DDPG] section 7
     lr: Positive = 3e-4  # of Adam, for actor and critic [TD3 code]; [DDPG]: 1e-4 and 1e-3
     batch_size: Count = 256  # transitions per update [TD3 code]; [DDPG]: 64
-    hidden: tuple[int, ...] = (256, 256)  # units of each hidden layer [TD3 code]; [DDPG]: 400 and 300
+    hidden: tuple[Count, ...] = (256, 256)  # units of each hidden layer [TD3 code]; [DDPG]: 400 and 300
     buffer_size: Count = 1_000_000  # transitions [DDPG] section 7
     learning_starts: Count = 25_000  # steps of random actions before the first update [TD3 code]
     tau: Probability = 0.005  # how far the target networks go towards the online ones [TD3 code]; [DDPG]: 0.001
@@ -47,8 +47,6 @@ class Config:
 
     def __post_init__(self) -> None:
         check(self)
-        for units in self.hidden:
-            require("double_ac.Config.hidden", units, Range(1))
         require("double_ac.Config.batch_size", self.batch_size, Range(1, self.buffer_size))
         require("double_ac.Config.learning_starts", self.learning_starts, Range(self.batch_size, self.buffer_size))
 

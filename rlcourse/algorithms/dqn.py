@@ -42,7 +42,7 @@ class Config:
     gamma: Discount = 0.99  # per step [DQN] table 1
     lr: Positive = 1e-3  # of Adam
     batch_size: Count = 128  # transitions per update
-    hidden: tuple[int, ...] = (128, 128)  # units of each hidden layer
+    hidden: tuple[Count, ...] = (128, 128)  # units of each hidden layer
     buffer_size: Count = 100_000  # transitions
     learning_starts: Count = 1_000  # transitions collected before the first update
     train_every: Count = 1  # environment steps between learning; [DQN] table 1: 4
@@ -63,8 +63,6 @@ class Config:
 
     def __post_init__(self) -> None:
         check(self)
-        for units in self.hidden:
-            require("dqn.Config.hidden", units, Range(1))
         if self.dueling:  # its two streams stand on the last hidden layer
             require("dqn.Config.hidden: number of layers", len(self.hidden), Range(1))
         require("dqn.Config.batch_size", self.batch_size, Range(1, self.buffer_size))

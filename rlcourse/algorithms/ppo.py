@@ -37,7 +37,7 @@ from rlcourse.returns import gae
 class Config:
     gamma: Discount = 0.99  # per step [PPO] table 3
     lr: Positive = 3e-4  # of Adam, for actor and critic [PPO] table 3
-    hidden: tuple[int, ...] = (64, 64)  # units of each hidden layer, in actor and critic [PPO] section 6.1
+    hidden: tuple[Count, ...] = (64, 64)  # units of each hidden layer, in actor and critic [PPO] section 6.1
     num_envs: Count = 1  # environments side by side
     rollout_steps: Count = 2048  # steps in each of them per rollout [PPO] table 3
     gae_lambda: Probability = 0.95  # [PPO] table 3
@@ -53,8 +53,6 @@ class Config:
 
     def __post_init__(self) -> None:
         check(self)
-        for units in self.hidden:
-            require("ppo.Config.hidden", units, Range(1))
         require("ppo.Config.batch_size", self.batch_size, Range(1, self.num_envs * self.rollout_steps))
 
 
@@ -67,9 +65,9 @@ class RunningNorm(nn.Module):
 
     def __init__(self, obs_size: int) -> None:
         super().__init__()
-        self.register_buffer("count", torch.zeros(()))
-        self.register_buffer("mean", torch.zeros(obs_size))
-        self.register_buffer("variance", torch.ones(obs_size))
+        self.register_buffer("count", torch.zeros((), dtype=torch.float32))
+        self.register_buffer("mean", torch.zeros(obs_size, dtype=torch.float32))
+        self.register_buffer("variance", torch.ones(obs_size, dtype=torch.float32))
 
     def forward(self, obs: Float[Tensor, "*B O"]) -> Float[Tensor, "*B O"]:
         return ((obs - self.mean) / (self.variance + 1e-8).sqrt()).clamp(-10, 10)
@@ -113,8 +111,8 @@ class Samples:
 
 
 def ratio(log_prob: Float[Tensor, " B"], old_log_prob: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
-    r"""$r(\theta) = \pi_\theta(a | s) / \pi_{old}(a | s)$: how much likelier the action has become."""
-    return (log_prob - old_log_prob).exp()
+    r"""$r(\theta) = \pi_\theta(a | s) / \pi_{old}(a | s)$: how much likelier the action is now; at most $e^{60}$."""
+    return (log_prob - old_log_prob).clamp(max=60).exp()  # infinity times an advantage of 0 would be NaN
 
 
 def actor_loss(
@@ -133,7 +131,8 @@ def kl(log_prob: Float[Tensor, " B"], old_log_prob: Float[Tensor, " B"]) -> Floa
 
     The mean of $-\log r$ alone would do, but this one is never negative and varies less.
     """
-    return (ratio(log_prob, old_log_prob) - 1 - (log_prob - old_log_prob)).mean()
+    log_ratio = log_prob - old_log_prob
+    return (log_ratio.expm1() - log_ratio).mean()  # expm1(x) = exp(x) − 1, exact near 0
 
 
 def critic_loss(value: Float[Tensor, " B"], target: Float[Tensor, " B"]) -> Float[Tensor, ""]:

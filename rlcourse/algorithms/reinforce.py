@@ -18,7 +18,7 @@ everybody does: the policy shall act well at step 400 too.
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -39,17 +39,13 @@ class Config:
     # Tuned on CartPole-v1.
     gamma: Discount = 0.99  # per step
     lr: Positive = 1e-2  # of Adam
-    hidden: tuple[int, ...] = (64,)  # units of each hidden layer
+    hidden: tuple[Count, ...] = (64,)  # units of each hidden layer
     batch_size: Count = 8  # whole episodes per update
     causality: bool = True  # an action is credited only with the rewards that follow it
     baseline: Baseline = "leave_one_out"  # what an episode's returns are compared with
 
     def __post_init__(self) -> None:
         check(self)
-        for units in self.hidden:
-            require("reinforce.Config.hidden", units, Range(1))
-        if self.baseline not in get_args(Baseline):
-            raise ValueError(f"reinforce.Config.baseline = {self.baseline!r}: it must be one of {get_args(Baseline)}")
         if self.baseline == "leave_one_out":
             require("reinforce.Config.batch_size (others are averaged)", self.batch_size, Range(2))
 
@@ -68,6 +64,9 @@ def baseline(returns: Float[np.ndarray, "T E"], kind: Baseline) -> Float[np.ndar
 
     The last depends on none of the episode's own actions, so the estimate stays unbiased. The mean contains the
     episode's own return, which shrinks the gradient by the factor $1 - 1/E$.
+
+    Raises:
+        ValueError: a single episode, which has no others.
     """
     if kind == "none":
         return np.zeros_like(returns)
@@ -75,6 +74,7 @@ def baseline(returns: Float[np.ndarray, "T E"], kind: Baseline) -> Float[np.ndar
     total = returns.sum(1, keepdims=True)
     if kind == "mean":
         return np.broadcast_to(total / episodes, returns.shape)
+    require("reinforce.baseline: number of episodes", episodes, Range(2))
     return (total - returns) / (episodes - 1)
 
 

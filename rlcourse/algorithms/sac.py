@@ -19,7 +19,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (everyone's name for it)
@@ -28,7 +28,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rlcourse.buffers import Batch, ReplayBuffer, Transition
-from rlcourse.config import Count, Discount, Positive, Probability, Range, check, require
+from rlcourse.config import Count, Discount, Finite, Positive, Probability, Range, check, require
 from rlcourse.nets import Critics, Gaussian, action_size, generators, mlp, polyak_update
 
 
@@ -37,22 +37,18 @@ class Config:
     gamma: Discount = 0.99  # per step [SAC] table 1
     lr: Positive = 3e-4  # of Adam, for actor, critics and temperature [SAC] table 1
     batch_size: Count = 256  # transitions per update [SAC] table 1
-    hidden: tuple[int, ...] = (256, 256)  # units of each hidden layer [SAC] table 1
+    hidden: tuple[Count, ...] = (256, 256)  # units of each hidden layer [SAC] table 1
     buffer_size: Count = 1_000_000  # transitions [SAC] table 1
     learning_starts: Count = 10_000  # steps of random actions before the first update, the authors' code
     tau: Probability = 0.005  # how far the target critics go towards the online ones [SAC] table 1
     critics: Count = 2  # the smallest is believed [SAC] section 6
     temperature: Positive = 1.0  # price of entropy in units of reward: at the start, or for good
     learn_temperature: bool = True  # hold entropy near `target_entropy` [SAC] section 5
-    target_entropy: Annotated[
-        float, Range(-math.inf, math.inf, True, True)
-    ] = -1.0  # per number in an action, in nats [SAC] table 1
+    target_entropy: Finite = -1.0  # per number in an action, in nats [SAC] table 1
     value_network: bool = False  # the original's state-value network instead of target critics [SAC1]
 
     def __post_init__(self) -> None:
         check(self)
-        for units in self.hidden:
-            require("sac.Config.hidden", units, Range(1))
         require("sac.Config.batch_size", self.batch_size, Range(1, self.buffer_size))
         require("sac.Config.learning_starts", self.learning_starts, Range(self.batch_size, self.buffer_size))
 
@@ -196,7 +192,7 @@ class SAC:
     def update(self, batch: Batch) -> dict[str, float]:
         config = self.config
         temperature = self.log_temperature.exp().item()
-        normal, next_normal = torch.randn(2, *batch.action.shape, generator=self._policy)
+        normal, next_normal = torch.randn(2, *batch.action.shape, generator=self._policy, dtype=torch.float32)
         with torch.no_grad():
             if config.value_network:
                 target = value_bellman_target(batch, self.target_value_network, config.gamma)

@@ -35,7 +35,7 @@ class Config:
     gamma: Discount = 0.99  # per step [DDPG] section 7
     lr: Positive = 3e-4  # of Adam, for actor and critic [TD3 code]; [DDPG]: 1e-4 and 1e-3
     batch_size: Count = 256  # transitions per update [TD3 code]; [DDPG]: 64
-    hidden: tuple[int, ...] = (256, 256)  # units of each hidden layer [TD3 code]; [DDPG]: 400 and 300
+    hidden: tuple[Count, ...] = (256, 256)  # units of each hidden layer [TD3 code]; [DDPG]: 400 and 300
     buffer_size: Count = 1_000_000  # transitions [DDPG] section 7
     learning_starts: Count = 25_000  # steps of random actions before the first update [TD3 code]
     tau: Probability = 0.005  # how far the target networks go towards the online ones [TD3 code]; [DDPG]: 0.001
@@ -47,8 +47,6 @@ class Config:
 
     def __post_init__(self) -> None:
         check(self)
-        for units in self.hidden:
-            require("td3.Config.hidden", units, Range(1))
         require("td3.Config.batch_size", self.batch_size, Range(1, self.buffer_size))
         require("td3.Config.learning_starts", self.learning_starts, Range(self.batch_size, self.buffer_size))
 
@@ -140,7 +138,7 @@ class TD3:
 
     def update(self, batch: Batch) -> dict[str, float]:
         config = self.config
-        normal = torch.randn(batch.action.shape, generator=self._smoothing)
+        normal = torch.randn(batch.action.shape, generator=self._smoothing, dtype=torch.float32)
         noise = smoothing_noise(normal, config.target_noise, config.noise_clip)
         with torch.no_grad():
             target = bellman_target(batch, self.target_actor, self.target_critic, config.gamma, noise)

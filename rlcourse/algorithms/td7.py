@@ -43,7 +43,7 @@ class Config:
     gamma: Discount = 0.99  # per step [TD7] table 3
     lr: Positive = 3e-4  # of Adam, for encoder, actor and critics [TD7] table 3
     batch_size: Count = 256  # transitions per update [TD7] table 3
-    hidden: tuple[int, ...] = (256, 256)  # units of each hidden layer [TD7] table 3
+    hidden: tuple[Count, ...] = (256, 256)  # units of each hidden layer [TD7] table 3
     buffer_size: Count = 1_000_000  # transitions [TD7] table 3
     learning_starts: Count = 25_000  # steps of random actions before the first update [TD7] table 3
     tau: Probability = 0.005  # without `implementation`: how far target networks go towards the online ones
@@ -68,8 +68,6 @@ class Config:
 
     def __post_init__(self) -> None:
         check(self)
-        for units in self.hidden:
-            require("td7.Config.hidden", units, Range(1))
         require("td7.Config.batch_size", self.batch_size, Range(1, self.buffer_size))
         require("td7.Config.learning_starts", self.learning_starts, Range(self.batch_size, self.buffer_size))
         for name in ("lap", "sale", "clip_target"):
@@ -354,7 +352,7 @@ class TD7:
             self.encoder_optimizer.step()
             metrics = {"encoder_loss": prediction_loss.item()}
 
-        normal = torch.randn(batch.action.shape, generator=self._smoothing)
+        normal = torch.randn(batch.action.shape, generator=self._smoothing, dtype=torch.float32)
         noise = smoothing_noise(normal, config.target_noise, config.noise_clip)
         with torch.no_grad():
             targets = embedded(self.target_encoder, batch.next_obs, self.target_actor, self.target_critic)
