@@ -1,5 +1,7 @@
 """The two training loops, of one environment and of many side by side; evaluation; saving and resuming."""
 
+import copy
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +20,10 @@ class Agent(Protocol):
     """What the loop asks of an agent; the agent itself decides when to learn.
 
     `state_dict` covers all that the next steps depend on: networks, optimisers, memory, every random generator.
+
+    An agent, or its `replay`, that holds something of an episode under way (a window of steps, a sum of rewards) also
+    has `drop_episode()`: the loops call it before they start new episodes. It does nothing where no episode is under
+    way.
     """
 
     def act(self, obs: Any, explore: bool = True) -> Any: ...
@@ -34,9 +40,7 @@ class Agent(Protocol):
 def train(env: gym.Env, agent: Agent, steps: int, seed: int | None, start: int = 0) -> Iterator[dict[str, Any]]:
     """Act, step, hand over the transition, let the agent learn; until `steps` steps are done.
 
-    Stop it whenever you like: the agent stays usable, and another `train` goes on with it from a new episode. What the
-    agent holds of an episode that was given up (an n-step window, rows of a rollout, a sum of rewards) runs on into
-    the new one; stop when `episode_return` is yielded, and nothing is left over.
+    Stop it whenever you like: the agent stays usable, and another `train` goes on with it from a new episode.
 
     Args:
         seed: of the environment; None leaves its random generator where it is.
@@ -46,27 +50,45 @@ def train(env: gym.Env, agent: Agent, steps: int, seed: int | None, start: int =
         The metrics of every update, then for every step its `reward`, on an episode's last step also the
         `episode_return` (undiscounted) and `episode_length`; each with `step`, the number of environment steps so
         far. The moment to `save` is when `episode_return` is yielded: the next episode has not begun.
+
+    Raises:
+        ValueError: the agent learns from environments side by side.
     """
-    obs, _ = env.reset(seed=seed)
+    if hasattr(getattr(agent, "config", None), "num_envs"):
+        raise ValueError(
+            f"{type(agent).__name__} learns from environments side by side: make them with envs.make_vector, and train "
+            "with loop.train_vector"
+        )
+    _drop_episode(agent)
+    obs = _copied(env.reset(seed=seed)[0])
     episode_return, episode_length = 0.0, 0
     for step in range(start + 1, steps + 1):
         action = agent.act(obs)
-        next_obs, reward, terminated, truncated, _ = env.step(action)
+        next_obs, reward, terminated, truncated, _ = env.step(_copied(action))
+        next_obs, reward = _copied(next_obs), float(reward)
         agent.observe(Transition(obs, action, reward, next_obs, terminated, truncated))
         for metrics in agent.learn():
             yield {"step": step, **metrics}
-        obs, episode_return, episode_length = next_obs, episode_return + float(reward), episode_length + 1
+        obs, episode_return, episode_length = next_obs, episode_return + reward, episode_length + 1
         if terminated or truncated:
-            yield {
-                "step": step,
-                "reward": float(reward),
-                "episode_return": episode_return,
-                "episode_length": episode_length,
-            }
-            obs, _ = env.reset()
+            yield {"step": step, "reward": reward, "episode_return": episode_return, "episode_length": episode_length}
+            obs = _copied(env.reset()[0])
             episode_return, episode_length = 0.0, 0
         else:
-            yield {"step": step, "reward": float(reward)}
+            yield {"step": step, "reward": reward}
+
+
+def _drop_episode(agent: Any) -> None:
+    """Tell the agent and its memory that new episodes begin, whatever was under way."""
+    for holder in (agent, getattr(agent, "replay", None)):
+        getattr(holder, "drop_episode", lambda: None)()
+
+
+def _copied(value: Any) -> Any:
+    """What a world returned, or is handed, as it is now: some worlds go on writing into these arrays."""
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    return value if isinstance(value, int | float | np.generic) else copy.deepcopy(value)
 
 
 def train_vector(
@@ -90,18 +112,27 @@ def train_vector(
     Yields:
         What `train` yields; and after each round in which the agent learned `env_state`. That is the moment to `save`:
         an on-policy agent has used up its data.
+
+    Raises:
+        ValueError: the environments begin anew in another way, or the agent learns from a single one.
     """
+    if env.metadata.get("autoreset_mode") != gym.vector.AutoresetMode.SAME_STEP:
+        raise ValueError(
+            f"{env} does not begin episodes anew in the step that ends them: make it with envs.make_vector, or with "
+            "autoreset_mode=gymnasium.vector.AutoresetMode.SAME_STEP"
+        )
+    if not hasattr(getattr(agent, "config", env), "num_envs"):
+        raise ValueError(f"{type(agent).__name__} learns from one environment: use envs.make and loop.train")
     if env_state is None:
-        obs, _ = env.reset(seed=seed)
-        env_state = {
-            "obs": obs,
-            "episode_return": np.zeros(env.num_envs),
-            "episode_length": np.zeros(env.num_envs, int),
-        }
+        _drop_episode(agent)
+        obs = _copied(env.reset(seed=seed)[0])
+        sums = {"episode_return": np.zeros(env.num_envs), "episode_length": np.zeros(env.num_envs, int)}
+        env_state = {"obs": obs, **sums}
     obs, episode_return, episode_length = (env_state[key].copy() for key in ("obs", "episode_return", "episode_length"))
     for step in range(start, steps, env.num_envs):
         action = agent.act(obs)
-        following, reward, terminated, truncated, infos = env.step(action)
+        *arrays, infos = env.step(_copied(action))
+        following, reward, terminated, truncated = map(_copied, arrays)
         over = terminated | truncated
         next_obs = following.copy()
         if over.any():

@@ -119,8 +119,8 @@ class Gaussian:
         r"""$\mathrm{KL}(p \,\|\, q)$ with p this distribution."""
         log_ratio = 2 * (self.log_std - other.log_std)
         distance = ((self.mean - other.mean) * _precision(other.log_std)) ** 2
-        # expm1, since exp(x) − 1 − x rounds to less than 0 near 0; and no logarithm of what has become 0
-        return 0.5 * ((log_ratio.expm1() - log_ratio).clamp(min=0) + distance).sum(-1)
+        # expm1(x) = exp(x) − 1 is exact near 0, and nothing takes the logarithm of a ratio that has become 0
+        return 0.5 * (log_ratio.expm1() - log_ratio + distance).sum(-1)
 
 
 def _precision(log_std: Tensor) -> Tensor:
