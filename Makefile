@@ -19,12 +19,12 @@ test: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -n 2 -m "not slow"
 
 test-fast: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -m "not slow and not thorough and not notebook and not browser" tests
+	$(BIN)/pytest -n 2 -m "not slow and not thorough and not notebook and not browser" tests
 
 test-slow: .venv/.test
 	$(BIN)/pytest -m slow
