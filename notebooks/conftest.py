@@ -6,8 +6,8 @@ import pytest
 from nbval.plugin import IPyNbCell
 
 collect_ignore_glob = ["homework/*", "instructor/*"]
-# Seconds by the clock, for a cell and then for its last output. A cell takes 40 at most on an idle machine; beside eight
-# other jobs it may take twenty times as long.
+# Seconds by the clock, for a cell and then for its last output. A cell takes at most 40 on an idle machine; beside
+# eight other jobs it may take twenty times as long.
 CELL, OUTPUT = 1500, 120
 
 

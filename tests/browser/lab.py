@@ -29,8 +29,8 @@ from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sy
 
 from rlcourse.operations.publish import KERNELSPEC
 
-# Seconds by the clock, for each answer of a page or a server. Only a test that fails waits so long: two dozen thumbnails
-# take half a minute of a processor, which beside eight other jobs is several minutes.
+# Seconds by the clock, for each answer of a page or a server; only a test that fails waits so long. The thumbnails of
+# all demos take half a minute of a processor, which beside eight other jobs is several minutes.
 PATIENCE = 600
 expect.set_options(timeout=1000 * PATIENCE)
 SCREEN: ViewportSize = {"width": 1280, "height": 900}
