@@ -31,6 +31,7 @@ test-slow: .venv/.test
 
 notebooks: .venv/.test
 	$(BIN)/rlcourse execute notebooks
+	$(BIN)/rlcourse readme
 
 homework: .venv/.test
 	$(BIN)/rlcourse release
