@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -43,8 +44,13 @@ ALLOWED: Mapping[str, set[str]] = {
 }
 
 
-def package_imports(source: str) -> Iterator[str]:
+@cache
+def package_imports(source: str) -> tuple[str, ...]:
     """The package's modules that a source imports, anywhere in it, as dotted names below the package."""
+    return tuple(_imports(source))
+
+
+def _imports(source: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (
