@@ -6,7 +6,7 @@ replay* [PER]; Hessel et al. (2018), *Rainbow* [R].
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -106,10 +106,20 @@ class NStep:
 
     def __call__(self, transition: Transition) -> Iterator[Transition]:
         self.pending.append(transition)
-        over = transition.terminated or transition.truncated
-        while self.pending and (over or len(self.pending) == self.n):
-            yield n_step(self.pending, self.gamma)
-            self.pending.popleft()
+        if transition.terminated or transition.truncated:
+            yield from self.drop_episode()
+        elif len(self.pending) == self.n:
+            yield self._oldest()
+
+    def drop_episode(self) -> Iterator[Transition]:
+        """The windows that are under way, each with the steps that there are: the episode is over, or given up."""
+        while self.pending:
+            yield self._oldest()
+
+    def _oldest(self) -> Transition:
+        window = n_step(self.pending, self.gamma)
+        self.pending.popleft()
+        return window
 
 
 class Rollout:
@@ -132,6 +142,17 @@ class Rollout:
             if not np.abs(value).max(initial=0) <= _LARGEST:  # true for NaN, too
                 raise _not_finite(name, value)
         self.transitions.append(transition)
+
+    def truncate(self) -> None:
+        """The environments begin anew: the last transition ends each episode that is under way."""
+        if self.transitions:
+            last = self.transitions[-1]
+            self.transitions[-1] = replace(last, truncated=np.logical_or(last.truncated, np.logical_not(last.terminated)))
+
+    def drop_episode(self) -> None:
+        """Forget the episode that is under way, of one environment: how it would have ended nobody knows."""
+        while self.transitions and not (self.transitions[-1].terminated or self.transitions[-1].truncated):
+            self.transitions.pop()
 
     def take(self) -> Transition:
         """All transitions as one, each field an array with a leading axis of time; the rollout is empty afterwards.

@@ -6,6 +6,7 @@ grid, so the arrays grow with S·A·K, never with S².
 """
 
 import contextlib
+import copy
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -313,6 +314,17 @@ def make(env_id: str, **options: Any) -> gym.Env:
     return env
 
 
+class CopiedObservation(gym.ObservationWrapper):
+    """Hands out copies: a world that goes on writing into the array that it returned changes nobody else's.
+
+    `SyncVectorEnv` keeps an episode's last observation while the next one begins. A single world needs no such wrapper:
+    `loop.train` copies what it is told.
+    """
+
+    def observation(self, observation: Any) -> Any:
+        return copy.deepcopy(observation)
+
+
 def make_vector(env_id: str, num_envs: int) -> gym.vector.SyncVectorEnv:
     """`num_envs` of `make` side by side, continuous actions clipped to [−1, 1]; each begins anew in the step it ends.
 
@@ -321,7 +333,7 @@ def make_vector(env_id: str, num_envs: int) -> gym.vector.SyncVectorEnv:
     """
 
     def one() -> gym.Env:
-        env = make(env_id)
+        env: gym.Env = CopiedObservation(make(env_id))
         return gym.wrappers.ClipAction(env) if isinstance(env.action_space, Box) else env
 
     return gym.vector.SyncVectorEnv([one] * num_envs, autoreset_mode=gym.vector.AutoresetMode.SAME_STEP)

@@ -3,6 +3,7 @@
 import copy
 import warnings
 from collections.abc import Iterator
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol, runtime_checkable
@@ -154,32 +155,61 @@ def train_vector(
             yield {"step": step + env.num_envs, "env_state": {key: array.copy() for key, array in env_state.items()}}
 
 
-def evaluate(env: gym.Env, agent: Agent, episodes: int, seed: int) -> Float[np.ndarray, " episodes"]:
+EVALUATION_LIMIT = 10_000  # steps; no world of the course has longer episodes, but some have no time limit
+
+
+def evaluate(
+    env: gym.Env, agent: Agent, episodes: int, seed: int, limit: int = EVALUATION_LIMIT
+) -> Float[np.ndarray, " episodes"]:
     """The undiscounted return of each of `episodes` episodes without exploration; use an environment of its own.
 
-    Episode i starts from seed `seed + i` and ends when it terminates or is truncated.
+    Episode i starts from seed `seed + i` and ends when it terminates or is truncated, or after `limit` steps, which a
+    warning tells.
     """
-    returns = np.zeros(episodes)
+    return _evaluate(env, agent, episodes, seed, limit)[0]
+
+
+def _evaluate(
+    env: gym.Env, agent: Agent, episodes: int, seed: int, limit: int
+) -> tuple[Float[np.ndarray, " episodes"], int]:
+    """The returns, and how many of the episodes the limit ended."""
+    returns, cut_off = np.zeros(episodes), 0
     for episode in range(episodes):
         obs, _ = env.reset(seed=seed + episode)
-        over = False
-        while not over:
+        for _ in range(limit):
             obs, reward, terminated, truncated, _ = env.step(agent.act(obs, explore=False))
             returns[episode] += float(reward)
-            over = terminated or truncated
-    return returns
+            if terminated or truncated:
+                break
+        else:
+            cut_off += 1
+    if cut_off:
+        warnings.warn(
+            f"{cut_off} of the {episodes} evaluation episodes did not end by themselves: cut off after {limit} steps",
+            stacklevel=3,
+        )
+    return returns, cut_off
 
 
 def evaluated(
-    training: Iterator[dict[str, Any]], env: gym.Env, agent: Agent, every: int, episodes: int, seed: int
+    training: Iterator[dict[str, Any]],
+    env: gym.Env,
+    agent: Agent,
+    every: int,
+    episodes: int,
+    seed: int,
+    limit: int = EVALUATION_LIMIT,
 ) -> Iterator[dict[str, Any]]:
     """Pass on what `train` yields, after every `every` steps with an `evaluation`: the returns `(episodes,)`.
 
-    Each evaluation starts from the same states, so that a curve shows the agent change and not the starts.
+    Each evaluation starts from the same states, so that a curve shows the agent change and not the starts. If `limit`
+    ended some of its episodes (see `evaluate`), `cut_off` says how many.
     """
     for metrics in training:
         if "reward" in metrics and metrics["step"] % every == 0:
-            metrics["evaluation"] = evaluate(env, agent, episodes, seed)
+            metrics["evaluation"], cut_off = _evaluate(env, agent, episodes, seed, limit)
+            if cut_off:
+                metrics["cut_off"] = cut_off
         yield metrics
 
 
@@ -188,6 +218,7 @@ def collect(env: gym.Env, agent: Agent, replay: ReplayBuffer, steps: int, seed: 
     # For `train` it is an agent that puts its transitions elsewhere and learns nothing from them.
     recorder: Any = SimpleNamespace(act=agent.act, observe=replay.add, learn=lambda: iter(()))
     recorder.state_dict, recorder.load_state_dict = agent.state_dict, agent.load_state_dict
+    recorder.replay = replay  # which may have to be told that an episode was dropped
     return np.array([m["episode_return"] for m in train(env, recorder, steps, seed) if "episode_return" in m])
 
 
@@ -213,8 +244,9 @@ def save(path: Path, env: gym.Env | gym.vector.SyncVectorEnv, agent: Agent, step
 
     Call it between episodes (see `train`): there an environment's state is its random generator only. With
     environments side by side call it after the agent has learned, and hand on `env_state` (see `train_vector`): there
-    each is in the middle of something, and `snapshots.snapshot` says what it covers. Wrappers that learn (running
-    means, say) are not covered. The file appears whole or not at all, whatever kills the process.
+    each is in the middle of something, and `snapshots.snapshot` says what it covers and refuses. A single environment
+    whose episodes depend on more than its random generator (a curriculum, a wrapper that learns running means) is not
+    covered. The file appears whole or not at all, whatever kills the process.
     """
     import torch  # late: a table needs no torch
 
@@ -222,7 +254,7 @@ def save(path: Path, env: gym.Env | gym.vector.SyncVectorEnv, agent: Agent, step
         world: Any = [snapshots.snapshot(one) for one in env.envs]
     else:
         world = env.unwrapped.np_random.bit_generator.state
-    state = {"step": step, "env": world, "agent": agent.state_dict(), **extra}
+    state = {"step": step, "made": _made(env, agent), "env": world, "agent": agent.state_dict(), **extra}
     with files.replacing(path) as file:
         torch.save(state, file)
 
@@ -232,15 +264,47 @@ def resume(path: Path, env: gym.Env | gym.vector.SyncVectorEnv, agent: Agent) ->
 
     Bit for bit the run that was never interrupted, given an agent and an environment made as for that run, on the
     same processor. Open only files that you wrote: like any pickle, a foreign one can run code.
+
+    Raises:
+        BrokenFileError: the file is not whole; neither agent nor environment is touched.
+        ValueError: agent or environment are made in another way than those that were saved; nor are they then.
     """
     import torch
 
-    state: dict[str, Any] = torch.load(path, weights_only=False)
-    world = state.pop("env")
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=False)
+        there, world, learned = (state.pop(key) for key in ("made", "env", "agent"))
+    except (OSError, MemoryError):  # which say nothing about the file
+        raise
+    except Exception as error:  # torch raises what it likes
+        raise files.BrokenFileError(f"{path} is no whole checkpoint: {error or type(error).__name__}") from error
+    here = _made(env, agent)
+    if here != there:
+        other = [
+            f"{key} = {there.get(key)!r} (here {here.get(key)!r})"
+            for key in there | here
+            if there.get(key) != here.get(key)
+        ]
+        raise ValueError(f"{path} goes on only as it was made, with {', '.join(other)}")
+    agent.load_state_dict(learned)
     if isinstance(env, gym.vector.SyncVectorEnv):
         for one, snap in zip(env.envs, world, strict=True):
             snapshots.restore(one, snap)
     else:
         env.unwrapped.np_random.bit_generator.state = world
-    agent.load_state_dict(state.pop("agent"))
     return state
+
+
+def _made(env: gym.Env | gym.vector.SyncVectorEnv, agent: Any) -> dict[str, Any]:
+    """What must be the same where a checkpoint is opened: kinds, sizes, and every field of the agent's Config."""
+    one, number = (env.envs[0], env.num_envs) if isinstance(env, gym.vector.SyncVectorEnv) else (env, 1)
+    replay, config = getattr(agent, "replay", None), getattr(agent, "config", None)
+    return {
+        "agent": type(agent).__qualname__,
+        "replay": type(replay).__qualname__,
+        "environment": type(one.unwrapped).__qualname__,
+        "environments": number,
+        "observation_space": str(one.observation_space),
+        "action_space": str(one.action_space),
+        **(asdict(config) if is_dataclass(config) and not isinstance(config, type) else {}),
+    }

@@ -224,13 +224,17 @@ def test_a_running_episode_waits_until_it_is_over() -> None:
 
 
 def test_an_episode_that_was_given_up_ends_where_it_was_left() -> None:
-    """A training that was stopped in mid-episode goes on from a reset."""
+    """The next one begins where it was left, so that nothing but being told keeps the two apart."""
     buffer = replay(strategy="final")
     walk(buffer, 0, 3, end="given up")
     assert len(buffer) == 0
-    walk(buffer, 10, 12)
+    buffer.drop_episode()
+    assert len(buffer) == 3
+    walk(buffer, 3, 5)
     assert len(buffer) == 5
-    assert set(sampled(buffer)) == {(1, 3), (2, 3), (3, 3), (11, 12), (12, 12)}
+    assert set(sampled(buffer)) == {(1, 3), (2, 3), (3, 3), (4, 5), (5, 5)}
+    buffer.drop_episode()  # between episodes it changes nothing
+    assert set(sampled(buffer)) == {(1, 3), (2, 3), (3, 3), (4, 5), (5, 5)}
 
 
 @pytest.mark.thorough
