@@ -13,7 +13,6 @@ class BrokenFileError(ValueError):
     """A file that is there but is not what it should be, cut short say; the message names it."""
 
 
-
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """A file to write to, which takes the place of `path` when the block has ended without an error.

@@ -13,21 +13,34 @@ PACKAGE = Path(rlcourse.__file__).parent
 
 # The four rooms, see the README. Arrows between rooms point down this list; inside a room what ALLOWED says.
 ROOMS: Mapping[str, set[str]] = {
-    "core": {"config", "planning", "files", "nets", "buffers", "returns", "envs", "snapshots", "loop", "algorithms"},
+    "core": {
+        "config",
+        "planning",
+        "files",
+        "checkpoints",
+        "nets",
+        "buffers",
+        "returns",
+        "envs",
+        "snapshots",
+        "loop",
+        "algorithms",
+    },
     "evidence": {"runs", "curves", "provenance"},
-    "teaching": {"lessons", "pictures", "rendering", "widgets"},
+    "teaching": {"probes", "lessons", "pictures", "rendering", "widgets"},
     "course": {"grading", "slides", "demos", "operations", "__main__"},
 }
 
 # What a module of each kind may import from the package. `widgets/*` may also use each other's drawing.
-FOUNDATION = {"envs", "planning", "buffers", "nets", "returns", "config", "files", "snapshots"}
+FOUNDATION = {"envs", "planning", "checkpoints", "buffers", "nets", "returns", "config", "files", "snapshots"}
 EVIDENCE = {"runs", "curves", "provenance"}
 ALLOWED: Mapping[str, set[str]] = {
-    **{name: set() for name in ("envs", "nets", "returns", "config", "files", "snapshots", "rendering")},
+    **{name: set() for name in ("envs", "nets", "returns", "config", "files", "snapshots", "rendering", "probes")},
+    "checkpoints": {"files", "snapshots"},
     "buffers": {"config"},
-    "loop": {"buffers", "files", "snapshots"},
+    "loop": {"buffers"},
     "planning": {"config"},
-    "algorithms": {"buffers", "nets", "returns", "config", "planning"},
+    "algorithms": {"buffers", "nets", "returns", "config", "planning", "checkpoints"},
     "provenance": {"algorithms"},
     "runs": {"algorithms", *FOUNDATION, "loop", "provenance"},
     "curves": {"algorithms", "files", "provenance", "runs"},
@@ -37,7 +50,17 @@ ALLOWED: Mapping[str, set[str]] = {
     "grading": {"files", "grading", "operations.publish"},
     "demos": {"widgets", "operations.publish"},
     "slides": {"operations.publish"},
-    "operations": {"algorithms", "config", "envs", "files", "loop", "rendering", *EVIDENCE, "operations"},
+    "operations": {
+        "algorithms",
+        "checkpoints",
+        "config",
+        "envs",
+        "files",
+        "loop",
+        "rendering",
+        *EVIDENCE,
+        "operations",
+    },
     "operations.cli": {"config", "operations", "grading", "demos", "slides"},
     "__main__": {"operations.cli"},
     "__init__": set(),

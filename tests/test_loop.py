@@ -16,7 +16,7 @@ import pytest
 import torch
 from gymnasium.spaces import flatdim
 
-from rlcourse import envs, loop, runs
+from rlcourse import checkpoints, envs, loop, runs
 from rlcourse.algorithms import actor_critic, ddpg, double_ac, dqn, ppo, q_iteration, reinforce, sac, td3, td7
 from tests import tiny
 from tests.tiny import Config as TinyConfig
@@ -86,7 +86,7 @@ class Recorder:
 
 def test_the_last_transition_ends_where_the_episode_did() -> None:
     agent = Recorder()
-    list(loop.train(gym.wrappers.TimeLimit(envs.Discounting(), 5), agent, 4, seed=0))
+    list(loop.train(gym.wrappers.TimeLimit(probes.Discounting(), 5), agent, 4, seed=0))
     assert [(t.obs[0], t.next_obs[0], t.terminated, t.truncated) for t in agent.transitions] == 2 * [
         (0.0, 1.0, False, False),
         (1.0, 1.0, True, False),
@@ -108,7 +108,7 @@ def side_by_side(*lengths: int) -> gym.vector.SyncVectorEnv:
     """Worlds that pay 1 for ever, seen as 0 and then 1, cut after 2 steps or after what `lengths` say."""
 
     def world(length: int) -> gym.Env:
-        return gym.wrappers.TimeLimit(envs.Discounting() if length == 0 else envs.TruncationIsNotTermination(), 5)
+        return gym.wrappers.TimeLimit(probes.Discounting() if length == 0 else probes.TruncationIsNotTermination(), 5)
 
     mode = gym.vector.AutoresetMode.SAME_STEP
     return gym.vector.SyncVectorEnv([partial(world, length) for length in lengths], autoreset_mode=mode)
@@ -168,11 +168,11 @@ def test_resume_is_exact_after_every_rollout(env_id: str, tmp_path: Path) -> Non
         whole.append(metrics)
         if "env_state" in metrics:
             saves.append((tmp_path / str(metrics["step"]), len(whole)))
-            loop.save(saves[-1][0], env, agent, metrics["step"], env_state=metrics["env_state"])
+            checkpoints.save(saves[-1][0], env, agent, metrics["step"], env_state=metrics["env_state"])
     assert len(saves) == 10
     for path, position in saves[::3]:
         other_env, other = fresh()
-        state = loop.resume(path, other_env, other)
+        state = checkpoints.resume(path, other_env, other)
         again = list(loop.train_vector(other_env, other, 600, None, state["step"], state["env_state"]))
         assert without_arrays(again) == without_arrays(whole[position:])
         assert same(other.state_dict(), agent.state_dict())
@@ -180,7 +180,7 @@ def test_resume_is_exact_after_every_rollout(env_id: str, tmp_path: Path) -> Non
 
 def test_evaluation_neither_explores_nor_learns_and_counts_truncated_episodes() -> None:
     agent = Recorder()
-    returns = loop.evaluate(gym.wrappers.TimeLimit(envs.TruncationIsNotTermination(), 5), agent, 3, seed=0)
+    returns = loop.evaluate(gym.wrappers.TimeLimit(probes.TruncationIsNotTermination(), 5), agent, 3, seed=0)
     np.testing.assert_array_equal(returns, [2.0, 2.0, 2.0])
     assert agent.explored == [False] * 6
     assert agent.transitions == []
@@ -188,7 +188,7 @@ def test_evaluation_neither_explores_nor_learns_and_counts_truncated_episodes() 
 
 def test_evaluation_episodes_have_their_own_seeds() -> None:
     """Which of −1 and 1 an episode pays is decided by its seed alone, whatever came before."""
-    env, agent = envs.ObservationMatters(), Recorder()
+    env, agent = probes.ObservationMatters(), Recorder()
     alone = [loop.evaluate(env, agent, 1, seed=s)[0] for s in range(5, 15)]
     np.testing.assert_array_equal(loop.evaluate(env, agent, 10, seed=5), alone)
     assert set(alone) == {-1.0, 1.0}
@@ -238,11 +238,11 @@ def test_resume_is_exact_from_every_episode_end(tmp_path: Path) -> None:
         whole.append(metrics)
         if "episode_return" in metrics:
             saves.append((tmp_path / str(metrics["step"]), len(whole)))
-            loop.save(saves[-1][0], env, agent, metrics["step"], note="kept")
+            checkpoints.save(saves[-1][0], env, agent, metrics["step"], note="kept")
     assert len(saves) > 5
     for path, position in saves:
         other_env, other = fresh()
-        state = loop.resume(path, other_env, other)
+        state = checkpoints.resume(path, other_env, other)
         assert state == {"step": int(path.name), "note": "kept"}
         assert list(loop.train(other_env, other, 300, None, start=state["step"])) == whole[position:]
         assert same(other.state_dict(), agent.state_dict())
@@ -251,10 +251,10 @@ def test_resume_is_exact_from_every_episode_end(tmp_path: Path) -> None:
 def test_a_save_that_fails_keeps_the_one_before(tmp_path: Path) -> None:
     env, agent = gym.make("FrozenLake-v1"), q_learner()
     path = tmp_path / "run.pt"
-    loop.save(path, env, agent, 1)
+    checkpoints.save(path, env, agent, 1)
     before = path.read_bytes()
     with pytest.raises(Exception, match="pickle"):
-        loop.save(path, env, agent, 2, impossible=lambda: None)
+        checkpoints.save(path, env, agent, 2, impossible=lambda: None)
     assert path.read_bytes() == before
 
 

@@ -32,8 +32,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rlcourse.buffers import Batch, NStep, PrioritizedReplay, ReplayBuffer, Transition
+from rlcourse.checkpoints import restore_state, state_of
 from rlcourse.config import Count, Discount, Positive, Probability, Range, Threshold, check, require
-from rlcourse.nets import generators, mlp, polyak_update, restore_state, state_of
+from rlcourse.nets import generators, mlp, polyak_update
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rlcourse.buffers import Batch, PrioritizedReplay, ReplayBuffer, Transition
+from rlcourse.checkpoints import restore_state, state_of
 from rlcourse.config import Count, Discount, NonNegative, OutOfRangeError, Positive, Probability, Range, check, require
-from rlcourse.nets import action_size, generators, mlp, parallel, polyak_update, restore_state, state_of
+from rlcourse.nets import action_size, generators, mlp, parallel, polyak_update
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 import tyro
 from platformdirs import user_cache_path
 
-from rlcourse import envs, loop, rendering
+from rlcourse import checkpoints, envs, rendering
 from rlcourse.algorithms import AGENTS, config_class, her
 from rlcourse.curves import reusable_seeds, save_curve
 from rlcourse.runs import EVALUATION_SEED, Experiment, run_all
@@ -102,7 +102,7 @@ def _subcommand(agent: str) -> Callable[..., None]:
             save_curve(curve, runs, command_line(experiment, seeds, curve), held)
         if film:
             world, trained = experiment.make_agent(runs[0].seed)
-            loop.resume(experiment.files(out, runs[0].seed)[1], world, trained)
+            checkpoints.resume(experiment.files(out, runs[0].seed)[1], world, trained)
             stage = envs.make(experiment.evaluation_env or experiment.env, render_mode="rgb_array")
             rendering.film(stage, trained, EVALUATION_SEED, film)
 
