@@ -183,8 +183,8 @@ def run(experiment: Experiment, seed: int, out: Path, position: int = 0, save_ev
     """Train one seed, or go on with it, or return its record if it is finished.
 
     The checkpoint is written at the first episode end after `save_every` seconds, and kept at the end as the trained
-    agent (`checkpoints.resume` opens it). Sets torch to one thread, since results differ between one and two, and to the
-    experiment's `matmul_precision`.
+    agent (`checkpoints.resume` opens it). Torch is set to one thread, since results differ between one and two, and to
+    the experiment's `matmul_precision`.
     """
     result, checkpoint = experiment.files(out, seed)
     result.parent.mkdir(parents=True, exist_ok=True)

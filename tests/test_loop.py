@@ -16,7 +16,7 @@ import pytest
 import torch
 from gymnasium.spaces import flatdim
 
-from rlcourse import checkpoints, envs, loop, runs
+from rlcourse import checkpoints, envs, loop, probes, runs
 from rlcourse.algorithms import actor_critic, ddpg, double_ac, dqn, ppo, q_iteration, reinforce, sac, td3, td7
 from tests import tiny
 from tests.tiny import Config as TinyConfig
