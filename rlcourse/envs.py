@@ -234,7 +234,7 @@ class GridWorld:
         there = np.where(inside[..., None], there, here[:, None, None])
         there = np.where(walls[there[..., 0], there[..., 1]][..., None], here[:, None, None], there)
 
-        # Goals, pits and walls keep whoever is put there, for nothing: their Q is 0 by the equations, not by exception.
+        # An agent that is put on a goal, a pit or a wall stays there and earns 0: so the equations give Q = 0 there.
         absorbing = (walls | ends).ravel()[:, None, None]
         next_state = np.where(absorbing, np.arange(height * width)[:, None, None], there @ (width, 1))
         reward = np.where(absorbing, 0.0, entry_reward.ravel()[next_state] - self.step_cost)
@@ -457,7 +457,7 @@ class FourGoals:
         offsets = np.array([(0, 0), (1, 0), (0, 1), (1, 1)])
         probability = np.where(offsets == 1, share, 1 - share).prod(-1)  # (S, A, 4)
         around = (corner[:, :, None] + offsets).astype(int) + self.HALF
-        # Goals keep whoever is put there, for nothing: their Q is 0 by the equations, not by exception.
+        # An agent that is put on a goal stays there and earns 0: so the equations give Q = 0 there.
         stay = goals[:, None, None]
         next_state = np.where(
             stay, np.arange(len(places))[:, None, None], around[..., 1] * (2 * self.HALF + 1) + around[..., 0]

@@ -132,7 +132,7 @@ class Experiment:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Every field; without hindsight those that experiments had before there was any, so files stay theirs."""
+        """Every field. Without hindsight its two fields are left out, as in files from before they existed."""
         return {name: value for name, value in asdict(self).items() if self.hindsight or "hindsight" not in name}
 
     @property

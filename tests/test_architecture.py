@@ -111,6 +111,18 @@ def test_the_package_keeps_to_its_arrows() -> None:
     assert forbidden(sources()) == []
 
 
+LINES = {"core": 4_920, "package": 15_200}
+WRITES = {"files", "checkpoints"}  # in the core, but no lecture shows them
+
+
+def test_the_package_stays_small() -> None:
+    """Lines as `wc -l` counts them. What students read is the core; a file that can go, goes."""
+    lines = {name: source.count("\n") for name, source in sources().items()}
+    core = sum(n for name, n in lines.items() if name.split(".")[0] in ROOMS["core"] - WRITES)
+    assert core < LINES["core"]
+    assert sum(lines.values()) < LINES["package"]
+
+
 def test_every_module_has_its_rule() -> None:
     assert {name.split(".")[0] for name in sources()} <= set(ALLOWED)
 

@@ -129,7 +129,7 @@ def critic_loss(
 
 
 def priority(td_error: Float[Tensor, " B"], exponent: float) -> Float[Tensor, " B"]:
-    r"""$p = (|\delta| + 10^{-6})^{\alpha}$: what surprised most is replayed most, and nothing never."""
+    r"""$p = (|\delta| + 10^{-6})^{\alpha}$: large errors are replayed more often, and every p is above 0."""
     return (td_error.abs() + 1e-6) ** exponent
 
 
