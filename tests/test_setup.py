@@ -204,11 +204,10 @@ def test_readmes_commands_exist(capsys: pytest.CaptureFixture[str]) -> None:
 def test_import_is_instant() -> None:
     code = """
 import sys, time
-start = time.perf_counter()
+start = time.process_time()
 import rlcourse
-print(time.perf_counter() - start)
+print(time.process_time() - start)
 assert "torch" not in sys.modules
 """
-    command = [sys.executable, "-c", code]
-    seconds = [float(subprocess.run(command, capture_output=True, check=True).stdout) for _ in range(5)]
-    assert min(seconds) < 0.2  # the best: the others measure what else the machine is doing
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert float(done.stdout) < 0.2  # of the processor, whatever else the machine is doing
