@@ -229,7 +229,8 @@ def lacking(root: Path, folder: str) -> list[str]:
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_nothing_is_lacking(folder: str) -> None:
-    assert lacking(ROOT, folder) == []
+    said = lacking(ROOT, folder)
+    assert said == [], "\n".join(["", *said])
 
 
 def test_the_readme_and_the_stated_run_times_are_as_declared() -> None:
