@@ -209,12 +209,22 @@ def workshop_folder(root: Path) -> dict[Path, list[str]]:
     return found
 
 
+def assets_folder(root: Path) -> dict[Path, list[str]]:
+    rows = {row.split("`")[1]: row for row in read(root / "assets/README.md").splitlines() if row.startswith("| `")}
+    found = {}
+    for path in [*root.glob("assets/curves/*"), *root.glob("assets/videos/*")]:
+        row = rows.get(path.relative_to(root / "assets").as_posix(), readme.UNSAID)
+        found[path] = ["say what it shows, in its row of assets/README.md"] if readme.UNSAID in row else []
+    return found
+
+
 FOLDERS: dict[str, Callable[[Path], dict[Path, list[str]]]] = {
     "algorithms": pages,
     "widgets": widgets,
     "lectures": lecture_folder,
     "homework": homework_folder,
     "workshops": workshop_folder,
+    "assets": assets_folder,
 }
 
 
@@ -270,6 +280,7 @@ def test_an_incomplete_lecture_is_told_what_it_lacks(tmp_path: Path) -> None:
     notebook(tmp_path / "notebooks/instructor/hw10.ipynb", "# Homework")
     notebook(tmp_path / "notebooks/instructor/workshops/w10.ipynb", "# Workshop")
     write(tmp_path, {"rlcourse/algorithms/following.py": AGENT, "rlcourse/widgets/steps.py": "def widget(): ..."})
+    write(tmp_path, {"assets/curves/10_next.json": "{}"})
     said = {folder: lacking(tmp_path, folder) for folder in FOLDERS}
     metadata = "in its metadata, under rlcourse"
     assert said == {
@@ -322,6 +333,7 @@ def test_an_incomplete_lecture_is_told_what_it_lacks(tmp_path: Path) -> None:
                 "there is no notebooks/workshops/w10.ipynb: made by make homework",
             )
         ],
+        "assets": ["assets/curves/10_next.json: say what it shows, in its row of assets/README.md"],
     }
 
 
@@ -370,11 +382,16 @@ def test_a_complete_lecture_lacks_nothing_and_appears_in_the_readme(tmp_path: Pa
             "tests/test_following.py": f"{imports}\nLEARNERS = {{}}\n",
             "README.md": "<!-- lectures -->\nold\n<!-- /lectures -->\n<!-- homework -->\n<!-- /homework -->\n"
             "<!-- workshops -->\n<!-- /workshops -->\n",
+            "assets/README.md": "| `curves/10_next.json` | next, 2 seeds | `old` |\n",
+            "assets/curves/10_next.json": '{"command": "rlcourse train next", "seeds": [0, 1]}',
         },
     )
     assert {folder: lacking(tmp_path, folder) for folder in FOLDERS} == {folder: [] for folder in FOLDERS}
 
-    assert set(readme.write(tmp_path)) == {tmp_path / "README.md", tmp_path / "notebooks/10_next.ipynb"}
+    written = ("README.md", "assets/README.md", "notebooks/10_next.ipynb")
+    assert readme.write(tmp_path) == [tmp_path / name for name in written]
+    row = "| `curves/10_next.json` | next, 2 seeds | `rlcourse train next` |\n"
+    assert (tmp_path / "assets/README.md").read_text() == row
     assert (
         (tmp_path / "README.md").read_text()
         == """<!-- lectures -->
@@ -397,6 +414,14 @@ def test_a_complete_lecture_lacks_nothing_and_appears_in_the_readme(tmp_path: Pa
     (header,) = json.loads((tmp_path / "notebooks/10_next.ipynb").read_text())["cells"][:1]
     assert "".join(header["source"]) == HEADER
     assert readme.write(tmp_path) == []
+
+
+def test_a_new_curve_gets_a_row_that_waits_for_words(tmp_path: Path) -> None:
+    old = "Text.\n\n| `curves/1.json` | one, 2 seeds | `a` |\n\n| `videos/1.mp4` | film | `v` |\n"
+    curve = {"command": "a | b", "seeds": [0, 1, 2]}
+    write(tmp_path, {"1.json": json.dumps(curve | {"command": "a"}), "2.json": json.dumps(curve)})
+    row = "| `curves/2.json` | (say what it shows), 3 seeds | `a | b` |\n"
+    assert readme.with_commands(old, tmp_path) == old.replace("| `a` |\n", f"| `a` |\n{row}")
 
 
 def test_a_table_names_the_notebook_that_declares_too_little(tmp_path: Path) -> None:
