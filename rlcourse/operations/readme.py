@@ -96,8 +96,8 @@ def with_commands(text: str, curves: Path) -> str:
         stored = json.loads(path.read_text(encoding="utf-8"))
         start, command = f"| `curves/{path.name}` | ", f"`{stored['command']}` |\n"
         row = re.compile(f"^({re.escape(start)}.* \\| )`.*\n", re.MULTILINE)
-        if row.search(text):
-            text = row.sub(lambda found, command=command: found[1] + command, text)
+        if found := row.search(text):
+            text = text[: found.end(1)] + command + text[found.end() :]
         else:
             before, head, after = text.rpartition("\n| `curves/")
             last, end, rest = after.partition("\n")
