@@ -1,12 +1,13 @@
 """The two training loops, of one environment and of many side by side; evaluation; saving and resuming."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol, runtime_checkable
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.spaces import Box
 from jaxtyping import Float
 
 from rlcourse import files, snapshots
@@ -31,12 +32,34 @@ class Agent(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
+def _within(space: gym.Space) -> Callable[[Any], Any]:
+    """What brings an action into a box: a normal distribution reaches beyond all bounds. The one place that clips."""
+    if not isinstance(space, Box):
+        return lambda action: action
+    low, high = space.low, space.high
+    return lambda action: np.minimum(np.maximum(action, low), high)
+
+
+def _require(env: Any, agent: Agent, side_by_side: bool) -> None:
+    """Refuse a world or an agent that is meant for the other loop; an agent without a Config may take either."""
+    config = getattr(agent, "config", None)
+    if isinstance(env, gym.vector.VectorEnv) != side_by_side or (
+        config is not None and hasattr(config, "num_envs") != side_by_side
+    ):
+        raise ValueError(
+            f"{type(agent).__name__} in {env} cannot learn in this loop: train is for agents of one environment and "
+            "envs.make, train_vector for those with num_envs in their Config (PPO, ActorCritic) and envs.make_vector"
+        )
+
+
 def train(env: gym.Env, agent: Agent, steps: int, seed: int | None, start: int = 0) -> Iterator[dict[str, Any]]:
     """Act, step, hand over the transition, let the agent learn; until `steps` steps are done.
 
     Stop it whenever you like: the agent stays usable, and another `train` goes on with it from a new episode. What the
     agent holds of an episode that was given up (an n-step window, rows of a rollout, a sum of rewards) runs on into
     the new one; stop when `episode_return` is yielded, and nothing is left over.
+
+    What the environment is given is within the bounds of its action space; the agent is told what it chose itself.
 
     Args:
         seed: of the environment; None leaves its random generator where it is.
@@ -46,13 +69,18 @@ def train(env: gym.Env, agent: Agent, steps: int, seed: int | None, start: int =
         The metrics of every update, then for every step its `reward`, on an episode's last step also the
         `episode_return` (undiscounted) and `episode_length`; each with `step`, the number of environment steps so
         far. The moment to `save` is when `episode_return` is yielded: the next episode has not begun.
+
+    Raises:
+        ValueError: an agent that learns from environments side by side, or such environments.
     """
+    _require(env, agent, side_by_side=False)
+    within = _within(env.action_space)
     obs, _ = env.reset(seed=seed)
     episode_return, episode_length = 0.0, 0
     for step in range(start + 1, steps + 1):
         action = agent.act(obs)
-        next_obs, reward, terminated, truncated, _ = env.step(action)
-        agent.observe(Transition(obs, action, reward, next_obs, terminated, truncated))
+        next_obs, reward, terminated, truncated, _ = env.step(within(action))
+        agent.observe(Transition(obs, action, reward, next_obs, bool(terminated), bool(truncated)))
         for metrics in agent.learn():
             yield {"step": step, **metrics}
         obs, episode_return, episode_length = next_obs, episode_return + float(reward), episode_length + 1
@@ -90,15 +118,25 @@ def train_vector(
     Yields:
         What `train` yields; and after each round in which the agent learned `running`. That is the moment to `save`:
         an on-policy agent has used up its data.
+
+    Raises:
+        ValueError: an agent that learns from one environment; environments of gymnasium's default mode.
     """
+    _require(env, agent, side_by_side=True)
+    if env.metadata.get("autoreset_mode") != gym.vector.AutoresetMode.SAME_STEP:
+        raise ValueError(
+            f"{env} inserts a step from each episode's end to the next one's start: make it with envs.make_vector, or "
+            "with autoreset_mode=gymnasium.vector.AutoresetMode.SAME_STEP"
+        )
+    within = _within(env.single_action_space)
     if running is None:
         obs, _ = env.reset(seed=seed)
         running = {"obs": obs, "episode_return": np.zeros(env.num_envs), "episode_length": np.zeros(env.num_envs, int)}
     obs, episode_return, episode_length = (running[key].copy() for key in ("obs", "episode_return", "episode_length"))
     for step in range(start, steps, env.num_envs):
         action = agent.act(obs)
-        following, reward, terminated, truncated, infos = env.step(action)
-        over = terminated | truncated
+        following, reward, terminated, truncated, infos = env.step(within(action))
+        over = np.logical_or(terminated, truncated)
         next_obs = following.copy()
         if over.any():
             next_obs[over] = np.stack(infos["final_obs"][over])
@@ -124,12 +162,12 @@ def evaluate(env: gym.Env, agent: Agent, episodes: int, seed: int) -> Float[np.n
 
     Episode i starts from seed `seed + i` and ends when it terminates or is truncated.
     """
-    returns = np.zeros(episodes)
+    within, returns = _within(env.action_space), np.zeros(episodes)
     for episode in range(episodes):
         obs, _ = env.reset(seed=seed + episode)
         over = False
         while not over:
-            obs, reward, terminated, truncated, _ = env.step(agent.act(obs, explore=False))
+            obs, reward, terminated, truncated, _ = env.step(within(agent.act(obs, explore=False)))
             returns[episode] += float(reward)
             over = terminated or truncated
     return returns
