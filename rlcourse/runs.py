@@ -10,20 +10,19 @@ from functools import partial
 from inspect import signature
 from itertools import count
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import gymnasium as gym
 import joblib
 import numpy as np
 import torch
 from filelock import FileLock
-from gymnasium.spaces import flatdim
 from jaxtyping import Float
 from tqdm.auto import tqdm
 
 from rlcourse import envs, files, loop, provenance, snapshots
-from rlcourse.algorithms import agent_class, her
-from rlcourse.config import Count, Positive, Range, check
+from rlcourse.algorithms import agent_class, arguments, her
+from rlcourse.config import Count, CountOrZero, Positive, check
 from rlcourse.nets import matmul_precision
 
 EVALUATION_SEED = 1_000_000  # far from the seeds that people train with
@@ -55,10 +54,10 @@ class Experiment:
     evaluate_every: Count = 2_000
     episodes: Count = 10
     evaluation_env: str = ""
-    truths: Annotated[int, Range(0, open_high=True)] = 0
+    truths: CountOrZero = 0
     max_reward: Positive = 1.0
     hindsight: her.Strategy | Literal[""] = ""
-    hindsight_k: int = her.Config.k
+    hindsight_k: CountOrZero = her.Config.k
 
     def __post_init__(self) -> None:
         check(self)
@@ -67,25 +66,23 @@ class Experiment:
         """The environment and a fresh agent for it: `num_envs` of them side by side if its Config says so.
 
         Raises:
-            ValueError: truths for an agent without Q; hindsight for one without replay or with priorities, or in an
-                environment without goals.
+            ValueError: an agent that does not suit the environment; truths for an agent without Q; hindsight for one
+                without replay or with priorities, or in an environment without goals.
         """
         env = envs.make(self.env)
-        kind = agent_class(self.agent)
-        takes = signature(kind).parameters
-        action = env.action_space if "action_space" in takes else flatdim(env.action_space)
+        kind, told = agent_class(self.agent), arguments(self.agent, env)
         value = getattr(kind, "value", None)
         if self.truths and (value is None or "action" not in signature(value).parameters):
             raise ValueError(f"agent = {self.agent!r} has no Q(s, a) to set against the truth: leave out truths")
         memory = {}
         if self.hindsight:
-            if "replay" not in takes:
+            if "replay" not in signature(kind).parameters:
                 raise ValueError(f"agent = {self.agent!r} has no replay to relabel: take dqn, ddpg, td3 or sac")
             if getattr(self.config, "priority_exponent", 0):
                 raise ValueError("hindsight samples uniformly: set priority_exponent to 0")
             config = her.Config(self.hindsight, self.hindsight_k)
             memory["replay"] = her.HindsightReplay(env, self.config.buffer_size, config)
-        agent = kind(flatdim(env.observation_space), action, self.config, seed, **memory)
+        agent = kind(*told, self.config, seed, **memory)
         return envs.make_vector(self.env, self.config.num_envs) if self.vector else env, agent
 
     def train(
@@ -108,8 +105,18 @@ class Experiment:
         return loop.evaluated(training, evaluation_env, agent, self.evaluate_every, self.episodes, EVALUATION_SEED)
 
     def make_evaluation_env(self) -> gym.Env:
-        """What the agent is evaluated in."""
-        return envs.make(self.evaluation_env or self.env)
+        """What the agent is evaluated in.
+
+        Raises:
+            ValueError: it is not a world for an agent trained in `env`.
+        """
+        env = envs.make(self.evaluation_env or self.env)
+        if self.evaluation_env and arguments(self.agent, env) != arguments(self.agent, envs.make(self.env)):
+            raise ValueError(
+                f"evaluation_env = {self.evaluation_env!r} has observation_space = {env.observation_space} and "
+                f"action_space = {env.action_space}: they must be those of env = {self.env!r}"
+            )
+        return env
 
     @property
     def settings(self) -> dict[str, Any]:

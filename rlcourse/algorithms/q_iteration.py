@@ -25,7 +25,7 @@ from jaxtyping import Float, Int
 from scipy import sparse
 
 from rlcourse.buffers import Transition
-from rlcourse.config import Discount, Finite, NonNegative, Probability, Range, check
+from rlcourse.config import Discount, Finite, NonNegative, Probability, Range, check, require
 from rlcourse.planning import Model, Table, Values, backup, contracted, policy_system
 
 
