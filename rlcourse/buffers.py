@@ -147,9 +147,8 @@ class Rollout:
         """The environments begin anew: the last transition ends each episode that is under way."""
         if self.transitions:
             last = self.transitions[-1]
-            self.transitions[-1] = replace(
-                last, truncated=np.logical_or(last.truncated, np.logical_not(last.terminated))
-            )
+            ends = np.logical_or(last.truncated, np.logical_not(last.terminated))
+            self.transitions[-1] = replace(last, truncated=ends)
 
     def drop_episode(self) -> None:
         """Forget the episode that is under way, of one environment: how it would have ended nobody knows."""

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,6 +58,7 @@ def read_json(path: Path) -> Any:
         raise BrokenFileError(f"{path} is broken: {error}") from error
 
 
-def set_aside(path: Path) -> Path:
-    """Rename a broken file, so that a whole one can take its place; the new path."""
-    return path.replace(path.with_name(f"{path.name}.broken"))
+def set_aside(path: Path, error: BrokenFileError) -> None:
+    """Rename a broken file, so that a whole one can take its place, and warn."""
+    aside = path.replace(path.with_name(f"{path.name}.broken"))
+    warnings.warn(f"{error}. It is set aside as {aside.name} and made again.", stacklevel=2)

@@ -2,7 +2,6 @@
 
 import ast
 import hashlib
-import json
 import os
 import platform
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from typing import Any
 
 import torch
 
+from rlcourse import files
 from rlcourse.algorithms import AGENTS
 
 _PACKAGES = ("rlcourse", "gymnasium", "mujoco", "numpy", "torch")
@@ -122,7 +122,7 @@ def _file(module: str, root: Path | None) -> Path | None:
 
 def stale(folder: Path) -> dict[str, str]:
     """The curves in `folder` whose code has changed since, each with the command that makes it anew."""
-    stored = {path.name: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    stored = {path.name: files.read_json(path) for path in sorted(folder.glob("*.json"))}
     return {
         name: data["command"]
         for name, data in stored.items()
