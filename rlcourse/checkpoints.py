@@ -23,7 +23,7 @@ def _copy(value: Any) -> Any:
         return value.get_state()
     if isinstance(value, nn.Module | torch.optim.Optimizer):
         return copy.deepcopy(value.state_dict())
-    if hasattr(value, "state_dict"):  # a replay buffer: it copies itself, and only the part that is filled
+    if hasattr(value, "state_dict"):  # a memory: it copies itself, and only the part that is filled
         return value.state_dict()
     return copy.deepcopy(value.detach() if isinstance(value, Tensor) else value)
 
