@@ -144,9 +144,7 @@ def lucky(episodes: int) -> list[int]:
 
 def robots() -> Markdown:
     curves = {task: reference(file) for task, file in ROBOTS.items()}
-    late, early, slide, pick = (
-        curves[name] for name in ("pushing", "pushing, early", "sliding", "picking and placing")
-    )
+    late, early, _, slide, pick = curves.values()
     rows = ((task, len(curve.returns), percent(curve.returns[:, -1])) for task, curve in curves.items())
     low, episodes = low_marks()
     push, slid, picked = lucky(FRESH)

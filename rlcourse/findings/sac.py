@@ -25,8 +25,8 @@ def temperature() -> Markdown:
     return folded(
         gains(estimates, (f"{seeds(learned, *others.values())} each", "return gained over SAC")),
         f"In the last evaluation −200 or more: {solved}.",
-        "The number is the area between two curves. It weighs how fast an agent learns as much as how far it gets. This "
-        "is one task and one setting of everything else: a fixed temperature that does well here was found for rewards "
+        "The number is the area between two curves. It weighs how fast an agent learns as much as how far it gets. "
+        "This is one task and one setting of everything else: a fixed temperature that does well here was found for rewards "
         "of this size.",
     )
 
@@ -95,5 +95,6 @@ def papers() -> Markdown:
     return page(
         table(("HalfCheetah after one million steps", "TD3", "SAC", "PPO"), rows),
         f"SAC has the same name in both rows, and a factor of {later.value / sac.value:.1f} lies between them. Even ± "
-        f"differs: {old.spread} in the first row, the {new.spread} in the second. Our own recording of SAC is above {sac} after {number(passed)} steps.",
+        f"differs: {old.spread} in the first row, the {new.spread} in the second. Our own recording of SAC is above "
+        f"{sac} after {number(passed)} steps.",
     )

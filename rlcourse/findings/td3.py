@@ -57,7 +57,7 @@ def travel() -> tuple[float, float, float]:
 
 
 def delay(file: str) -> float:
-    """Updates in which a value travels through the slow targets: 1/(τ(1 − γ)), times the updates between two of the targets."""
+    """Updates of the critic in which a value travels through the slow targets: 1/(τ(1 − γ)) of the targets' own."""
     config = recorded_experiment(f"06_double_pendulum_{file}").config
     return float(getattr(config, "policy_every", 1) / (config.tau * (1 - config.gamma)))
 

@@ -119,8 +119,8 @@ def paper() -> Markdown:
         f"{online.source}: {online.unit}, {online.trials} trials; ± is the {online.spread}.",
         online.markdown(rows),
         "<details><summary>When is one better than another?</summary>",
-        "Bold is the highest mean of a row. The paper also highlights every method that Welch's t-test cannot tell from "
-        "it. That test asks whether two means differ by more than chance; unlike ours it is not paired, since other "
+        "Bold is the highest mean of a row. The paper also highlights every method that Welch's t-test cannot tell "
+        "from it. That test asks whether two means differ by more than chance; unlike ours it is not paired, since other "
         "people's runs share no seeds, and it lets the two methods have different spreads.",
         "</details>",
     )
