@@ -4,8 +4,8 @@ import numpy as np
 from IPython.display import Markdown
 from scipy import stats
 
+from rlcourse.curves import Curve, Estimate, mean_estimate, recorded_experiment, reference, share_estimate
 from rlcourse.findings.phrases import at, folded, gains, interval, number, reached, seeds, table, verdict
-from rlcourse.runs import Curve, Estimate, mean_estimate, recorded_experiment, reference, share_estimate
 
 SOLVED = 475
 PARTS = {

@@ -7,8 +7,9 @@ import numpy as np
 from IPython.display import Markdown
 
 from rlcourse import envs
+from rlcourse.curves import CURVES, Curve, Estimate, recorded_experiment, reference
 from rlcourse.findings.phrases import at, folded, gains, interval, number, percent, seeds, table
-from rlcourse.runs import CURVES, EVALUATION_SEED, Curve, Estimate, recorded_experiment, reference
+from rlcourse.runs import EVALUATION_SEED
 
 HINDSIGHT = {n: f"08_bits{n}_her" for n in (10, 15, 25)}
 PLAIN = {n: f"08_bits{n}_plain" for n in (5, 10, 15)}

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from IPython.display import Markdown
 
-from rlcourse.runs import Curve, Estimate
+from rlcourse.curves import Curve, Estimate
 
 INTERVAL = "95 % interval"
 VERDICTS = ("better", "worse", "not resolved")

@@ -2,9 +2,9 @@
 
 from IPython.display import Markdown
 
+from rlcourse.curves import mean_band, reference
 from rlcourse.findings import quoted
 from rlcourse.findings.phrases import INTERVAL, folded, gains, interval, page, seeds, table
-from rlcourse.runs import mean_band, reference
 from rlcourse.widgets import seed_lottery
 
 DETAILS = {

@@ -3,8 +3,8 @@
 import numpy as np
 from IPython.display import Markdown
 
+from rlcourse.curves import reference
 from rlcourse.findings.phrases import folded, seeds
-from rlcourse.runs import reference
 
 LOW, HIGH = 300, 490
 

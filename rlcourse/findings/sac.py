@@ -2,9 +2,9 @@
 
 from IPython.display import Markdown
 
+from rlcourse.curves import Curve, reference
 from rlcourse.findings import quoted
 from rlcourse.findings.phrases import folded, gains, number, page, reached, seeds, table
-from rlcourse.runs import Curve, reference
 
 LEARNED = "07_pendulum_sac"
 OTHERS = {
@@ -26,8 +26,8 @@ def temperature() -> Markdown:
         gains(estimates, (f"{seeds(learned, *others.values())} each", "return gained over SAC")),
         f"In the last evaluation −200 or more: {solved}.",
         "The number is the area between two curves. It weighs how fast an agent learns as much as how far it gets. "
-        "This is one task and one setting of everything else: a fixed temperature that does well here was found for rewards "
-        "of this size.",
+        "This is one task and one setting of everything else: a fixed temperature that does well here was found for "
+        "rewards of this size.",
     )
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 from IPython.display import Markdown
 
+from rlcourse.curves import Curve, mean_estimate, recorded_experiment, reference
 from rlcourse.findings import quoted
 from rlcourse.findings.phrases import (
     at,
@@ -17,7 +18,6 @@ from rlcourse.findings.phrases import (
     table,
     verdict,
 )
-from rlcourse.runs import Curve, mean_estimate, recorded_experiment, reference
 
 AGENTS = {"DDPG": "ddpg", "DDQN-AC": "ddqn_ac", "DQ-AC": "dq_ac", "TD3": "td3"}
 PARTS = {"one critic": "no_twin", "no delay": "no_delay", "no smoothing": "no_smoothing"}

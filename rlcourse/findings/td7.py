@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from IPython.display import Markdown
 
+from rlcourse.curves import CURVES, Curve, mean_estimate, reference
 from rlcourse.findings import quoted
 from rlcourse.findings.phrases import at, folded, gains, interval, number, page, reached, table, verdict
 from rlcourse.findings.td3 import ROBOTS, ends
-from rlcourse.runs import CURVES, Curve, mean_estimate, reference
 from rlcourse.widgets import embeddings as widget
 
 RUNGS = {
@@ -120,8 +120,8 @@ def paper() -> Markdown:
         online.markdown(rows),
         "<details><summary>When is one better than another?</summary>",
         "Bold is the highest mean of a row. The paper also highlights every method that Welch's t-test cannot tell "
-        "from it. That test asks whether two means differ by more than chance; unlike ours it is not paired, since other "
-        "people's runs share no seeds, and it lets the two methods have different spreads.",
+        "from it. That test asks whether two means differ by more than chance; unlike ours it is not paired, since "
+        "other people's runs share no seeds, and it lets the two methods have different spreads.",
         "</details>",
     )
 
