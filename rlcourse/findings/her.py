@@ -8,6 +8,7 @@ from IPython.display import Markdown
 
 from rlcourse import envs
 from rlcourse.curves import CURVES, Curve, Estimate, recorded_experiment, reference
+from rlcourse.findings import quoted
 from rlcourse.findings.phrases import at, folded, gains, interval, number, percent, seeds, table
 from rlcourse.runs import EVALUATION_SEED
 
@@ -66,7 +67,7 @@ def bits() -> Markdown:
         f"**With hindsight the work grows, but nothing like $2^n$.** From 10 to 25 bits the number of goals becomes "
         f"{number(2**15)} times as large, and the steps until the mean reaches {100 * MOST:.0f} % go from "
         f"{number(learned[0])} to {number(learned[1])}. What must be learned is one comparison for each bit. In the "
-        "paper DQN with hindsight goes on to n = 50 [HER, figure 1].",
+        f"paper DQN with hindsight goes on to n = {quoted.HER_HINDSIGHT} [{quoted.HER_HINDSIGHT.source}].",
     )
 
 

@@ -53,8 +53,8 @@ def gains(
     return table((head[0], f"{head[1]} ({INTERVAL})", "verdict"), rows)
 
 
-def number(value: float) -> str:
-    """A whole number with thin gaps between thousands, `12 500`."""
+def number(value: float | np.integer) -> str:
+    """A whole number with gaps between thousands, `12 500`."""
     return f"{value:,.0f}".replace(",", " ").replace("-", "−")
 
 

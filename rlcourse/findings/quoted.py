@@ -140,17 +140,19 @@ TABLES = (TD7_ONLINE, TD7_OFFLINE, TD3_MAXIMA)
 
 @dataclass(frozen=True)
 class Single:
-    """A number that a paper states outside a table, and that a lecture repeats: `what` in `unit`."""
+    """A number that a paper states outside a table: `number` in `unit` is `what`."""
 
     source: str
     number: float
     unit: str
     what: str
 
+    def __str__(self) -> str:
+        return f"{self.number:g}"
 
-SINGLES = (
-    Single("HER, figure 1", 13, "bits", "the most with which DQN without hindsight still succeeds"),
-    Single("HER, figure 1", 50, "bits", "the most that the figure shows; DQN with hindsight succeeds"),
-    Single("HER, section 4.5", 4, "copies per transition", "with 8 the best k on the robots"),
-    Single("HER, section 4.5", 8, "copies per transition", "with 4 the best k on the robots"),
-)
+
+HER_PLAIN = Single("HER, figure 1", 13, "bits", "the most with which DQN without hindsight still succeeds")
+HER_HINDSIGHT = Single("HER, figure 1", 50, "bits", "the most shown; DQN with hindsight succeeds there")
+HER_FEW = Single("HER, section 4.5", 4, "relabelled copies per transition", "one of the two best on the robots")
+HER_MANY = Single("HER, section 4.5", 8, "relabelled copies per transition", "one of the two best on the robots")
+SINGLES = (HER_PLAIN, HER_HINDSIGHT, HER_FEW, HER_MANY)
