@@ -473,7 +473,7 @@ def test_a_success_is_a_last_evaluation_that_reaches_the_goal() -> None:
 
 
 def test_the_gain_is_the_mean_difference_of_the_seeds_that_both_have() -> None:
-    """Seed 0 gains (1 + 3) / 2 = 2, seed 1 gains (4 + 4) / 2 = 4; t with one degree of freedom is 12.706 = tan(0.475 π),
+    """Seed 0 gains (1 + 3) / 2 = 2, seed 1 gains (4 + 4) / 2 = 4; t of one degree of freedom is 12.706 = tan(0.475π),
     and the mean's standard error 1. Unpaired, the interval would be a thousand wide."""
     base = Curve(np.array([1, 2]), np.array([[0.0, 0.0], [1000.0, 2000.0], [7.0, 7.0]]))
     own = Curve(np.array([1, 2]), np.array([[1.0, 3.0], [1004.0, 2004.0]]))

@@ -15,7 +15,7 @@ from rlcourse.widgets import embeddings as widget
 
 RUNGS = {
     "TD3": "09_ladder_td3",
-    "implementation": "09_ladder_implementation",
+    "appendix changes": "09_ladder_implementation",
     "LAP": "09_ladder_lap",
     "SALE": "09_ladder_sale",
     "clipped targets": "09_ladder_clip",
@@ -87,7 +87,7 @@ def ladder() -> Markdown:
     unresolved = [name for name, estimate in estimates.items() if not estimate.resolved]
     return folded(
         gains(estimates, (f"rung ({len(without)} paired seeds)", "return gained over the rung below")),
-        "**The climb is the work of the implementation and of SALE.** What the other rungs add to the mean, ten seeds "
+        "**The climb is the work of the appendix changes and of SALE.** What the other rungs add to the mean, ten seeds "
         f"cannot tell from nothing: {', '.join(unresolved)}. The paper takes parts *away*, at full size. That is "
         "another question, and it may have another answer.",
         f"**Checkpoints show in single seeds.** The largest fall from one evaluation to the next is "
