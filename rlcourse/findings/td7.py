@@ -9,7 +9,7 @@ from IPython.display import Markdown
 
 from rlcourse.curves import CURVES, Curve, mean_estimate, reference
 from rlcourse.findings import quoted
-from rlcourse.findings.phrases import at, folded, gains, interval, number, page, reached, table, verdict
+from rlcourse.findings.phrases import at, folded, gains, interval, number, page, reached, seeds, table, verdict
 from rlcourse.findings.td3 import ROBOTS, ends
 from rlcourse.widgets import embeddings as widget
 
@@ -56,7 +56,7 @@ def pendulum() -> Markdown:
     td3, td7 = reference("06_pendulum_td3"), reference("09_pendulum_td7")
     gain = td7.gain(td3)
     return folded(
-        f"Averaged over the curve, TD7 gains {interval(gain)} over TD3 (95 % interval, {len(td7.returns)} seeds): "
+        f"Averaged over the curve, with its 95 % interval and over {seeds(td7)}, TD7 gains {interval(gain)} over TD3: "
         f"{verdict(gain)}.",
         f"−200 or more score, after {number(EARLY)} steps, {reached(td7, GOAL, at(td7, EARLY))} seeds of TD7 and "
         f"{reached(td3, GOAL, at(td3, EARLY))} of TD3; in the last evaluation {reached(td7, GOAL)} and "
@@ -87,8 +87,8 @@ def ladder() -> Markdown:
     unresolved = [name for name, estimate in estimates.items() if not estimate.resolved]
     return folded(
         gains(estimates, (f"rung ({len(without)} paired seeds)", "return gained over the rung below")),
-        "**The climb is the work of the appendix changes and of SALE.** What the other rungs add to the mean, ten seeds "
-        f"cannot tell from nothing: {', '.join(unresolved)}. The paper takes parts *away*, at full size. That is "
+        "**The climb is the work of the appendix changes and of SALE.** What the other rungs add to the mean, ten "
+        f"seeds cannot tell from nothing: {', '.join(unresolved)}. The paper takes parts *away*, at full size. That is "
         "another question, and it may have another answer.",
         f"**Checkpoints show in single seeds.** The largest fall from one evaluation to the next is "
         f"{without.mean():.0f} without checkpoints and {with_them.mean():.0f} with them, on average over the seeds; "
