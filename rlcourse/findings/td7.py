@@ -87,8 +87,8 @@ def ladder() -> Markdown:
     unresolved = [name for name, estimate in estimates.items() if not estimate.resolved]
     return folded(
         gains(estimates, (f"rung ({len(without)} paired seeds)", "return gained over the rung below")),
-        "**The climb is the work of the appendix changes and of SALE.** What the other rungs add to the mean, ten "
-        f"seeds cannot tell from nothing: {', '.join(unresolved)}. The paper takes parts *away*, at full size. That is "
+        "**The climb is the work of the appendix changes and of SALE.** Ten seeds cannot tell what the other rungs add "
+        f"to the mean from nothing: {', '.join(unresolved)}. The paper takes parts *away*, at full size. That is "
         "another question, and it may have another answer.",
         f"**Checkpoints show in single seeds.** The largest fall from one evaluation to the next is "
         f"{without.mean():.0f} without checkpoints and {with_them.mean():.0f} with them, on average over the seeds; "
