@@ -119,8 +119,8 @@ class Gaussian:
         r"""$\mathrm{KL}(p \,\|\, q)$ with p this distribution."""
         log_ratio = 2 * (self.log_std - other.log_std)
         distance = ((self.mean - other.mean) * _precision(other.log_std)) ** 2
-        # expm1, since exp(x) − 1 − x rounds to less than 0 near 0; and no logarithm of what has become 0
-        return 0.5 * ((log_ratio.expm1() - log_ratio).clamp(min=0) + distance).sum(-1)
+        # expm1(x) = exp(x) − 1 is exact near 0, and nothing takes the logarithm of a ratio that has become 0
+        return 0.5 * (log_ratio.expm1() - log_ratio + distance).sum(-1)
 
 
 def _precision(log_std: Tensor) -> Tensor:
@@ -135,8 +135,8 @@ class Policy(nn.Module):
     """A network that gives a distribution over actions for each observation.
 
     Args:
-        action_space: `Discrete` (a `Categorical` over its actions), or a `Box` of A numbers (a `Gaussian`, whose
-            spread is learned, from 1 on, and does not depend on the observation).
+        action_space: `Discrete` (a `Categorical` over its actions), or a `Box` of A numbers in [−1, 1] (a `Gaussian`,
+            whose spread is learned, from 1 on, and does not depend on the observation).
 
     Raises:
         ValueError: another kind of action space.
@@ -152,13 +152,14 @@ class Policy(nn.Module):
     ) -> None:
         super().__init__()
         if isinstance(action_space, Discrete):
+            if action_space.start != 0:
+                raise ValueError(f"action_space = {action_space}: it must count from 0, as envs.make lets it")
             self.net = mlp([obs_size, *hidden, int(action_space.n)], generator, activation)
             self.log_std = None
-        elif isinstance(action_space, Box) and len(action_space.shape) == 1:
-            self.net = mlp([obs_size, *hidden, *action_space.shape], generator, activation)
-            self.log_std = nn.Parameter(torch.zeros(action_space.shape, dtype=torch.float32))
         else:
-            raise ValueError(f"action_space = {action_space}: it must be Discrete, or a Box with one axis")
+            size = action_size(action_space)
+            self.net = mlp([obs_size, *hidden, size], generator, activation)
+            self.log_std = nn.Parameter(torch.zeros(size, dtype=torch.float32))
 
     def forward(self, obs: Float[Tensor, "*B O"]) -> Distribution:
         return Categorical(self.net(obs)) if self.log_std is None else Gaussian(self.net(obs), self.log_std)

@@ -57,8 +57,6 @@ def train(env: Callable[[], gym.Env], agent: Any, learner: Learner) -> None:
 
 def world(probe: type[envs.Probe], learner: Learner) -> gym.Env:
     env: gym.Env = probe(learner.continuous)
-    if learner.continuous:
-        env = gym.wrappers.ClipAction(env)
     if learner.tabular:  # −1, 0, 1 → states 0, 1, 2
         env = gym.wrappers.TransformObservation(env, lambda obs: int(obs[0]) + 1, Discrete(3))
     return env

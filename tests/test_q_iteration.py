@@ -397,3 +397,31 @@ def test_q_learning_drives_a_taxi_on_19_of_20_seeds() -> None:
         list(train(gym.make("Taxi-v4"), agent, 100_000, seed))
         arrived += bool(evaluate(gym.make("Taxi-v4"), agent, episodes=100, seed=10_000).mean() >= 7)
     assert arrived >= 19
+
+
+@pytest.mark.parametrize(
+    ("temperature", "expected"),
+    [
+        (0.0, [0, 0.5, 0.5]),
+        (1e-320, [0, 0.5, 0.5]),  # gap / T is beyond float64
+        (1e300, [1 / 3, 1 / 3, 1 / 3]),
+        (np.inf, [1 / 3, 1 / 3, 1 / 3]),
+    ],
+)
+def test_boltzmann_at_the_ends_of_its_range(temperature: float, expected: list[float]) -> None:
+    np.testing.assert_allclose(qi.boltzmann(np.array([-1e3, 2.0, 2.0]), temperature), expected)
+
+
+def test_fitting_needs_a_discount() -> None:
+    model, pairs = GRIDS["small"].mdp(), np.ones((12, 4))
+    with pytest.raises(ValueError, match=r"^gamma = 1.0 is out of range: it must be in \[0, 1\)$"):
+        qi.fit_v(model, pairs, 1.0)
+    with pytest.raises(ValueError, match=r"^gamma = 1.0 is out of range: it must be in \[0, 1\)$"):
+        qi.fit_q(model, pairs, pairs / 4, 1.0)
+
+
+def test_a_whole_first_value_makes_no_table_of_whole_numbers() -> None:
+    """Towards y = 2 from 1 with a step size of ½: 1.5. A table of integers would stay at 1."""
+    agent = qi.QLearning(1, 1, qi.Config(initial_value=1, lr=0.5), seed=0)
+    agent.update(Transition(0, 0, 2.0, 0, True, False))
+    assert agent.q.tolist() == [[1.5]]

@@ -260,3 +260,12 @@ def test_the_gaussian_on_a_grid_is_the_best_that_an_optimiser_finds() -> None:
         found = min(optimize.minimize(distance, start, method="Nelder-Mead").fun for start in starts)
         # The grid's steps, 5.6° and 10 %, cost little beside the nats that one mode less or more costs.
         assert found - 1e-9 <= best[state] <= found + 0.02
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0])
+def test_a_temperature_of_0_is_refused(temperature: float) -> None:
+    for function in (soft_q_iteration.soft_maximum, soft_q_iteration.improve):
+        with pytest.raises(
+            ValueError, match=rf"^temperature = {temperature} is out of range: it must be in \(0, inf\]$"
+        ):
+            function(np.zeros((1, 2)), temperature)

@@ -63,6 +63,9 @@ def baseline(returns: Float[np.ndarray, "T E"], kind: Baseline) -> Float[np.ndar
 
     The last depends on none of the episode's own actions, so the estimate stays unbiased. The mean contains the
     episode's own return, which shrinks the gradient by the factor $1 - 1/E$.
+
+    Raises:
+        ValueError: a single episode, which has no others.
     """
     if kind == "none":
         return np.zeros_like(returns)
@@ -70,6 +73,7 @@ def baseline(returns: Float[np.ndarray, "T E"], kind: Baseline) -> Float[np.ndar
     total = returns.sum(1, keepdims=True)
     if kind == "mean":
         return np.broadcast_to(total / episodes, returns.shape)
+    require("reinforce.baseline: number of episodes", episodes, Range(2))
     return (total - returns) / (episodes - 1)
 
 
@@ -106,6 +110,9 @@ class REINFORCE:
     def observe(self, transition: Transition) -> None:
         self.rollout.add(transition)
         self.episodes += bool(transition.terminated or transition.truncated)
+
+    def drop_episode(self) -> None:
+        self.rollout.drop_episode()
 
     def learn(self) -> Iterator[dict[str, float]]:
         if self.episodes < self.config.batch_size:

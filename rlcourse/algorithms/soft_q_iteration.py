@@ -58,13 +58,22 @@ def soft_maximum(q: Float[np.ndarray, "*S A"], temperature: float) -> Float[np.n
     r"""$V(s) = \alpha \log \sum_a \exp(Q(s, a) / \alpha)$: what `soft_value` is at its best policy.
 
     From $\max_a Q$, its limit for α → 0, to $\max_a Q + \alpha \log |\mathcal{A}|$, where all actions are equal.
+
+    Raises:
+        ValueError: a temperature of 0 or below.
     """
+    require("temperature", temperature, Range(0, open_low=True))
     top = q.max(-1, keepdims=True)  # so that exp cannot overflow
     return top.squeeze(-1) + temperature * np.log(np.exp((q - top) / temperature).sum(-1))
 
 
 def improve(q: Float[np.ndarray, "*S A"], temperature: float) -> Float[np.ndarray, "*S A"]:
-    r"""$\pi(a \mid s) = \exp\big((Q(s, a) - V(s)) / \alpha\big)$, softmax of Q/α: it has the highest soft value."""
+    r"""$\pi(a \mid s) = \exp\big((Q(s, a) - V(s)) / \alpha\big)$, softmax of Q/α: it has the highest soft value.
+
+    Raises:
+        ValueError: a temperature of 0 or below.
+    """
+    require("temperature", temperature, Range(0, open_low=True))
     return special.softmax(q / temperature, axis=-1)
 
 

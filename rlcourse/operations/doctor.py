@@ -174,6 +174,16 @@ def _widgets() -> str:
     return "JupyterLab has ipywidgets' and anywidget's extensions"
 
 
+def _recorded() -> str:
+    from rlcourse.curves import CURVES
+    from rlcourse.widgets.recordings import PATH
+
+    curves = len(list(CURVES.glob("*.json")))
+    if not curves or not PATH.exists():
+        raise RuntimeError(f"no recorded runs in {CURVES.parent}: the package was installed without the course")
+    return f"{curves} curves to compare with"
+
+
 def _kernel() -> str:
     from jupyter_client.manager import run_kernel
 
@@ -206,6 +216,7 @@ PROBES: tuple[tuple[str, Callable[[], str], str, bool], ...] = (
     ("torch", _torch, REINSTALL, True),
     ("video", _video, "unset IMAGEIO_FFMPEG_EXE; " + REINSTALL, True),
     ("widgets", _widgets, REINSTALL, True),
+    ("recorded runs", _recorded, REINSTALL, True),
     ("kernel", _kernel, f'see why: "{sys.executable}" -m ipykernel; then, {REINSTALL}', True),
     ("rendering", _rendering, "Debian, Ubuntu: apt install libosmesa6; and unset MUJOCO_GL", False),
     ("grading", _sandbox, "only graders need it; Debian: apt install bubblewrap", False),
