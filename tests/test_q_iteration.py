@@ -376,7 +376,7 @@ def test_every_field_of_the_config_is_tried() -> None:
 def test_every_setting_changes_what_is_learned(name: str) -> None:
     def learned(config: qi.Config) -> np.ndarray:
         agent = qi.QLearning(12, 4, config, seed=0)
-        list(train(gym.wrappers.TimeLimit(TabularEnv(SLIPPERY), 30), agent, 200, seed=0))
+        list(train(gym.wrappers.TimeLimit(TabularEnv(SLIPPERY), 30), agent, 1_000, seed=0))
         return agent.q
 
     assert (learned(qi.Config()) != learned(replace(qi.Config(), **{name: CHANGES[name]}))).any()
