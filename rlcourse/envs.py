@@ -6,6 +6,7 @@ grid, so the arrays grow with S·A·K, never with S².
 """
 
 import contextlib
+import copy
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -326,6 +327,17 @@ def make(env_id: str, **options: Any) -> gym.Env:
     return env
 
 
+class CopiedObservation(gym.ObservationWrapper):
+    """Hands out copies: a world that goes on writing into the array that it returned changes nobody else's.
+
+    `SyncVectorEnv` keeps an episode's last observation while the next one begins. A single world needs no such wrapper:
+    `loop.train` copies what it is told.
+    """
+
+    def observation(self, observation: Any) -> Any:
+        return copy.deepcopy(observation)
+
+
 class UnitActions(gym.ActionWrapper):
     """A bounded box of actions as numbers in [−1, 1], on one axis: −1 is the lowest the world takes, 1 the highest.
 
@@ -377,9 +389,11 @@ def make_vector(env_id: str, num_envs: int) -> gym.vector.SyncVectorEnv:
     `infos["final_obs"]` has the observations that episodes ended with. Gymnasium's default mode would instead insert
     a step from each episode's end to the next one's start, on which the action has no effect.
     """
-    return gym.vector.SyncVectorEnv(
-        [lambda: make(env_id)] * num_envs, autoreset_mode=gym.vector.AutoresetMode.SAME_STEP
-    )
+
+    def one() -> gym.Env:
+        return CopiedObservation(make(env_id))
+
+    return gym.vector.SyncVectorEnv([one] * num_envs, autoreset_mode=gym.vector.AutoresetMode.SAME_STEP)
 
 
 def standardised(env: gym.Env, mean: Float[np.ndarray, " O"], spread: Float[np.ndarray, " O"]) -> gym.Env:

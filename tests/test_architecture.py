@@ -15,7 +15,7 @@ PACKAGE = Path(rlcourse.__file__).parent
 ROOMS: Mapping[str, set[str]] = {
     "core": {"config", "planning", "files", "nets", "buffers", "returns", "envs", "snapshots", "loop", "algorithms"},
     "evidence": {"runs", "curves", "provenance"},
-    "teaching": {"lessons", "pictures", "rendering", "widgets"},
+    "teaching": {"findings", "lessons", "pictures", "rendering", "widgets"},
     "course": {"grading", "slides", "demos", "operations", "__main__"},
 }
 
@@ -32,6 +32,7 @@ ALLOWED: Mapping[str, set[str]] = {
     "runs": {"algorithms", *FOUNDATION, "loop", "provenance"},
     "curves": {"algorithms", "files", "provenance", "runs"},
     "widgets": {"widgets", "algorithms", *FOUNDATION, "loop", *EVIDENCE},
+    "findings": {"findings", "envs", "widgets", *EVIDENCE},
     "pictures": {"widgets", "algorithms", *FOUNDATION, "loop", *EVIDENCE},
     "lessons": {"widgets", "algorithms", *FOUNDATION, "loop", *EVIDENCE, "pictures", "rendering"},
     "grading": {"files", "grading", "operations.publish"},

@@ -1,6 +1,7 @@
 """Hindsight: which goals, which rewards, from which episodes; what may be sampled; and that it helps."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -223,13 +224,17 @@ def test_a_running_episode_waits_until_it_is_over() -> None:
 
 
 def test_an_episode_that_was_given_up_ends_where_it_was_left() -> None:
-    """A training that was stopped in mid-episode goes on from a reset."""
+    """The next one begins where it was left, so that nothing but being told keeps the two apart."""
     buffer = replay(strategy="final")
     walk(buffer, 0, 3, end="given up")
     assert len(buffer) == 0
-    walk(buffer, 10, 12)
+    buffer.drop_episode()
+    assert len(buffer) == 3
+    walk(buffer, 3, 5)
     assert len(buffer) == 5
-    assert set(sampled(buffer)) == {(1, 3), (2, 3), (3, 3), (11, 12), (12, 12)}
+    assert set(sampled(buffer)) == {(1, 3), (2, 3), (3, 3), (4, 5), (5, 5)}
+    buffer.drop_episode()  # between episodes it changes nothing
+    assert set(sampled(buffer)) == {(1, 3), (2, 3), (3, 3), (4, 5), (5, 5)}
 
 
 @pytest.mark.thorough
@@ -494,19 +499,18 @@ def test_the_hash_covers_the_whole_page(monkeypatch: pytest.MonkeyPatch) -> None
     """Each function that relabelling needs changes the hash of runs with hindsight, and of no other."""
     import ast
 
-    before = provenance.code_hash("dqn"), provenance.code_hash("dqn", hindsight=True)
-    genuine = provenance._parse
+    before, genuine = provenance.reached("dqn"), provenance._parse
     for name in ("goal_index", "relabel", "HindsightReplay", "Config"):
 
-        def changed(module: str, name: str = name) -> Any:
-            definitions, imported = genuine(module)
+        def changed(module: str, root: Path | None, name: str = name) -> Any:
+            definitions, imported = genuine(module, root)
             if module == "rlcourse.algorithms.her":
                 definitions = definitions | {name: ast.Pass()}
             return definitions, imported
 
         monkeypatch.setattr(provenance, "_parse", changed)
-        assert provenance.code_hash("dqn") == before[0]
-        assert provenance.code_hash("dqn", hindsight=True) != before[1]
+        assert provenance.reached("dqn") == before
+        assert provenance.reached("dqn", hindsight=True)["rlcourse.algorithms.her", name] == "Pass()"
 
 
 def test_the_same_seed_is_the_same_run() -> None:

@@ -90,6 +90,9 @@ class ActorCritic:
     def observe(self, transition: Transition) -> None:
         self.rollout.add(transition)
 
+    def drop_episode(self) -> None:
+        self.rollout.truncate()
+
     def learn(self) -> Iterator[dict[str, float]]:
         if len(self.rollout) < self.config.rollout_steps:
             return

@@ -133,7 +133,10 @@ class DDPG:
         self.steps += 1
         self.replay.add(transition)
         if transition.terminated or transition.truncated:
-            self._noise = torch.zeros(self.action_size)
+            self.drop_episode()
+
+    def drop_episode(self) -> None:
+        self._noise = torch.zeros(self.action_size)
 
     def learn(self) -> Iterator[dict[str, float]]:
         if self.steps < self.config.learning_starts:

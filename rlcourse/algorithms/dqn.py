@@ -192,6 +192,10 @@ class DQN:
         for long_transition in self._n_step(transition):
             self.replay.add(long_transition)
 
+    def drop_episode(self) -> None:
+        for long_transition in self._n_step.drop_episode():
+            self.replay.add(long_transition)
+
     def learn(self) -> Iterator[dict[str, float]]:
         if len(self.replay) < self.config.learning_starts or self.steps % self.config.train_every:
             return

@@ -149,9 +149,8 @@ class HindsightReplay(ReplayBuffer):
 
     Sampled are only steps of episodes that are over: before that it is not known what they achieved, and an early
     choice among few goals would favour the near ones. So `len` counts those, and `learning_starts` must leave room for
-    a first episode. An episode is over when it is terminated or truncated, and also if it is given up: the next step
-    does not begin where the last one ended. What remains of an episode whose beginning is overwritten is used as if it
-    had begun there.
+    a first episode. An episode is over when it is terminated or truncated, and also if it is given up, see
+    `drop_episode`. What remains of an episode whose beginning is overwritten is used as if it had begun there.
 
     Args:
         env: observes vectors made by `FlattenObservation` from a goal dictionary, and answers `compute_reward` and
@@ -190,18 +189,15 @@ class HindsightReplay(ReplayBuffer):
         """
         if transition.steps != 1:
             raise ValueError(f"steps = {transition.steps}: hindsight relabels single steps, set n_step to 1")
-        position, previous = self._position, self._position - 1
         super().add(transition)
-        if self._running and (self._rows["obs"][position] != self._rows["next_obs"][previous]).any():
-            self._end_episode(position)
         self._running = min(self._running + 1, self.capacity)
         if transition.terminated or transition.truncated:
-            self._end_episode(self._position)
+            self.drop_episode()
 
-    def _end_episode(self, end: int) -> None:
-        """The running episode ended just before the row `end`."""
+    def drop_episode(self) -> None:
+        """The episode under way is over where it is."""
         steps = torch.arange(self._running)
-        rows = (end - self._running + steps) % self.capacity
+        rows = (self._position - self._running + steps) % self.capacity
         self._before[rows], self._after[rows] = steps, steps.flip(0)
         self._running = 0
 

@@ -181,6 +181,9 @@ class PPO:
     def observe(self, transition: Transition) -> None:
         self.rollout.add(transition)
 
+    def drop_episode(self) -> None:
+        self.rollout.truncate()
+
     def learn(self) -> Iterator[dict[str, float]]:
         config = self.config
         if len(self.rollout) < config.rollout_steps:

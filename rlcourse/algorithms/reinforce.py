@@ -111,6 +111,9 @@ class REINFORCE:
         self.rollout.add(transition)
         self.episodes += bool(transition.terminated or transition.truncated)
 
+    def drop_episode(self) -> None:
+        self.rollout.drop_episode()
+
     def learn(self) -> Iterator[dict[str, float]]:
         if self.episodes < self.config.batch_size:
             return

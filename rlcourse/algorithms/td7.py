@@ -300,6 +300,10 @@ class TD7:
         self._collected += 1
         self._over = transition.terminated or transition.truncated
 
+    def drop_episode(self) -> None:
+        if not self._over:  # its steps count for the updates to come, its return not for the assessment
+            self._return = 0.0
+
     def learn(self) -> Iterator[dict[str, float]]:
         config = self.config
         if self.steps < config.learning_starts:
