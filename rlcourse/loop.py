@@ -89,7 +89,10 @@ def _copied(value: Any) -> Any:
     """What a world returned, or is handed, as it is now: some worlds go on writing into these arrays."""
     if isinstance(value, np.ndarray):
         return value.copy()
-    return value if isinstance(value, int | float | np.generic) else copy.deepcopy(value)
+    return value if isinstance(value, _UNCHANGING) else copy.deepcopy(value)
+
+
+_UNCHANGING = (int, float, np.generic)
 
 
 def train_vector(
@@ -241,18 +244,24 @@ def train_offline(agent: Any, updates: int, seed: int) -> Iterator[dict[str, Any
 def save(path: Path, env: gym.Env | gym.vector.SyncVectorEnv, agent: Agent, step: int, **extra: Any) -> None:
     """Write all that `resume` needs to go on as if nothing had happened.
 
-    Call it between episodes (see `train`): there an environment's state is its random generator only. With
-    environments side by side call it after the agent has learned, and hand on `running` (see `train_vector`): there
-    each is in the middle of something, and `snapshots.snapshot` says what it covers and refuses. A single environment
-    whose episodes depend on more than its random generator (a curriculum, a wrapper that learns running means) is not
-    covered. The file appears whole or not at all, whatever kills the process.
+    Call it between episodes (see `train`). With environments side by side call it after the agent has learned, and
+    hand on `running` (see `train_vector`): there each is in the middle of something, so `snapshots.snapshot` must cover
+    it. A single environment that it does not cover is saved as its random generator alone: all that matters between
+    episodes, unless one episode changes the next. The file appears whole or not at all, whatever kills the process.
+
+    Raises:
+        ValueError: one of the environments side by side is not covered.
+        OSError: the file cannot be written.
     """
     import torch  # late: a table needs no torch
 
     if isinstance(env, gym.vector.SyncVectorEnv):
         world: Any = [snapshots.snapshot(one) for one in env.envs]
     else:
-        world = env.unwrapped.np_random.bit_generator.state
+        try:
+            world = snapshots.snapshot(env)
+        except ValueError:
+            world = env.unwrapped.np_random.bit_generator.state
     state = {"step": step, "made": _made(env, agent), "env": world, "agent": agent.state_dict(), **extra}
     with files.replacing(path) as file:
         torch.save(state, file)
@@ -273,7 +282,7 @@ def resume(path: Path, env: gym.Env | gym.vector.SyncVectorEnv, agent: Agent) ->
     try:
         state: dict[str, Any] = torch.load(path, weights_only=False)
         there, world, learned = (state.pop(key) for key in ("made", "env", "agent"))
-    except (OSError, MemoryError):  # which say nothing about the file
+    except (FileNotFoundError, PermissionError, MemoryError):  # which say nothing about what is in the file
         raise
     except Exception as error:  # torch raises what it likes
         raise files.BrokenFileError(f"{path} is no whole checkpoint: {error or type(error).__name__}") from error
@@ -289,6 +298,8 @@ def resume(path: Path, env: gym.Env | gym.vector.SyncVectorEnv, agent: Agent) ->
     if isinstance(env, gym.vector.SyncVectorEnv):
         for one, snap in zip(env.envs, world, strict=True):
             snapshots.restore(one, snap)
+    elif isinstance(world, snapshots.Snapshot):
+        snapshots.restore(env, world)
     else:
         env.unwrapped.np_random.bit_generator.state = world
     return state
