@@ -227,7 +227,9 @@ class Reusing(gym.Env[Any, Any]):
         return obs, self.pay, over and self.ends, over and not self.ends, {}
 
 
-gym.register("Reusing-v0", Reusing, disable_env_checker=True)  # gymnasium's checker warns of such worlds
+gym.register(
+    "Reusing-v0", "tests.test_loop:Reusing", disable_env_checker=True
+)  # gymnasium's checker warns of such worlds
 
 
 class Steady(Recorder):
@@ -294,7 +296,7 @@ def test_reinforce_sees_whole_episodes_only(monkeypatch: pytest.MonkeyPatch) -> 
     config = reinforce.Config(batch_size=2)
     env, agent = Reusing(16, ends=True, discrete=True), reinforce.REINFORCE(1, gym.spaces.Discrete(2), config, 0)
     seen: list[Any] = []
-    monkeypatch.setattr(agent, "update", lambda rollout: seen.append(rollout) or {})
+    monkeypatch.setattr(agent, "update", lambda rollout: (seen.append(rollout), {})[1])
     stopped(loop.train(env, agent, 100, 0), 23)
     list(loop.train(env, agent, 16, None))
     assert [rollout.reward.tolist() for rollout in seen] == [16 * [1.0] + 16 * [10000.0]]
@@ -319,7 +321,7 @@ def test_noise_that_remembers_forgets_an_episode_that_was_given_up(monkeypatch: 
     env, agent = Reusing(50), ddpg.DDPG(1, gym.spaces.Box(-1, 1, (1,)), config, 0)
     seen: list[float] = []
     genuine = agent.act
-    monkeypatch.setattr(agent, "act", lambda obs: seen.append(float(agent._noise[0])) or genuine(obs))
+    monkeypatch.setattr(agent, "act", lambda obs: (seen.append(float(agent._noise[0])), genuine(obs))[1])
     stopped(loop.train(env, agent, 9, 0), 3)
     stopped(loop.train(env, agent, 9, None), 2)
     assert [noise == 0 for noise in seen] == [True, True, False, True, False]  # the first action is drawn at random
@@ -337,6 +339,7 @@ def test_td7_assesses_a_policy_by_whole_episodes(monkeypatch: pytest.MonkeyPatch
     assert seen == [(1600, 19)]
 
 
+MORE: dict[str, dict[str, Any]] = {"ddpg": {"reversion": 0.15}, "td7": {"embedding": 4}}
 SMALL: dict[str, Any] = {"hidden": (4, 4), "batch_size": 2, "buffer_size": 99, "learning_starts": 2}
 
 
@@ -346,7 +349,7 @@ def test_between_episodes_there_is_nothing_to_drop(name: str) -> None:
     if page is None:  # on-policy
         config: Any = {"reinforce": reinforce, "actor_critic": actor_critic, "ppo": ppo}[name].Config()
     else:
-        config = page.Config(**SMALL, **{"ddpg": {"reversion": 0.15}, "td7": {"embedding": 4}}.get(name, {}))
+        config = page.Config(**SMALL, **MORE.get(name, {}))
     space: Any = gym.spaces.Discrete(2) if name == "dqn" else gym.spaces.Box(-1, 1, (1,))
     agent = agent_class(name)(1, 2 if name == "dqn" else space, config, 0)
     if hasattr(config, "num_envs"):
