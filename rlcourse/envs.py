@@ -307,10 +307,21 @@ GRIDS: Mapping[str, GridWorld] = MappingProxyType(
 
 
 def make(env_id: str, **options: Any) -> gym.Env:
-    """`gymnasium.make`, with continuous actions rescaled to [−1, 1]: the one place where that happens."""
+    """`gymnasium.make`, its spaces as agents know them: the one place where that happens.
+
+    Bounded actions, of any shape and type, become numbers in [−1, 1] (`UnitActions`); choices and numbered states
+    count from 0. What a world observes beyond that stays as it is: `algorithms.arguments` says which agent it suits.
+    """
     env = gym.make(env_id, **options)
-    if isinstance(env.action_space, Box):
-        env = gym.wrappers.RescaleAction(env, np.float32(-1), np.float32(1))
+    seen, done = env.observation_space, env.action_space
+    if UnitActions.suits(done):
+        env = UnitActions(env)
+    elif isinstance(done, Discrete) and done.start != 0:
+        first = int(done.start)
+        env = gym.wrappers.TransformAction(env, lambda action: int(action) + first, Discrete(int(done.n)))
+    if isinstance(seen, Discrete) and seen.start != 0:
+        lowest = int(seen.start)
+        env = gym.wrappers.TransformObservation(env, lambda obs: int(obs) - lowest, Discrete(int(seen.n)))
     return env
 
 
@@ -326,16 +337,60 @@ class CopiedObservation(gym.ObservationWrapper):
         return observation.copy() if isinstance(observation, np.ndarray) else copy.deepcopy(observation)
 
 
+class UnitActions(gym.ActionWrapper):
+    """A bounded box of actions as numbers in [−1, 1], on one axis: −1 is the lowest the world takes, 1 the highest.
+
+    Between them the world's action rises in proportion, rounded to the nearest where it takes whole numbers. Rounding
+    never misses a bound, and what lies outside [−1, 1] counts as the bound.
+    """
+
+    def __init__(self, env: gym.Env) -> None:
+        super().__init__(env)
+        assert isinstance(env.action_space, Box)
+        self._box = env.action_space
+        self._whole = self._box.dtype.kind in "iu"
+        dtype = np.float64 if self._whole else self._box.dtype
+        self._low, self._high = self._box.low.ravel().astype(dtype), self._box.high.ravel().astype(dtype)
+        low, high = self._low.astype(np.longdouble), self._high.astype(np.longdouble)
+        self._middle = (low / 2 + high / 2).astype(dtype)
+        reach = np.maximum(high - self._middle, self._middle - low)
+        with np.errstate(divide="ignore", over="ignore"):  # both bounds are the same: infinity lets nothing through
+            self._slope = (1 / reach).astype(dtype)  # divided by, as by gymnasium's RescaleAction: old runs repeat
+        while (short := self._short()).any():
+            self._slope[short] = np.nextafter(self._slope[short], 0, dtype=dtype)
+        self.action_space = Box(-1.0, 1.0, self._low.shape)
+
+    def _short(self) -> Bool[np.ndarray, " A"]:
+        """Where −1 or 1 would miss its bound by rounding."""
+        reach = 1 / self._slope
+        return (self._middle + reach < self._high) | (self._middle - reach > self._low)
+
+    @staticmethod
+    def suits(space: gym.Space) -> bool:
+        """Whether it is a box with bounds on all sides; whole numbers beyond 2⁵³ count as none."""
+        if not (isinstance(space, Box) and space.is_bounded()):
+            return False
+        return space.dtype.kind == "f" or all(
+            np.abs(bound.astype(float)).max() < 2**53 for bound in (space.low, space.high)
+        )
+
+    def action(self, action: Any) -> np.ndarray:
+        scaled = np.asarray(action) / self._slope + self._middle
+        inside = np.minimum(np.maximum(scaled, self._low), self._high)
+        if self._whole:
+            inside = inside.round()
+        return inside.astype(self._box.dtype, copy=False).reshape(self._box.shape)
+
+
 def make_vector(env_id: str, num_envs: int) -> gym.vector.SyncVectorEnv:
-    """`num_envs` of `make` side by side, continuous actions clipped to [−1, 1]; each begins anew in the step it ends.
+    """`num_envs` of `make` side by side; each begins anew in the step it ends.
 
     `infos["final_obs"]` has the observations that episodes ended with. Gymnasium's default mode would instead insert
     a step from each episode's end to the next one's start, on which the action has no effect.
     """
 
     def one() -> gym.Env:
-        env: gym.Env = CopiedObservation(make(env_id))
-        return gym.wrappers.ClipAction(env) if isinstance(env.action_space, Box) else env
+        return CopiedObservation(make(env_id))
 
     return gym.vector.SyncVectorEnv([one] * num_envs, autoreset_mode=gym.vector.AutoresetMode.SAME_STEP)
 

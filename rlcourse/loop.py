@@ -2,7 +2,7 @@
 
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.spaces import Box
 from jaxtyping import Float
 
 from rlcourse import files, snapshots
@@ -38,10 +39,32 @@ class Agent(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
+def _within(space: gym.Space) -> Callable[[Any], Any]:
+    """What brings an action into a box: a normal distribution reaches beyond all bounds. The one place that clips."""
+    if not isinstance(space, Box):
+        return _copied
+    low, high = space.low, space.high
+    return lambda action: np.minimum(np.maximum(action, low), high)
+
+
+def _require(env: Any, agent: Agent, side_by_side: bool) -> None:
+    """Refuse a world or an agent that is meant for the other loop; an agent without a Config may take either."""
+    config = getattr(agent, "config", None)
+    if isinstance(env, gym.vector.VectorEnv) != side_by_side or (
+        config is not None and hasattr(config, "num_envs") != side_by_side
+    ):
+        raise ValueError(
+            f"{type(agent).__name__} in {env} cannot learn in this loop: train is for agents of one environment and "
+            "envs.make, train_vector for those with num_envs in their Config (PPO, ActorCritic) and envs.make_vector"
+        )
+
+
 def train(env: gym.Env, agent: Agent, steps: int, seed: int | None, start: int = 0) -> Iterator[dict[str, Any]]:
     """Act, step, hand over the transition, let the agent learn; until `steps` steps are done.
 
     Stop it whenever you like: the agent stays usable, and another `train` goes on with it from a new episode.
+
+    What the environment is given is within the bounds of its action space; the agent is told what it chose itself.
 
     Args:
         seed: of the environment; None leaves its random generator where it is.
@@ -53,21 +76,18 @@ def train(env: gym.Env, agent: Agent, steps: int, seed: int | None, start: int =
         far. The moment to `save` is when `episode_return` is yielded: the next episode has not begun.
 
     Raises:
-        ValueError: the agent learns from environments side by side.
+        ValueError: an agent that learns from environments side by side, or such environments.
     """
-    if hasattr(getattr(agent, "config", None), "num_envs"):
-        raise ValueError(
-            f"{type(agent).__name__} learns from environments side by side: make them with envs.make_vector, and train "
-            "with loop.train_vector"
-        )
+    _require(env, agent, side_by_side=False)
     _drop_episode(agent)
+    within = _within(env.action_space)
     obs = _copied(env.reset(seed=seed)[0])
     episode_return, episode_length = 0.0, 0
     for step in range(start + 1, steps + 1):
         action = agent.act(obs)
-        next_obs, reward, terminated, truncated, _ = env.step(_copied(action))
+        next_obs, reward, terminated, truncated, _ = env.step(within(action))
         next_obs, reward = _copied(next_obs), float(reward)
-        agent.observe(Transition(obs, action, reward, next_obs, terminated, truncated))
+        agent.observe(Transition(obs, action, reward, next_obs, bool(terminated), bool(truncated)))
         for metrics in agent.learn():
             yield {"step": step, **metrics}
         obs, episode_return, episode_length = next_obs, episode_return + reward, episode_length + 1
@@ -101,7 +121,7 @@ def train_vector(
     steps: int,
     seed: int | None,
     start: int = 0,
-    running: dict[str, Any] | None = None,
+    env_state: dict[str, Any] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """The same for N environments side by side, each of which begins anew in the step it ends (`envs.make_vector`).
 
@@ -111,32 +131,33 @@ def train_vector(
     Args:
         seed: of the first environment, and counting up; None leaves the random generators where they are.
         start: the steps already done, and
-        running: where the environments stand, both as returned by `resume`; then pass no seed.
+        env_state: where the environments stand, both as returned by `resume`; then pass no seed.
 
     Yields:
-        What `train` yields; and after each round in which the agent learned `running`. That is the moment to `save`:
+        What `train` yields; and after each round in which the agent learned `env_state`. That is the moment to `save`:
         an on-policy agent has used up its data.
 
     Raises:
-        ValueError: the environments begin anew in another way, or the agent learns from a single one.
+        ValueError: an agent that learns from one environment; environments of gymnasium's default mode.
     """
+    _require(env, agent, side_by_side=True)
     if env.metadata.get("autoreset_mode") != gym.vector.AutoresetMode.SAME_STEP:
         raise ValueError(
-            f"{env} does not begin episodes anew in the step that ends them: make it with envs.make_vector, or with "
-            "autoreset_mode=gymnasium.vector.AutoresetMode.SAME_STEP"
+            f"{env} inserts a step from each episode's end to the next one's start: make it with envs.make_vector, or "
+            "with autoreset_mode=gymnasium.vector.AutoresetMode.SAME_STEP"
         )
-    if not hasattr(getattr(agent, "config", env), "num_envs"):
-        raise ValueError(f"{type(agent).__name__} learns from one environment: use envs.make and loop.train")
-    if running is None:
+    within = _within(env.single_action_space)
+    if env_state is None:
         _drop_episode(agent)
         obs = _copied(env.reset(seed=seed)[0])
-        running = {"obs": obs, "episode_return": np.zeros(env.num_envs), "episode_length": np.zeros(env.num_envs, int)}
-    obs, episode_return, episode_length = (running[key].copy() for key in ("obs", "episode_return", "episode_length"))
+        sums = {"episode_return": np.zeros(env.num_envs), "episode_length": np.zeros(env.num_envs, int)}
+        env_state = {"obs": obs, **sums}
+    obs, episode_return, episode_length = (env_state[key].copy() for key in ("obs", "episode_return", "episode_length"))
     for step in range(start, steps, env.num_envs):
         action = agent.act(obs)
-        *arrays, infos = env.step(_copied(action))
+        *arrays, infos = env.step(within(action))
         following, reward, terminated, truncated = map(_copied, arrays)
-        over = terminated | truncated
+        over = np.logical_or(terminated, truncated)
         next_obs = following.copy()
         if over.any():
             next_obs[over] = np.stack(infos["final_obs"][over])
@@ -153,8 +174,8 @@ def train_vector(
             yield metrics
         episode_return[over], episode_length[over] = 0.0, 0
         if learned:
-            standing = {"obs": obs, "episode_return": episode_return, "episode_length": episode_length}
-            yield {"step": step + env.num_envs, "running": {key: array.copy() for key, array in standing.items()}}
+            env_state = {"obs": obs, "episode_return": episode_return, "episode_length": episode_length}
+            yield {"step": step + env.num_envs, "env_state": {key: array.copy() for key, array in env_state.items()}}
 
 
 EVALUATION_LIMIT = 10_000  # steps; no world of the course has longer episodes, but some have no time limit
@@ -175,11 +196,11 @@ def _evaluate(
     env: gym.Env, agent: Agent, episodes: int, seed: int, limit: int
 ) -> tuple[Float[np.ndarray, " episodes"], int]:
     """The returns, and how many of the episodes the limit ended."""
-    returns, cut_off = np.zeros(episodes), 0
+    within, returns, cut_off = _within(env.action_space), np.zeros(episodes), 0
     for episode in range(episodes):
         obs, _ = env.reset(seed=seed + episode)
         for _ in range(limit):
-            obs, reward, terminated, truncated, _ = env.step(agent.act(obs, explore=False))
+            obs, reward, terminated, truncated, _ = env.step(within(agent.act(obs, explore=False)))
             returns[episode] += float(reward)
             if terminated or truncated:
                 break
@@ -245,9 +266,10 @@ def save(path: Path, env: gym.Env | gym.vector.SyncVectorEnv, agent: Agent, step
     """Write all that `resume` needs to go on as if nothing had happened.
 
     Call it between episodes (see `train`). With environments side by side call it after the agent has learned, and
-    hand on `running` (see `train_vector`): there each is in the middle of something, so `snapshots.snapshot` must cover
-    it. A single environment that it does not cover is saved as its random generator alone: all that matters between
-    episodes, unless one episode changes the next. The file appears whole or not at all, whatever kills the process.
+    hand on `env_state` (see `train_vector`): there each is in the middle of something, so `snapshots.snapshot` must
+    cover it. A single environment that it does not cover is saved as its random generator alone: all that matters
+    between episodes, unless one episode changes the next. The file appears whole or not at all, whatever kills the
+    process.
 
     Raises:
         ValueError: one of the environments side by side is not covered.

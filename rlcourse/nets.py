@@ -1,10 +1,12 @@
 """What several algorithms share unchanged: arithmetic, random generators, perceptrons, policies, target networks."""
 
+import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -133,8 +135,8 @@ class Policy(nn.Module):
     """A network that gives a distribution over actions for each observation.
 
     Args:
-        action_space: `Discrete` (a `Categorical` over its actions), or a `Box` of A numbers (a `Gaussian`, whose
-            spread is learned, from 1 on, and does not depend on the observation).
+        action_space: `Discrete` (a `Categorical` over its actions), or a `Box` of A numbers in [−1, 1] (a `Gaussian`,
+            whose spread is learned, from 1 on, and does not depend on the observation).
 
     Raises:
         ValueError: another kind of action space.
@@ -150,13 +152,14 @@ class Policy(nn.Module):
     ) -> None:
         super().__init__()
         if isinstance(action_space, Discrete):
+            if action_space.start != 0:
+                raise ValueError(f"action_space = {action_space}: it must count from 0, as envs.make lets it")
             self.net = mlp([obs_size, *hidden, int(action_space.n)], generator, activation)
             self.log_std = None
-        elif isinstance(action_space, Box) and len(action_space.shape) == 1:
-            self.net = mlp([obs_size, *hidden, *action_space.shape], generator, activation)
-            self.log_std = nn.Parameter(torch.zeros(action_space.shape, dtype=torch.float32))
         else:
-            raise ValueError(f"action_space = {action_space}: it must be Discrete, or a Box with one axis")
+            size = action_size(action_space)
+            self.net = mlp([obs_size, *hidden, size], generator, activation)
+            self.log_std = nn.Parameter(torch.zeros(size, dtype=torch.float32))
 
     def forward(self, obs: Float[Tensor, "*B O"]) -> Distribution:
         return Categorical(self.net(obs)) if self.log_std is None else Gaussian(self.net(obs), self.log_std)
@@ -189,6 +192,23 @@ class Actor(nn.Module):
         return self.net(obs).tanh()
 
 
+class Parallel(nn.Module):
+    """N linear layers side by side, each for its own rows: `(M, B, in)` → `(M, B, out)`, by the first M of them."""
+
+    def __init__(self, layers: Sequence[nn.Linear]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.stack([layer.weight.detach().T for layer in layers]))
+        self.bias = nn.Parameter(torch.stack([layer.bias.detach()[None] for layer in layers]))
+
+    def forward(self, x: Float[Tensor, "M B I"]) -> Float[Tensor, "M B J"]:
+        return torch.baddbmm(self.bias[: len(x)], x, self.weight[: len(x)])
+
+
+def parallel(nets: Sequence[Sequence[nn.Module]]) -> nn.ModuleList:
+    """The linear layers of equal networks, those at the same depth as one `Parallel`."""
+    return nn.ModuleList(Parallel(same) for same in zip(*nets, strict=True) if isinstance(same[0], nn.Linear))
+
+
 class Critics(nn.Module):
     """N Q-functions with weights of their own, computed together, which takes hardly longer than one by one.
 
@@ -199,16 +219,12 @@ class Critics(nn.Module):
         self, obs_size: int, action_size: int, hidden: Sequence[int], generator: torch.Generator, count: int
     ) -> None:
         super().__init__()
-        # One whole network after the other: the first is the same however many follow.
-        nets = [mlp([obs_size + action_size, *hidden, 1], generator) for _ in range(count)]
-        layers = [[layer for layer in net if isinstance(layer, nn.Linear)] for net in nets]
-        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for same in zip(*layers, strict=True):
-            self.weights.append(nn.Parameter(torch.stack([layer.weight.detach().T for layer in same])))
-            self.biases.append(nn.Parameter(torch.stack([layer.bias.detach()[None] for layer in same])))
+        # One whole network is drawn after the other: the first is the same however many follow.
+        self.layers = parallel([[*mlp([obs_size + action_size, *hidden, 1], generator)] for _ in range(count)])
+        self.count = count
 
     def forward(self, obs: Float[Tensor, "B O"], action: Float[Tensor, "B A"]) -> Float[Tensor, "N B"]:
-        return self._first(len(self.weights[0]), obs, action)
+        return self._first(self.count, obs, action)
 
     def first(self, obs: Float[Tensor, "B O"], action: Float[Tensor, "B A"]) -> Float[Tensor, " B"]:
         """What the first one says, without asking the others."""
@@ -216,8 +232,8 @@ class Critics(nn.Module):
 
     def _first(self, count: int, obs: Tensor, action: Tensor) -> Tensor:
         x = torch.cat([obs, action], -1).expand(count, -1, -1)
-        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            x = torch.baddbmm(bias[:count], x.relu() if layer else x, weight[:count])
+        for depth, layer in enumerate(self.layers):
+            x = layer(x.relu() if depth else x)
         return x.squeeze(-1)
 
 
@@ -225,3 +241,32 @@ class Critics(nn.Module):
 def polyak_update(target: nn.Module, online: nn.Module, tau: float) -> None:
     r"""$\theta' \leftarrow (1 - \tau)\, \theta' + \tau\, \theta$; with τ = 1 a copy."""
     torch._foreach_lerp_(list(target.parameters()), list(online.parameters()), tau)
+
+
+def state_of(agent: Any, names: Sequence[str]) -> dict[str, Any]:
+    """Copies of an agent's attributes, for its `state_dict`: of networks, optimisers, memories, generators, values."""
+    return {name: _copy(getattr(agent, name)) for name in names}
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, torch.Generator):
+        return value.get_state()
+    if isinstance(value, nn.Module | torch.optim.Optimizer):
+        return copy.deepcopy(value.state_dict())
+    if hasattr(value, "state_dict"):  # a replay buffer: it copies itself, and only the part that is filled
+        return value.state_dict()
+    return copy.deepcopy(value.detach() if isinstance(value, Tensor) else value)
+
+
+def restore_state(agent: Any, state: Mapping[str, Any]) -> None:
+    """Put back what `state_of` returned. The state shares nothing with the agent: it can be put back again later."""
+    for name, saved in state.items():
+        value = getattr(agent, name)
+        if isinstance(value, torch.Generator):
+            value.set_state(saved)
+        elif hasattr(value, "load_state_dict"):
+            value.load_state_dict(copy.deepcopy(saved) if isinstance(value, torch.optim.Optimizer) else saved)
+        elif isinstance(value, Tensor):
+            value.data.copy_(saved)  # in place, because an optimiser may hold it
+        else:
+            setattr(agent, name, copy.deepcopy(saved))

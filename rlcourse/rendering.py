@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # On macOS and Windows MuJoCo takes the system's own OpenGL, whose name gymnasium knows only as "glfw".
 BACKENDS = ("egl", "osmesa", "glfw") if platform.system() == "Linux" else ("glfw",)
-TIMEOUT = 20  # seconds; a cold start takes up to 5, a broken driver may hang for ever
+TIMEOUT = 60  # seconds; a cold start takes up to 5, ten times that on a busy machine; a broken driver may hang for ever
 
 
 @cache

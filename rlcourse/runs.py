@@ -11,20 +11,19 @@ from functools import partial
 from inspect import signature
 from itertools import count
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import gymnasium as gym
 import joblib
 import numpy as np
 import torch
 from filelock import FileLock
-from gymnasium.spaces import flatdim
 from jaxtyping import Float
 from tqdm.auto import tqdm
 
 from rlcourse import envs, files, loop, provenance, snapshots
-from rlcourse.algorithms import agent_class, her
-from rlcourse.config import Count, Positive, Range, check, require
+from rlcourse.algorithms import agent_class, arguments, her
+from rlcourse.config import Count, CountOrZero, Positive, Range, check, require
 from rlcourse.nets import matmul_precision
 
 EVALUATION_SEED = 1_000_000  # far from the seeds that people train with
@@ -57,10 +56,10 @@ class Experiment:
     evaluate_every: Count = 2_000
     episodes: Count = 10
     evaluation_env: str = ""
-    truths: Annotated[int, Range(0, open_high=True)] = 0
+    truths: CountOrZero = 0
     max_reward: Positive = 1.0
     hindsight: her.Strategy | Literal[""] = ""
-    hindsight_k: int = her.Config.k
+    hindsight_k: CountOrZero = her.Config.k
     evaluation_limit: Count = loop.EVALUATION_LIMIT
 
     def __post_init__(self) -> None:
@@ -71,25 +70,23 @@ class Experiment:
         """The environment and a fresh agent for it: `num_envs` of them side by side if its Config says so.
 
         Raises:
-            ValueError: truths for an agent without Q; hindsight for one without replay or with priorities, or in an
-                environment without goals.
+            ValueError: an agent that does not suit the environment; truths for an agent without Q; hindsight for one
+                without replay or with priorities, or in an environment without goals.
         """
         env = envs.make(self.env)
-        kind = agent_class(self.agent)
-        takes = signature(kind).parameters
-        action = env.action_space if "action_space" in takes else flatdim(env.action_space)
+        kind, told = agent_class(self.agent), arguments(self.agent, env)
         value = getattr(kind, "value", None)
         if self.truths and (value is None or "action" not in signature(value).parameters):
             raise ValueError(f"agent = {self.agent!r} has no Q(s, a) to set against the truth: leave out truths")
         memory = {}
         if self.hindsight:
-            if "replay" not in takes:
+            if "replay" not in signature(kind).parameters:
                 raise ValueError(f"agent = {self.agent!r} has no replay to relabel: take dqn, ddpg, td3 or sac")
             if getattr(self.config, "priority_exponent", 0):
                 raise ValueError("hindsight samples uniformly: set priority_exponent to 0")
             config = her.Config(self.hindsight, self.hindsight_k)
             memory["replay"] = her.HindsightReplay(env, self.config.buffer_size, config)
-        agent = kind(flatdim(env.observation_space), action, self.config, seed, **memory)
+        agent = kind(*told, self.config, seed, **memory)
         return envs.make_vector(self.env, self.config.num_envs) if self.vector else env, agent
 
     def train(
@@ -99,22 +96,32 @@ class Experiment:
         evaluation_env: gym.Env,
         seed: int | None,
         start: int = 0,
-        running: dict[str, Any] | None = None,
+        env_state: dict[str, Any] | None = None,
     ) -> Iterator[dict[str, Any]]:
         """The training loop that suits the agent, evaluated as the experiment says.
 
         The arguments after `evaluation_env`, and what comes out, are those of `loop.train` and `loop.train_vector`.
         """
         if self.vector:
-            training = loop.train_vector(env, agent, self.steps, seed, start, running)
+            training = loop.train_vector(env, agent, self.steps, seed, start, env_state)
         else:
             training = loop.train(env, agent, self.steps, seed, start)
         every, episodes, limit = self.evaluate_every, self.episodes, self.evaluation_limit
         return loop.evaluated(training, evaluation_env, agent, every, episodes, EVALUATION_SEED, limit)
 
     def make_evaluation_env(self) -> gym.Env:
-        """What the agent is evaluated in."""
-        return envs.make(self.evaluation_env or self.env)
+        """What the agent is evaluated in.
+
+        Raises:
+            ValueError: it is not a world for an agent trained in `env`.
+        """
+        env = envs.make(self.evaluation_env or self.env)
+        if self.evaluation_env and arguments(self.agent, env) != arguments(self.agent, envs.make(self.env)):
+            raise ValueError(
+                f"evaluation_env = {self.evaluation_env!r} has observation_space = {env.observation_space} and "
+                f"action_space = {env.action_space}: they must be those of env = {self.env!r}"
+            )
+        return env
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -228,8 +235,8 @@ def run(experiment: Experiment, seed: int, out: Path, position: int = 0, save_ev
             return wall_time
 
         begin = None if resumed else seed
-        training = experiment.train(env, agent, evaluation_env, begin, start, state.get("running"))
-        moment = "running" if experiment.vector else "episode_return"  # at which it can be saved
+        training = experiment.train(env, agent, evaluation_env, begin, start, state.get("env_state"))
+        moment = "env_state" if experiment.vector else "episode_return"  # at which it can be saved
         # disable=None: no bar where nobody watches.
         with tqdm(
             total=experiment.steps, initial=start, desc=f"seed {seed}", unit=" steps", position=position, disable=None

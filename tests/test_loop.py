@@ -147,7 +147,7 @@ def test_the_vector_loop_hands_over_what_really_followed() -> None:
 def test_what_the_vector_loop_yields() -> None:
     seen = list(loop.train_vector(side_by_side(0, 2), VectorRecorder(), 7, seed=0))  # the last round is completed
     step, end = ["step", "reward"], ["step", "reward", "episode_return", "episode_length"]
-    rounds = [step, step, ["step", "loss"], end, end, ["step", "running"]]
+    rounds = [step, step, ["step", "loss"], end, end, ["step", "env_state"]]
     assert [list(metrics) for metrics in seen] == 2 * rounds
     assert [m["step"] for m in seen] == [1, 2, 4, 3, 4, 4, 5, 6, 8, 7, 8, 8]
     assert [(m["episode_return"], m["episode_length"]) for m in seen if "episode_return" in m] == 2 * [(1, 2), (2, 2)]
@@ -176,20 +176,20 @@ def test_resume_is_exact_after_every_rollout(env_id: str, tmp_path: Path) -> Non
         return env, actor_critic.ActorCritic(size, env.single_action_space, config, seed=3)
 
     def without_arrays(seen: list[Any]) -> list[Any]:
-        return [metrics for metrics in seen if "running" not in metrics]
+        return [metrics for metrics in seen if "env_state" not in metrics]
 
     env, agent = fresh()
     whole, saves = [], []
     for metrics in loop.train_vector(env, agent, 600, seed=0):
         whole.append(metrics)
-        if "running" in metrics:
+        if "env_state" in metrics:
             saves.append((tmp_path / str(metrics["step"]), len(whole)))
-            loop.save(saves[-1][0], env, agent, metrics["step"], running=metrics["running"])
+            loop.save(saves[-1][0], env, agent, metrics["step"], env_state=metrics["env_state"])
     assert len(saves) == 10
     for path, position in saves[::3]:
         other_env, other = fresh()
         state = loop.resume(path, other_env, other)
-        again = list(loop.train_vector(other_env, other, 600, None, state["step"], state["running"]))
+        again = list(loop.train_vector(other_env, other, 600, None, state["step"], state["env_state"]))
         assert without_arrays(again) == without_arrays(whole[position:])
         assert same(other.state_dict(), agent.state_dict())
 
@@ -262,11 +262,15 @@ def test_worlds_side_by_side_that_reuse_their_arrays_too() -> None:
 def test_each_loop_refuses_the_other_ones_agents_and_worlds() -> None:
     space = gym.spaces.Discrete(2)
     many = ppo.PPO(4, space, ppo.Config(num_envs=2), 0)
-    with pytest.raises(ValueError, match=r"PPO learns from environments side by side: .*make_vector.*train_vector"):
+    with pytest.raises(
+        ValueError, match=r"PPO in .* cannot learn in this loop: .* train_vector for those with num_envs"
+    ):
         next(loop.train(envs.make("CartPole-v1"), many, 10, 0))
-    with pytest.raises(ValueError, match=r"make it with envs\.make_vector, or with autoreset_mode=.*SAME_STEP"):
+    with pytest.raises(ValueError, match=r"SyncVectorEnv|CartPoleVectorEnv.*autoreset_mode=.*SAME_STEP"):
         next(loop.train_vector(gym.make_vec("CartPole-v1", 2), many, 10, 0))
-    with pytest.raises(ValueError, match=r"DQN learns from one environment: use envs\.make and loop\.train"):
+    with pytest.raises(
+        ValueError, match=r"DQN in .* cannot learn in this loop: train is for agents of one environment"
+    ):
         next(loop.train_vector(envs.make_vector("CartPole-v1", 2), dqn.DQN(4, 2, dqn.Config(), 0), 10, 0))
 
 
@@ -522,7 +526,7 @@ def test_a_checkpoint_goes_on_only_as_it_was_made(tmp_path: Path) -> None:
     loop.save(one, *pole(), 1)
     vector, agent = pole(ppo, 4)
     vector.reset(seed=0)
-    loop.save(many, vector, agent, 1, running={})
+    loop.save(many, vector, agent, 1, env_state={})
     cases = [
         (one, pole(lr=0.5), r"one\.pt goes on only as it was made, with lr = 0\.001 \(here 0\.5\)$"),
         (one, pole(hidden=(8, 8)), r"hidden = \(8,\) \(here \(8, 8\)\)$"),

@@ -132,9 +132,11 @@ def test_samples_are_as_frequent_as_their_probabilities_and_repeat_with_the_gene
 
 
 def test_a_policy_refuses_other_action_spaces() -> None:
-    for space in (MultiDiscrete([2, 2]), Box(-1.0, 1.0, (2, 2))):
-        with pytest.raises(ValueError, match=r"action_space = .* must be Discrete, or a Box with one axis"):
+    for space in (MultiDiscrete([2, 2]), Box(-1.0, 1.0, (2, 2)), Box(-2.0, 2.0, (2,)), Box(-np.inf, np.inf, (2,))):
+        with pytest.raises(ValueError, match=r"action_space = .* must be a Box from -1 to 1 with one axis; envs.make"):
             Policy(3, space, (8,), generators(0, 1)[0])
+    with pytest.raises(ValueError, match=r"action_space = Discrete\(3, start=5\): it must count from 0, as envs.make"):
+        Policy(3, Discrete(3, start=5), (8,), generators(0, 1)[0])
 
 
 def test_log_probabilities_agree_with_scipy() -> None:

@@ -180,8 +180,34 @@ def test_the_band_covers_the_true_mean_about_as_often_as_it_says() -> None:
 def test_one_seed_has_no_band() -> None:
     alone = Curve(np.arange(2), np.zeros((1, 2)))
     for needs_two in (lambda: alone.band, lambda: alone.gain(alone), lambda: curves.compare_to_reference(alone, alone)):
-        with pytest.raises(ValueError, match=r"seeds = 1: a band of their mean needs at least 2"):
+        with pytest.raises(ValueError, match=r"seeds = 1: an interval of their mean needs at least 2"):
             needs_two()
+
+
+@pytest.mark.parametrize("few", [3, 5, 10, 19])
+def test_the_band_of_few_seeds_covers_the_true_mean_as_often_as_it_says(few: int) -> None:
+    """4000 curves' worth of normal seeds with mean 0: Student's interval is exact, 3800 ± 14; no bootstrap would do."""
+    returns = np.random.default_rng(few).normal(size=(few, 4000))
+    low, high = Curve(np.arange(4000), returns).band
+    assert abs(int(((low < 0) & (high > 0)).sum()) - 3800) <= 3.5 * 14
+
+
+def test_an_interval_of_three_seeds_by_hand() -> None:
+    """1, 2, 6: mean 3, standard deviation √7, t(2 degrees of freedom) = 4.3027: 3 ± 4.3027 · √(7/3) = 3 ± 6.5724."""
+    estimate = curves.mean_estimate(np.array([1.0, 2.0, 6.0]))
+    assert (estimate.low, estimate.high) == pytest.approx((-3.5724, 9.5724), abs=1e-4)
+    assert not estimate.resolved
+    assert curves.Estimate(-2, -3, -1).resolved
+    assert curves.Estimate(2, 1, 3).resolved
+    with pytest.raises(ValueError, match="seeds = 1: an interval of their mean needs at least 2"):
+        curves.mean_estimate(np.array([1.0]))
+
+
+def test_from_twenty_seeds_on_the_band_is_the_bootstraps() -> None:
+    """19 zeros and a 1: no resample has a mean below 0, where Student's interval reaches; with 18 zeros it does."""
+    seeds = np.eye(1, curves.ENOUGH)[0]
+    assert curves.mean_estimate(seeds).low == 0
+    assert curves.mean_estimate(seeds[:-1]).low < 0
 
 
 def test_a_band_of_equal_seeds_is_their_value() -> None:
@@ -205,18 +231,18 @@ def test_curves_are_stored_with_their_origin_and_named_when_stale(tmp_path: Path
 def test_a_curve_grows_by_the_seeds_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "pole.json"
     records = [runs.run(POLE, seed, tmp_path / "runs") for seed in range(3)]
-    assert curves.recorded(path, POLE, range(3)) == {}
+    assert curves.reusable_seeds(path, POLE, range(3)) == {}
     curves.save_curve(path, records[:2], "two")
-    held = curves.recorded(path, POLE, [1, 2])
+    held = curves.reusable_seeds(path, POLE, [1, 2])
     assert list(held) == [1]
     curves.save_curve(path, records[2:], "the last two", held)
     whole = tmp_path / "whole.json"
     curves.save_curve(whole, records[1:], "the last two")
     assert path.read_text() == whole.read_text()
     # Numbers of other settings, other code or another processor are not mixed in.
-    assert curves.recorded(path, replace(POLE, episodes=POLE.episodes + 1), range(3)) == {}
+    assert curves.reusable_seeds(path, replace(POLE, episodes=POLE.episodes + 1), range(3)) == {}
     monkeypatch.setattr(provenance, "code_hash", lambda agent, hindsight: "of tomorrow")
-    assert curves.recorded(path, POLE, range(3)) == {}
+    assert curves.reusable_seeds(path, POLE, range(3)) == {}
 
 
 @pytest.fixture
@@ -224,6 +250,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An agent in two files, outside the package: its own, and one beside it that it does not use."""
     monkeypatch.syspath_prepend(tmp_path)
     provenance._parse.cache_clear()
+    provenance.code_hash.cache_clear()
     return tmp_path / "hashed.py"
 
 
@@ -262,6 +289,7 @@ def test_only_code_that_a_run_reaches_makes_it_stale(package: Path, old: str, ne
     assert old in AGENT
     package.write_text(AGENT.replace(old, new))
     provenance._parse.cache_clear()
+    provenance.code_hash.cache_clear()
     assert (provenance.code_hash("hashed:Agent") != before) == matters
 
 
@@ -283,20 +311,11 @@ def test_other_code_has_other_files(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert POLE.files(tmp_path, 0) != before
 
 
-def test_the_hash_reaches_the_loop_and_other_modules(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hash_reaches_the_loop_and_other_modules(package: Path) -> None:
     package.write_text(AGENT)
-    seen: set[str] = set()
-    genuine = provenance._parse
-
-    def parse(module: str) -> Any:
-        seen.add(module)
-        return genuine(module)
-
-    monkeypatch.setattr(provenance, "_parse", parse)
-    provenance.code_hash("hashed:Agent")
-    assert "rlcourse.returns" in seen
-    provenance.code_hash("q_learning")
-    assert {"rlcourse.loop", "rlcourse.envs", "rlcourse.buffers", "rlcourse.algorithms.q_iteration"} <= seen
+    assert "rlcourse.returns" in {module for module, _ in provenance.reached("hashed:Agent")}
+    modules = {module for module, _ in provenance.reached("q_learning")}
+    assert {"rlcourse.loop", "rlcourse.envs", "rlcourse.buffers", "rlcourse.algorithms.q_iteration"} <= modules
 
 
 def test_estimates_have_three_digits_and_no_exponents() -> None:
@@ -648,11 +667,13 @@ def test_a_success_is_a_last_evaluation_that_reaches_the_goal() -> None:
 
 
 def test_the_gain_is_the_mean_difference_of_the_seeds_that_both_have() -> None:
-    """Seed 0 gains (1 + 3) / 2 = 2, seed 1 gains (4 + 4) / 2 = 4; unpaired, the interval would reach far below 2."""
+    """Seed 0 gains (1 + 3) / 2 = 2, seed 1 gains (4 + 4) / 2 = 4; t of one degree of freedom is 12.706 = tan(0.475π),
+    and the mean's standard error 1. Unpaired, the interval would be a thousand wide."""
     base = Curve(np.array([1, 2]), np.array([[0.0, 0.0], [1000.0, 2000.0], [7.0, 7.0]]))
     own = Curve(np.array([1, 2]), np.array([[1.0, 3.0], [1004.0, 2004.0]]))
-    assert own.gain(base) == curves.Estimate(3, 2, 4)  # a mean of two drawn from {2, 4}: 2, 3, 3 or 4
-    assert base.gain(own) == curves.Estimate(-3, -4, -2)
+    gain = own.gain(base)
+    assert (gain.value, gain.low, gain.high) == pytest.approx((3, 3 - 12.7062, 3 + 12.7062), abs=1e-4)
+    assert base.gain(own).high == pytest.approx(-gain.low)
     with pytest.raises(ValueError, match="not evaluated at the same steps"):
         own.gain(Curve(np.array([1, 3]), own.returns))
 

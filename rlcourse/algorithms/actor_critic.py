@@ -11,7 +11,6 @@ for deep reinforcement learning* [A3C], whose synchronous form, many environment
 | `ActorCritic.update` | [A3C] algorithm S3, the inner loop's second half |
 """
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +22,7 @@ from torch import Tensor, nn
 
 from rlcourse.buffers import Rollout, Transition
 from rlcourse.config import Count, Discount, NonNegative, Positive, Range, Threshold, check, require
-from rlcourse.nets import Policy, generators, mlp
+from rlcourse.nets import Policy, generators, mlp, restore_state, state_of
 from rlcourse.returns import n_step_targets
 
 
@@ -123,19 +122,10 @@ class ActorCritic:
         return {"actor_loss": losses[0].item(), "critic_loss": losses[1].item(), "entropy": entropy.item()}
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "policy": copy.deepcopy(self.policy.state_dict()),
-            "critic": copy.deepcopy(self.critic.state_dict()),
-            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
-            "rollout": list(self.rollout.transitions),
-            "exploration": self._exploration.get_state(),
-            "updates": self.updates,
-        }
+        return state_of(self, _STATE)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.policy.load_state_dict(state["policy"])
-        self.critic.load_state_dict(state["critic"])
-        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
-        self.rollout.transitions = list(state["rollout"])
-        self._exploration.set_state(state["exploration"])
-        self.updates = state["updates"]
+        restore_state(self, state)
+
+
+_STATE = ("policy", "critic", "optimizer", "rollout", "_exploration", "updates")

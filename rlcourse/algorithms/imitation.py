@@ -16,7 +16,6 @@ no-regret online learning* [DAgger].
 and the expert only says what it would have done. Both are given the same number of the expert's actions.
 """
 
-import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from torch import Tensor, nn
 
 from rlcourse.buffers import Transition
 from rlcourse.config import Count, CountOrZero, Positive, check
-from rlcourse.nets import generators, mlp
+from rlcourse.nets import generators, mlp, restore_state, state_of
 
 
 @dataclass(frozen=True)
@@ -177,18 +176,10 @@ class Imitation:
         return {"loss": loss.item()}
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "policy": copy.deepcopy(self.policy.state_dict()),
-            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
-            "obs": list(self._obs),
-            "action": list(self._action),
-            "sampling": self._sampling.get_state(),
-            "steps": self.steps,
-        }
+        return state_of(self, _STATE)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.policy.load_state_dict(state["policy"])
-        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
-        self._obs, self._action = list(state["obs"]), list(state["action"])
-        self._sampling.set_state(state["sampling"])
-        self.steps = state["steps"]
+        restore_state(self, state)
+
+
+_STATE = ("policy", "optimizer", "_obs", "_action", "_sampling", "steps")

@@ -17,7 +17,6 @@ Schulman (2020), *Approximating KL divergence* [KL].
 | `PPO.learn`, `PPO.update` | [PPO] algorithm 1 |
 """
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
@@ -29,7 +28,7 @@ from torch import Tensor, nn
 
 from rlcourse.buffers import Rollout, Transition
 from rlcourse.config import Count, Discount, NonNegative, Positive, Probability, Range, Threshold, check, require
-from rlcourse.nets import Policy, generators, mlp
+from rlcourse.nets import Policy, generators, mlp, restore_state, state_of
 from rlcourse.returns import gae
 
 
@@ -244,23 +243,10 @@ class PPO:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "norm": copy.deepcopy(self.norm.state_dict()),
-            "policy": copy.deepcopy(self.policy.state_dict()),
-            "critic": copy.deepcopy(self.critic.state_dict()),
-            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
-            "rollout": list(self.rollout.transitions),
-            "exploration": self._exploration.get_state(),
-            "sampling": self._sampling.get_state(),
-            "updates": self.updates,
-        }
+        return state_of(self, _STATE)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.norm.load_state_dict(state["norm"])
-        self.policy.load_state_dict(state["policy"])
-        self.critic.load_state_dict(state["critic"])
-        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
-        self.rollout.transitions = list(state["rollout"])
-        self._exploration.set_state(state["exploration"])
-        self._sampling.set_state(state["sampling"])
-        self.updates = state["updates"]
+        restore_state(self, state)
+
+
+_STATE = ("norm", "policy", "critic", "optimizer", "rollout", "_exploration", "_sampling", "updates")

@@ -15,7 +15,6 @@ We leave out the factor $\gamma^t$ with which the gradient of the discounted ret
 everybody does: the policy shall act well at step 400 too.
 """
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -28,7 +27,7 @@ from torch import Tensor
 
 from rlcourse.buffers import Rollout, Transition
 from rlcourse.config import Count, Discount, Positive, Range, check, require
-from rlcourse.nets import Policy, generators
+from rlcourse.nets import Policy, generators, restore_state, state_of
 from rlcourse.returns import discounted_returns
 
 Baseline = Literal["none", "mean", "leave_one_out"]
@@ -138,21 +137,13 @@ class REINFORCE:
         return {"actor_loss": loss.item(), "entropy": policy.entropy().mean().item()}
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "policy": copy.deepcopy(self.policy.state_dict()),
-            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
-            "rollout": list(self.rollout.transitions),
-            "exploration": self._exploration.get_state(),
-            "episodes": self.episodes,
-            "updates": self.updates,
-        }
+        return state_of(self, _STATE)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.policy.load_state_dict(state["policy"])
-        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
-        self.rollout.transitions = list(state["rollout"])
-        self._exploration.set_state(state["exploration"])
-        self.episodes, self.updates = state["episodes"], state["updates"]
+        restore_state(self, state)
+
+
+_STATE = ("policy", "optimizer", "rollout", "_exploration", "episodes", "updates")
 
 
 def _by_episode(rollout: Transition) -> tuple[Float[np.ndarray, "T E"], np.ndarray]:

@@ -16,7 +16,7 @@ from platformdirs import user_cache_path
 
 from rlcourse import envs, files, loop, rendering
 from rlcourse.algorithms import AGENTS, config_class, her
-from rlcourse.curves import recorded, save_curve
+from rlcourse.curves import reusable_seeds, save_curve
 from rlcourse.runs import EVALUATION_SEED, Experiment, SeedsFailedError, run_all
 
 
@@ -138,7 +138,7 @@ def _subcommand(agent: str) -> Callable[..., None]:
 
 def _held(curve: Path, experiment: Experiment, seeds: range) -> dict[int, Any]:
     try:
-        return recorded(curve, experiment, seeds)
+        return reusable_seeds(curve, experiment, seeds)
     except files.BrokenFileError as error:
         files.set_aside(curve, error)
         return {}

@@ -91,7 +91,7 @@ class Panel(ipywidgets.VBox):
         describe: says in one sentence or two what the picture shows, with its numbers.
         controls: by the name of `compute`'s parameter; anything with a `value` trait.
         size: of the picture in inches, `(width, height)`.
-        layout: how to arrange the controls, as rows of widgets; by default all in one row that wraps.
+        rows: the controls, row by row; by default they all stand in one row that wraps.
     """
 
     def __init__(
