@@ -335,7 +335,8 @@ class CopiedObservation(gym.ObservationWrapper):
     """
 
     def observation(self, observation: Any) -> Any:
-        return copy.deepcopy(observation)
+        # the first is many times faster
+        return observation.copy() if isinstance(observation, np.ndarray) else copy.deepcopy(observation)
 
 
 class UnitActions(gym.ActionWrapper):

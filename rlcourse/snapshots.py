@@ -35,7 +35,7 @@ _VALUES = (
 )
 _HOLDERS = (list, tuple, set, frozenset, deque)
 # What stays the same while a world goes on: by type, and by the module that the type is from.
-_FIXED = (gym.Env, type, ModuleType, FunctionType, BuiltinFunctionType)
+_FIXED = (gym.Env, type, ModuleType, FunctionType, np.ufunc)
 _FIXED_MODULES = (
     *("mujoco._structs", "pygame", "gymnasium.envs.registration", "gymnasium.envs.mujoco.mujoco_rendering"),
     "gymnasium_robotics.utils.mujoco_utils",
@@ -104,7 +104,7 @@ def _is_fixed(value: Any) -> bool:
     if isinstance(value, gym.Space):  # some worlds draw from theirs
         inside = (part for each in vars(value).values() for part in _parts(each) if isinstance(part, gym.Space))
         return value._np_random is None and all(map(_is_fixed, inside))
-    if isinstance(value, MethodType):
+    if isinstance(value, MethodType | BuiltinFunctionType):  # of an object, or of a module
         return _is_fixed(value.__self__)
     kind = type(value)
     frozen = is_dataclass(kind) and kind.__dataclass_params__.frozen  # type: ignore[attr-defined]

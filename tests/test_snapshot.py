@@ -75,7 +75,7 @@ class Magpie(gym.Env[np.ndarray, int]):
 
     def __init__(self, **more: Any) -> None:
         self.observation_space = gym.spaces.Box(-np.inf, np.inf, (10,))
-        self.action_space = gym.spaces.Discrete(2)
+        self.action_space = gym.spaces.Discrete(2)  # type: ignore[assignment]
         vars(self).update(more)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, Any]:
