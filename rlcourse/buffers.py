@@ -116,6 +116,12 @@ class NStep:
         while self.pending:
             yield self._oldest()
 
+    def state_dict(self) -> list[Transition]:
+        return list(self.pending)
+
+    def load_state_dict(self, state: Sequence[Transition]) -> None:
+        self.pending = deque(state)
+
     def _oldest(self) -> Transition:
         window = n_step(self.pending, self.gamma)
         self.pending.popleft()
@@ -171,6 +177,12 @@ class Rollout:
             fields[name] = fields[name].astype(bool)
         self.transitions.clear()
         return Transition(**fields)
+
+    def state_dict(self) -> list[Transition]:
+        return list(self.transitions)
+
+    def load_state_dict(self, state: Sequence[Transition]) -> None:
+        self.transitions = list(state)
 
 
 class ReplayBuffer:

@@ -1,10 +1,8 @@
-"""The two training loops, of one environment and of many side by side; evaluation; saving and resuming."""
+"""The two training loops, of one environment and of many side by side; and evaluation."""
 
 import copy
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, is_dataclass
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,7 +11,6 @@ import numpy as np
 from gymnasium.spaces import Box
 from jaxtyping import Float
 
-from rlcourse import files, snapshots
 from rlcourse.buffers import ReplayBuffer, Transition
 
 
@@ -68,12 +65,12 @@ def train(env: gym.Env, agent: Agent, steps: int, seed: int | None, start: int =
 
     Args:
         seed: of the environment; None leaves its random generator where it is.
-        start: the steps already done, as returned by `resume`; then pass no seed.
+        start: the steps already done, as returned by `checkpoints.resume`; then pass no seed.
 
     Yields:
         The metrics of every update, then for every step its `reward`, on an episode's last step also the
         `episode_return` (undiscounted) and `episode_length`; each with `step`, the number of environment steps so
-        far. The moment to `save` is when `episode_return` is yielded: the next episode has not begun.
+        far. The moment to `checkpoints.save` is when `episode_return` is yielded: the next episode has not begun.
 
     Raises:
         ValueError: an agent that learns from environments side by side, or such environments.
@@ -131,7 +128,7 @@ def train_vector(
     Args:
         seed: of the first environment, and counting up; None leaves the random generators where they are.
         start: the steps already done, and
-        env_state: where the environments stand, both as returned by `resume`; then pass no seed.
+        env_state: where the environments stand, both as returned by `checkpoints.resume`; then pass no seed.
 
     Yields:
         What `train` yields; and after each round in which the agent learned `env_state`. That is the moment to `save`:
@@ -260,83 +257,3 @@ def train_offline(agent: Any, updates: int, seed: int) -> Iterator[dict[str, Any
     batches = torch.Generator().manual_seed(seed)
     for step in range(1, updates + 1):
         yield {"step": step, **agent.update(agent.replay.sample(agent.config.batch_size, batches))}
-
-
-def save(path: Path, env: gym.Env | gym.vector.SyncVectorEnv, agent: Agent, step: int, **extra: Any) -> None:
-    """Write all that `resume` needs to go on as if nothing had happened.
-
-    Call it between episodes (see `train`). With environments side by side call it after the agent has learned, and
-    hand on `env_state` (see `train_vector`): there each is in the middle of something, so `snapshots.snapshot` must
-    cover it. A single environment that it does not cover is saved as its random generator alone: all that matters
-    between episodes, unless one episode changes the next. The file appears whole or not at all, whatever kills the
-    process.
-
-    Raises:
-        ValueError: one of the environments side by side is not covered.
-        OSError: the file cannot be written.
-    """
-    import torch  # late: a table needs no torch
-
-    if isinstance(env, gym.vector.SyncVectorEnv):
-        world: Any = [snapshots.snapshot(one) for one in env.envs]
-    else:
-        try:
-            world = snapshots.snapshot(env)
-        except ValueError:
-            world = env.unwrapped.np_random.bit_generator.state
-    state = {"step": step, "made": _made(env, agent), "env": world, "agent": agent.state_dict(), **extra}
-    with files.replacing(path) as file:
-        torch.save(state, file)
-
-
-def resume(path: Path, env: gym.Env | gym.vector.SyncVectorEnv, agent: Agent) -> dict[str, Any]:
-    """Put back what `save` wrote and return it: `step`, for `train(..., seed=None, start=step)`, and the extras.
-
-    Bit for bit the run that was never interrupted, given an agent and an environment made as for that run, on the
-    same processor. Open only files that you wrote: like any pickle, a foreign one can run code.
-
-    Raises:
-        BrokenFileError: the file is not whole; neither agent nor environment is touched.
-        ValueError: agent or environment are made in another way than those that were saved; nor are they then.
-    """
-    import torch
-
-    try:
-        state: dict[str, Any] = torch.load(path, weights_only=False)
-        there, world, learned = (state.pop(key) for key in ("made", "env", "agent"))
-    except (FileNotFoundError, PermissionError, MemoryError):  # which say nothing about what is in the file
-        raise
-    except Exception as error:  # torch raises what it likes
-        raise files.BrokenFileError(f"{path} is no whole checkpoint: {error or type(error).__name__}") from error
-    here = _made(env, agent)
-    if here != there:
-        other = [
-            f"{key} = {there.get(key)!r} (here {here.get(key)!r})"
-            for key in there | here
-            if there.get(key) != here.get(key)
-        ]
-        raise ValueError(f"{path} goes on only as it was made, with {', '.join(other)}")
-    agent.load_state_dict(learned)
-    if isinstance(env, gym.vector.SyncVectorEnv):
-        for one, snap in zip(env.envs, world, strict=True):
-            snapshots.restore(one, snap)
-    elif isinstance(world, snapshots.Snapshot):
-        snapshots.restore(env, world)
-    else:
-        env.unwrapped.np_random.bit_generator.state = world
-    return state
-
-
-def _made(env: gym.Env | gym.vector.SyncVectorEnv, agent: Any) -> dict[str, Any]:
-    """What must be the same where a checkpoint is opened: kinds, sizes, and every field of the agent's Config."""
-    one, number = (env.envs[0], env.num_envs) if isinstance(env, gym.vector.SyncVectorEnv) else (env, 1)
-    replay, config = getattr(agent, "replay", None), getattr(agent, "config", None)
-    return {
-        "agent": type(agent).__qualname__,
-        "replay": type(replay).__qualname__,
-        "environment": type(one.unwrapped).__qualname__,
-        "environments": number,
-        "observation_space": str(one.observation_space),
-        "action_space": str(one.action_space),
-        **(asdict(config) if is_dataclass(config) and not isinstance(config, type) else {}),
-    }

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import cache, partial
 from inspect import signature
 from itertools import count
 from pathlib import Path
@@ -21,12 +21,31 @@ from filelock import FileLock
 from jaxtyping import Float
 from tqdm.auto import tqdm
 
-from rlcourse import envs, files, loop, provenance, snapshots
+from rlcourse import checkpoints, envs, files, loop, provenance, snapshots
 from rlcourse.algorithms import agent_class, arguments, her
 from rlcourse.config import Count, CountOrZero, Positive, Range, check, require
-from rlcourse.nets import matmul_precision
 
 EVALUATION_SEED = 1_000_000  # far from the seeds that people train with
+
+
+def matmul_precision(rows: int, units: int) -> str:
+    """For `torch.set_float32_matmul_precision`: what multiplies `rows` by square layers of `units` fastest, exactly.
+
+    At "highest" MKL multiplies, which makes no use of AVX-512 on AMD's processors. "medium" lets in oneDNN, which does:
+    layers of 256 units take half the time, but those of 64 a little more, since each call costs more (on a Zen 5).
+    """
+    return _exact_precision() if rows * units**2 >= 256 * 128**2 else "highest"
+
+
+@cache
+def _exact_precision() -> str:
+    # "medium" permits bfloat16, too. oneDNN takes it only where a processor has units for it (AMX, say), so try.
+    before = torch.get_float32_matmul_precision()
+    factor = torch.randn(256, 256, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
+    torch.set_float32_matmul_precision("medium")
+    error = (factor @ factor - factor.double() @ factor.double()).abs().max()
+    torch.set_float32_matmul_precision(before)
+    return "medium" if error < 1e-3 else "highest"  # measured: 4e-5 in float32; bfloat16 keeps 8 bits
 
 
 @dataclass(frozen=True)
@@ -125,7 +144,7 @@ class Experiment:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Every field but those that are newer than the first recordings and not used, so that files stay theirs."""
+        """Every field, but for unused ones that did not exist when the first files were named."""
         unused = set() if self.hindsight else {"hindsight", "hindsight_k"}
         if self.evaluation_limit == loop.EVALUATION_LIMIT:
             unused.add("evaluation_limit")
@@ -138,7 +157,7 @@ class Experiment:
 
     @property
     def matmul_precision(self) -> str:
-        """What multiplies the matrices of this experiment fastest, see `nets.matmul_precision`."""
+        """What multiplies the matrices of this experiment fastest, see `matmul_precision`."""
         units = max(getattr(self.config, "hidden", ()), default=0)
         return matmul_precision(getattr(self.config, "batch_size", 0), units)
 
@@ -195,9 +214,9 @@ class SeedsFailedError(RuntimeError):
 def run(experiment: Experiment, seed: int, out: Path, position: int = 0, save_every: float = 60.0) -> Run:
     """Train one seed, or go on with it, or return its record if it is finished.
 
-    The checkpoint, kept at the end as the trained agent (`loop.resume` opens it), is written at the first episode end
-    after `save_every` seconds. Sets torch to one thread, since results differ between one and two, and to the
-    experiment's `matmul_precision`. A result or a checkpoint that is broken is set aside, with a warning.
+    The checkpoint is written at the first episode end after `save_every` seconds, and kept at the end as the trained
+    agent (`checkpoints.resume` opens it). Torch is set to one thread, since results differ between one and two, and to
+    the experiment's `matmul_precision`. A result or a checkpoint that is broken is set aside, with a warning.
 
     Raises:
         ValueError: a negative seed; a world whose state is needed in mid-episode and cannot be saved; and what
@@ -221,7 +240,7 @@ def run(experiment: Experiment, seed: int, out: Path, position: int = 0, save_ev
         resumed = checkpoint.exists()
         if resumed:
             try:
-                state = loop.resume(checkpoint, env, agent)
+                state = checkpoints.resume(checkpoint, env, agent)
             except files.BrokenFileError as error:
                 files.set_aside(checkpoint, error)
                 resumed = False
@@ -231,7 +250,7 @@ def run(experiment: Experiment, seed: int, out: Path, position: int = 0, save_ev
         def save(step: int, **extra: Any) -> float:
             wall_time = float(state["wall_time"] + time.monotonic() - began)
             extra |= {"evaluations": evaluations, "cut_off": cut_off, "wall_time": wall_time}
-            loop.save(checkpoint, env, agent, step, **extra)
+            checkpoints.save(checkpoint, env, agent, step, **extra)
             return wall_time
 
         begin = None if resumed else seed

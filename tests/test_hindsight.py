@@ -11,7 +11,7 @@ import torch
 from gymnasium.spaces import Box, Dict, Discrete
 from scipy import stats
 
-from rlcourse import curves, envs, loop, provenance, runs
+from rlcourse import checkpoints, curves, envs, loop, provenance, runs
 from rlcourse.algorithms import ddpg, dqn, her, sac, td3
 from rlcourse.algorithms.her import Config, HindsightReplay, goal_index, relabel
 from rlcourse.buffers import Batch, Transition
@@ -382,10 +382,10 @@ def test_resume_is_exact_on_a_fetch_robot(tmp_path: Any) -> None:
     for metrics in loop.train(env, agent, 120, 0):
         whole.append(metrics)
         if metrics["step"] == 50 and "episode_return" in metrics:
-            loop.save(tmp_path / "run.pt", env, agent, 50)
+            checkpoints.save(tmp_path / "run.pt", env, agent, 50)
             until = len(whole)
     env, agent = fetch.make_agent(0)
-    start = loop.resume(tmp_path / "run.pt", env, agent)["step"]
+    start = checkpoints.resume(tmp_path / "run.pt", env, agent)["step"]
     assert list(loop.train(env, agent, 120, None, start)) == whole[until:]
     assert len(whole[until:]) > 130  # 70 steps and most of their updates
 

@@ -18,7 +18,7 @@ import pytest
 import torch
 from gymnasium.spaces import flatdim
 
-from rlcourse import envs, files, loop, runs
+from rlcourse import checkpoints, envs, files, loop, probes, runs
 from rlcourse.algorithms import (
     AGENTS,
     actor_critic,
@@ -102,7 +102,7 @@ class Recorder:
 
 def test_the_last_transition_ends_where_the_episode_did() -> None:
     agent = Recorder()
-    list(loop.train(gym.wrappers.TimeLimit(envs.Discounting(), 5), agent, 4, seed=0))
+    list(loop.train(gym.wrappers.TimeLimit(probes.Discounting(), 5), agent, 4, seed=0))
     assert [(t.obs[0], t.next_obs[0], t.terminated, t.truncated) for t in agent.transitions] == 2 * [
         (0.0, 1.0, False, False),
         (1.0, 1.0, True, False),
@@ -124,7 +124,7 @@ def side_by_side(*lengths: int) -> gym.vector.SyncVectorEnv:
     """Worlds that pay 1 for ever, seen as 0 and then 1, cut after 2 steps or after what `lengths` say."""
 
     def world(length: int) -> gym.Env:
-        return gym.wrappers.TimeLimit(envs.Discounting() if length == 0 else envs.TruncationIsNotTermination(), 5)
+        return gym.wrappers.TimeLimit(probes.Discounting() if length == 0 else probes.TruncationIsNotTermination(), 5)
 
     mode = gym.vector.AutoresetMode.SAME_STEP
     return gym.vector.SyncVectorEnv([partial(world, length) for length in lengths], autoreset_mode=mode)
@@ -184,11 +184,11 @@ def test_resume_is_exact_after_every_rollout(env_id: str, tmp_path: Path) -> Non
         whole.append(metrics)
         if "env_state" in metrics:
             saves.append((tmp_path / str(metrics["step"]), len(whole)))
-            loop.save(saves[-1][0], env, agent, metrics["step"], env_state=metrics["env_state"])
+            checkpoints.save(saves[-1][0], env, agent, metrics["step"], env_state=metrics["env_state"])
     assert len(saves) == 10
     for path, position in saves[::3]:
         other_env, other = fresh()
-        state = loop.resume(path, other_env, other)
+        state = checkpoints.resume(path, other_env, other)
         again = list(loop.train_vector(other_env, other, 600, None, state["step"], state["env_state"]))
         assert without_arrays(again) == without_arrays(whole[position:])
         assert same(other.state_dict(), agent.state_dict())
@@ -391,7 +391,7 @@ def test_evaluations_end_and_say_so() -> None:
 
 def test_evaluation_neither_explores_nor_learns_and_counts_truncated_episodes() -> None:
     agent = Recorder()
-    returns = loop.evaluate(gym.wrappers.TimeLimit(envs.TruncationIsNotTermination(), 5), agent, 3, seed=0)
+    returns = loop.evaluate(gym.wrappers.TimeLimit(probes.TruncationIsNotTermination(), 5), agent, 3, seed=0)
     np.testing.assert_array_equal(returns, [2.0, 2.0, 2.0])
     assert agent.explored == [False] * 6
     assert agent.transitions == []
@@ -399,7 +399,7 @@ def test_evaluation_neither_explores_nor_learns_and_counts_truncated_episodes() 
 
 def test_evaluation_episodes_have_their_own_seeds() -> None:
     """Which of −1 and 1 an episode pays is decided by its seed alone, whatever came before."""
-    env, agent = envs.ObservationMatters(), Recorder()
+    env, agent = probes.ObservationMatters(), Recorder()
     alone = [loop.evaluate(env, agent, 1, seed=s)[0] for s in range(5, 15)]
     np.testing.assert_array_equal(loop.evaluate(env, agent, 10, seed=5), alone)
     assert set(alone) == {-1.0, 1.0}
@@ -449,11 +449,11 @@ def test_resume_is_exact_from_every_episode_end(tmp_path: Path) -> None:
         whole.append(metrics)
         if "episode_return" in metrics:
             saves.append((tmp_path / str(metrics["step"]), len(whole)))
-            loop.save(saves[-1][0], env, agent, metrics["step"], note="kept")
+            checkpoints.save(saves[-1][0], env, agent, metrics["step"], note="kept")
     assert len(saves) > 5
     for path, position in saves:
         other_env, other = fresh()
-        state = loop.resume(path, other_env, other)
+        state = checkpoints.resume(path, other_env, other)
         assert state == {"step": int(path.name), "note": "kept"}
         assert list(loop.train(other_env, other, 300, None, start=state["step"])) == whole[position:]
         assert same(other.state_dict(), agent.state_dict())
@@ -467,9 +467,9 @@ def test_a_single_world_is_saved_whole_where_that_can_be_done(covered: bool, tmp
         env.thing = object()  # type: ignore[attr-defined]
     agent = Steady()
     list(loop.train(env, agent, 3, seed=0))
-    loop.save(tmp_path / "run.pt", env, agent, 3)
+    checkpoints.save(tmp_path / "run.pt", env, agent, 3)
     expected = env.np_random.random(3).tolist()
-    loop.resume(tmp_path / "run.pt", other, agent)
+    checkpoints.resume(tmp_path / "run.pt", other, agent)
     assert other.np_random.random(3).tolist() == expected
     list(loop.train(other, agent, 4, None, start=3))
     assert agent.transitions[-1].reward == (10_000 if covered else 1)
@@ -478,10 +478,10 @@ def test_a_single_world_is_saved_whole_where_that_can_be_done(covered: bool, tmp
 def test_a_save_that_fails_keeps_the_one_before(tmp_path: Path) -> None:
     env, agent = gym.make("FrozenLake-v1"), q_learner()
     path = tmp_path / "run.pt"
-    loop.save(path, env, agent, 1)
+    checkpoints.save(path, env, agent, 1)
     before = path.read_bytes()
     with pytest.raises(Exception, match="pickle"):
-        loop.save(path, env, agent, 2, impossible=lambda: None)
+        checkpoints.save(path, env, agent, 2, impossible=lambda: None)
     assert path.read_bytes() == before
 
 
@@ -496,7 +496,7 @@ def test_a_full_disk_is_named_with_the_file(
     path = tmp_path / "run.pt"
     path.write_text("before")
     monkeypatch.setattr(Path, "open", lambda path, mode: Full(path, mode))
-    write = partial(loop.save, env=gym.make("FrozenLake-v1"), agent=q_learner(), step=1)
+    write = partial(checkpoints.save, env=gym.make("FrozenLake-v1"), agent=q_learner(), step=1)
     with pytest.raises(OSError, match=r"the disk is full: make room, then run the same again.*run\.pt"):
         write(path) if torch_writes else files.write(path, "text")
     monkeypatch.undo()
@@ -506,11 +506,11 @@ def test_a_full_disk_is_named_with_the_file(
 @pytest.mark.parametrize("content", ["half", b"", b"rubbish"])
 def test_a_broken_checkpoint_is_named_and_touches_nothing(content: bytes | str, tmp_path: Path) -> None:
     env, agent, path = gym.make("FrozenLake-v1"), q_learner(), tmp_path / "run.pt"
-    loop.save(path, env, agent, 1)
+    checkpoints.save(path, env, agent, 1)
     path.write_bytes(path.read_bytes()[:300] if content == "half" else bytes(content))  # type: ignore[arg-type]
     before = agent.state_dict()
     with pytest.raises(files.BrokenFileError, match=r"run\.pt is no whole checkpoint"):
-        loop.resume(path, env, agent)
+        checkpoints.resume(path, env, agent)
     assert same(agent.state_dict(), before)
 
 
@@ -523,10 +523,10 @@ def test_a_checkpoint_goes_on_only_as_it_was_made(tmp_path: Path) -> None:
         return env, agent_class(page.__name__.rpartition(".")[2])(4, gym.spaces.Discrete(2), config, 0)
 
     one, many = tmp_path / "one.pt", tmp_path / "many.pt"
-    loop.save(one, *pole(), 1)
+    checkpoints.save(one, *pole(), 1)
     vector, agent = pole(ppo, 4)
     vector.reset(seed=0)
-    loop.save(many, vector, agent, 1, env_state={})
+    checkpoints.save(many, vector, agent, 1, env_state={})
     cases = [
         (one, pole(lr=0.5), r"one\.pt goes on only as it was made, with lr = 0\.001 \(here 0\.5\)$"),
         (one, pole(hidden=(8, 8)), r"hidden = \(8,\) \(here \(8, 8\)\)$"),
@@ -537,9 +537,9 @@ def test_a_checkpoint_goes_on_only_as_it_was_made(tmp_path: Path) -> None:
     for path, (env, other), message in cases:
         before = other.state_dict()
         with pytest.raises(ValueError, match=message):
-            loop.resume(path, env, other)
+            checkpoints.resume(path, env, other)
         assert same(other.state_dict(), before)
-    assert loop.resume(one, *pole()) == {"step": 1}
+    assert checkpoints.resume(one, *pole()) == {"step": 1}
 
 
 SMALL_DQN = dqn.Config(hidden=(16,), batch_size=16, buffer_size=500, learning_starts=50, n_step=3)

@@ -9,7 +9,6 @@ import torch
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from torch import nn
 
-from rlcourse import nets
 from rlcourse.nets import Categorical, Gaussian, Policy, generators, mlp, polyak_update
 
 
@@ -18,27 +17,6 @@ def linear(weight: float, bias: float) -> nn.Linear:
     nn.init.constant_(net.weight, weight)
     nn.init.constant_(net.bias, bias)
     return net
-
-
-def test_large_products_are_float32s_however_they_are_made() -> None:
-    assert nets.matmul_precision(128, 64) == nets.matmul_precision(1_000, 64) == "highest"
-    before, (one, other) = torch.get_float32_matmul_precision(), torch.randn(2, 300, 300, generator=generators(0, 1)[0])
-    torch.set_float32_matmul_precision(nets.matmul_precision(256, 256))
-    error = (one @ other - one.double() @ other.double()).abs().max()
-    torch.set_float32_matmul_precision(before)
-    # √300 sums of size 1 with a relative error of 2⁻²⁴ each are off by about 1e-6 · a few; bfloat16's 2⁻⁹ by 0.1
-    assert error < 1e-3
-
-
-def test_a_processor_that_rounds_to_bfloat16_is_not_let_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    def rounded(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-        exact = one.dtype == torch.float64 or torch.get_float32_matmul_precision() == "highest"
-        return torch.matmul(one, other) if exact else torch.matmul(one.bfloat16(), other.bfloat16()).float()
-
-    before = torch.get_float32_matmul_precision()
-    monkeypatch.setattr(torch.Tensor, "__matmul__", rounded)
-    assert nets._exact_precision.__wrapped__() == "highest"
-    assert torch.get_float32_matmul_precision() == before
 
 
 def test_generators_differ_repeat_and_do_not_depend_on_how_many_there_are() -> None:

@@ -15,9 +15,10 @@ import pytest
 import torch
 import tyro
 
-from rlcourse import curves, envs, files, loop, provenance, runs
+from rlcourse import checkpoints, curves, envs, files, loop, provenance, runs
 from rlcourse.algorithms import AGENTS, actor_critic, dqn, q_iteration, td3
 from rlcourse.curves import Curve
+from rlcourse.nets import generators
 from rlcourse.operations import train as train_command
 from rlcourse.runs import Experiment
 from tests import tiny
@@ -96,7 +97,7 @@ def test_an_interrupted_run_continues(tmp_path: Path, monkeypatch: pytest.Monkey
     assert continued.returns == runs.run(POLE, 0, tmp_path / "b").returns
     worlds = [POLE.make_agent(0) for _ in "ab"]
     for name, world in zip("ab", worlds, strict=True):
-        loop.resume(POLE.files(tmp_path / name, 0)[1], *world)
+        checkpoints.resume(POLE.files(tmp_path / name, 0)[1], *world)
     assert worlds[0][0].reset()[0].tolist() == worlds[1][0].reset()[0].tolist()
 
 
@@ -105,7 +106,7 @@ def test_checkpoints_are_rare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     saves: list[int] = []
     seconds = iter(range(10**6))
     monkeypatch.setattr("time.monotonic", lambda: float(next(seconds)))
-    monkeypatch.setattr(loop, "save", lambda path, env, agent, step, **_: saves.append(step))
+    monkeypatch.setattr(checkpoints, "save", lambda path, env, agent, step, **_: saves.append(step))
     runs.run(Experiment("q_learning", "FrozenLake-v1", 2000, q_iteration.Config(epsilon=1.0)), 0, tmp_path)
     assert 2 <= len(saves) <= 6  # about 2000 / 7.7 episodes
     assert saves[-1] == 2000
@@ -424,7 +425,7 @@ def test_a_broken_checkpoint_means_from_the_start(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=r"seed-0\.pt is no whole checkpoint.* set aside as seed-0\.pt\.broken"):
         again = runs.run(POLE, 0, tmp_path)
     assert again.returns == record.returns
-    assert loop.resume(checkpoint, *POLE.make_agent(0))["step"] == 600
+    assert checkpoints.resume(checkpoint, *POLE.make_agent(0))["step"] == 600
 
 
 def here(experiment: Experiment, seeds: range, out: Path, *_: Any) -> list[runs.Run]:
@@ -683,3 +684,27 @@ def test_bias_is_positive_where_the_critic_believes_too_much() -> None:
     np.testing.assert_array_equal(measured.bias, [[2.0], [-1.0]])
     with pytest.raises(ValueError, match="the truth was not measured"):
         _ = Curve(np.arange(1), np.zeros((2, 1))).bias
+
+
+# --- how matrices are multiplied
+
+
+def test_large_products_are_float32s_however_they_are_made() -> None:
+    assert runs.matmul_precision(128, 64) == runs.matmul_precision(1_000, 64) == "highest"
+    before, (one, other) = torch.get_float32_matmul_precision(), torch.randn(2, 300, 300, generator=generators(0, 1)[0])
+    torch.set_float32_matmul_precision(runs.matmul_precision(256, 256))
+    error = (one @ other - one.double() @ other.double()).abs().max()
+    torch.set_float32_matmul_precision(before)
+    # √300 sums of size 1 with a relative error of 2⁻²⁴ each are off by about 1e-6 · a few; bfloat16's 2⁻⁹ by 0.1
+    assert error < 1e-3
+
+
+def test_a_processor_that_rounds_to_bfloat16_is_not_let_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    def rounded(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        exact = one.dtype == torch.float64 or torch.get_float32_matmul_precision() == "highest"
+        return torch.matmul(one, other) if exact else torch.matmul(one.bfloat16(), other.bfloat16()).float()
+
+    before = torch.get_float32_matmul_precision()
+    monkeypatch.setattr(torch.Tensor, "__matmul__", rounded)
+    assert runs._exact_precision.__wrapped__() == "highest"
+    assert torch.get_float32_matmul_precision() == before

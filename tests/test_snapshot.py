@@ -11,7 +11,7 @@ import pytest
 import torch
 from gymnasium.spaces import Box
 
-from rlcourse import envs, snapshots
+from rlcourse import envs, probes, snapshots
 from rlcourse.algorithms import q_iteration
 
 IDS = [
@@ -49,7 +49,7 @@ def roll(env: gym.Env, plan: list[Any]) -> list[Any]:
 def test_200_further_steps_are_identical(name: str) -> None:
     def make() -> gym.Env:
         if name == "probe":
-            return gym.wrappers.TimeLimit(envs.ObservationMatters(), 5)
+            return gym.wrappers.TimeLimit(probes.ObservationMatters(), 5)
         return tabular() if name == "tabular" else envs.make(name)
 
     env = make()
@@ -217,7 +217,7 @@ def saved(env: gym.Env) -> tuple[gym.Env, snapshots.Snapshot]:
 
 def test_ground_truth_of_an_endless_task() -> None:
     """Reward 1 for ever is worth 1 / (1 − γ) = 10, although each episode is cut after two steps."""
-    env, snap = saved(envs.TruncationIsNotTermination())
+    env, snap = saved(probes.TruncationIsNotTermination())
     value = snapshots.monte_carlo_return(env, snap, 0, lambda obs: 0, 0.9, max_reward=1.0, tolerance=1e-3)
     assert 10 - 1e-3 <= value < 10
 
@@ -243,6 +243,6 @@ def test_ground_truth_of_a_slippery_grid() -> None:
     ("gamma", "max_reward", "tolerance"), [(1.0, 1.0, 0.1), (-0.1, 1.0, 0.1), (0.9, 1.0, 0.0), (0.9, 0.5, 0.1)]
 )
 def test_ground_truth_refuses_nonsense(gamma: float, max_reward: float, tolerance: float) -> None:
-    env, snap = saved(envs.ConstantReward())
+    env, snap = saved(probes.ConstantReward())
     with pytest.raises(ValueError, match=r"gamma = .* must be in|no bound on"):
         snapshots.monte_carlo_return(env, snap, 0, lambda obs: 0, gamma, max_reward, tolerance)

@@ -27,8 +27,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from rlcourse.buffers import Rollout, Transition
+from rlcourse.checkpoints import restore_state, state_of
 from rlcourse.config import Count, Discount, NonNegative, Positive, Probability, Range, Threshold, check, require
-from rlcourse.nets import Policy, generators, mlp, restore_state, state_of
+from rlcourse.nets import Policy, generators, mlp
 from rlcourse.returns import gae
 
 

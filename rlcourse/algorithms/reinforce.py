@@ -26,8 +26,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rlcourse.buffers import Rollout, Transition
+from rlcourse.checkpoints import restore_state, state_of
 from rlcourse.config import Count, Discount, Positive, Range, check, require
-from rlcourse.nets import Policy, generators, restore_state, state_of
+from rlcourse.nets import Policy, generators
 from rlcourse.returns import discounted_returns
 
 Baseline = Literal["none", "mean", "leave_one_out"]

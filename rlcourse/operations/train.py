@@ -14,7 +14,7 @@ import numpy as np
 import tyro
 from platformdirs import user_cache_path
 
-from rlcourse import envs, files, loop, rendering
+from rlcourse import checkpoints, envs, files, rendering
 from rlcourse.algorithms import AGENTS, config_class, her
 from rlcourse.curves import reusable_seeds, save_curve
 from rlcourse.runs import EVALUATION_SEED, Experiment, SeedsFailedError, run_all
@@ -125,7 +125,7 @@ def _subcommand(agent: str) -> Callable[..., None]:
             world, trained = experiment.make_agent(runs[0].seed)
             result, checkpoint = experiment.files(out, runs[0].seed)
             try:
-                loop.resume(checkpoint, world, trained)
+                checkpoints.resume(checkpoint, world, trained)
             except files.BrokenFileError as error:
                 result.unlink()  # else the seed would count as finished
                 files.set_aside(checkpoint, error)
