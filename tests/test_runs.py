@@ -97,7 +97,7 @@ def test_an_interrupted_run_continues(tmp_path: Path, monkeypatch: pytest.Monkey
     assert continued.returns == runs.run(POLE, 0, tmp_path / "b").returns
     worlds = [POLE.make_agent(0) for _ in "ab"]
     for name, world in zip("ab", worlds, strict=True):
-        loop.resume(POLE.files(tmp_path / name, 0)[1], *world)
+        checkpoints.resume(POLE.files(tmp_path / name, 0)[1], *world)
     assert worlds[0][0].reset()[0].tolist() == worlds[1][0].reset()[0].tolist()
 
 
