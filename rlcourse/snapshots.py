@@ -151,8 +151,8 @@ def restore(env: gym.Env, snap: Snapshot) -> None:
         names = " in ".join(kind.__name__ for kind, _, _ in snap.layers)
         raise ValueError(f"{env} cannot be restored: the snapshot was taken of {names}")
     states = copy.deepcopy([state for _, state, _ in snap.layers])
-    for layer, state, (_, _, names) in zip(layers, states, snap.layers, strict=True):
-        for name in [name for name in vars(layer) if name not in names]:  # it came later
+    for layer, state, (_, _, known) in zip(layers, states, snap.layers, strict=True):
+        for name in [name for name in vars(layer) if name not in known]:  # it came later
             delattr(layer, name)
         vars(layer).update(state)
     if snap.data is not None:
