@@ -18,7 +18,10 @@ from rlcourse.buffers import Batch, ReplayBuffer
 from tests.benchmarks.timing import interleaved
 
 OBS, ACTIONS = 17, 6  # HalfCheetah's
-NETS = ("actor", "critic", "encoder", "target_actor", "target_critic", "fixed_encoder", "target_encoder")
+NETS = (
+    *("actor", "critic", "encoder", "target_actor", "target_critic", "fixed_encoder", "target_encoder"),
+    *("checkpoint_actor", "checkpoint_encoder"),
+)
 UPDATES = 100  # timed at once, which the graph takes in pairs, since TD3's actor learns in every second
 
 
