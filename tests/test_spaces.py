@@ -321,11 +321,3 @@ def test_agents_and_worlds_of_the_other_loop_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match=r"^(PPO|DQN) in .* cannot learn in this loop: train is for agents of one"):
             next(training)
-
-
-def test_gymnasiums_default_mode_is_refused() -> None:
-    """It inserts a step from each episode's end to the next one's start."""
-    worlds = gym.make_vec("CartPole-v1", num_envs=2, vectorization_mode="sync")
-    agent = agent_class("ppo")(4, worlds.single_action_space, config_of("ppo"), 0)
-    with pytest.raises(ValueError, match=r"inserts a step from each episode's end .*: make it with envs.make_vector"):
-        next(loop.train_vector(worlds, agent, 10, 0))
