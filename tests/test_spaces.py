@@ -54,7 +54,7 @@ class Recording(gym.Env[Any, Any]):
         return self._show(), 1.0, False, len(self.received) % 5 == 0, {}
 
 
-gym.register("Recording-v0", lambda seen, done: Recording(seen, done), disable_env_checker=True)
+gym.register("Recording-v0", Recording, disable_env_checker=True)
 
 
 def make(seen: Space, done: Space) -> gym.Env:
@@ -170,8 +170,9 @@ def lived(name: str, seen: Space, done: Space) -> tuple[list[Recording], list[An
     for _ in steps:
         pass
     recordings: Any = [world.unwrapped for world in worlds]
-    flat = (lambda rows: [row[i] for i in range(2) for row in rows]) if vector else (lambda rows: rows)
-    return recordings, flat(actions), flat(observed)
+    if vector:
+        actions, observed = ([row[i] for i in range(2) for row in rows] for rows in (actions, observed))
+    return recordings, actions, observed
 
 
 def check(name: str, seen_name: str, done_name: str) -> None:
@@ -182,7 +183,7 @@ def check(name: str, seen_name: str, done_name: str) -> None:
     for action, world_received in zip(actions, received, strict=True):
         assert done.contains(world_received), (name, done, world_received)
         whole = isinstance(done, Box) and done.dtype.kind in "iu"
-        tolerance = {"atol": 0.5 + 1e-5, "rtol": 0} if whole else {"rtol": 1e-5, "atol": 1e-6}
+        tolerance: Any = {"atol": 0.5 + 1e-5, "rtol": 0} if whole else {"rtol": 1e-5, "atol": 1e-6}
         np.testing.assert_allclose(np.asarray(world_received, float), meant(done, action), **tolerance)
     first = recordings[0].shown[0] - (int(seen.start) if isinstance(seen, Discrete) else 0)
     np.testing.assert_array_equal(np.asarray(observed[0], float), np.asarray(first, float))
@@ -297,7 +298,7 @@ def test_both_loops_and_evaluations_clip_and_the_agent_is_told_what_it_chose(res
     spaces = Box(-1.0, 1.0, (2,)), Box(-2.0, 2.0, (2,))
     one, other, third = (make(*spaces) if rescaled else Recording(*spaces) for _ in range(3))
     alone, beside = Far(), Far(num_envs=1)
-    list(loop.train(one, alone, 7, seed=0))  # type: ignore[arg-type]
+    list(loop.train(one, alone, 7, seed=0))
     list(loop.train_vector(gym.vector.SyncVectorEnv([lambda: other], autoreset_mode=SAME_STEP), beside, 7, seed=0))
     loop.evaluate(third, alone, 1, seed=0)
     for world, steps in ((one, 7), (other, 7), (third, 5)):
@@ -316,16 +317,8 @@ def test_agents_and_worlds_of_the_other_loop_are_refused() -> None:
     for training in (
         loop.train(single, ppo, 10, 0),
         loop.train_vector(several, dqn, 10, 0),
-        unwrap(loop.train)(several, dqn, 10, 0),  # type: ignore[arg-type]  # past the tests' type checks
-        unwrap(loop.train_vector)(single, ppo, 10, 0),  # type: ignore[arg-type]
+        unwrap(loop.train)(several, dqn, 10, 0),  # past the tests' type checks
+        unwrap(loop.train_vector)(single, ppo, 10, 0),
     ):
         with pytest.raises(ValueError, match=r"^(PPO|DQN) in .* cannot learn in this loop: train is for agents of one"):
             next(training)
-
-
-def test_gymnasiums_default_mode_is_refused() -> None:
-    """It inserts a step from each episode's end to the next one's start."""
-    worlds = gym.make_vec("CartPole-v1", num_envs=2, vectorization_mode="sync")
-    agent = agent_class("ppo")(4, worlds.single_action_space, config_of("ppo"), 0)
-    with pytest.raises(ValueError, match=r"inserts a step from each episode's end .*: make it with envs.make_vector"):
-        next(loop.train_vector(worlds, agent, 10, 0))
