@@ -45,11 +45,10 @@ def restore_state(agent: Any, state: Mapping[str, Any]) -> None:
 def save(path: Path, env: gym.Env | gym.vector.SyncVectorEnv, agent: Any, step: int, **extra: Any) -> None:
     """Write all that `resume` needs to go on as if nothing had happened.
 
-    Call it between episodes (see `loop.train`). With environments side by side call it after the agent has learned,
-    and hand on `env_state` (see `loop.train_vector`): there each is in the middle of something, so
-    `snapshots.snapshot` must cover it. A single environment that it does not cover is saved as its random generator
-    alone: all that matters between episodes, unless one episode changes the next. The file appears whole or not at
-    all, whatever kills the process.
+    Call it between episodes (see `loop.train`). With environments side by side call it after the agent has learned, and
+    hand on `env_state` (see `loop.train_vector`): there each is in mid-episode, so `snapshots.snapshot` must cover it.
+    A single environment that it does not cover is saved as its random generator alone: all that matters between
+    episodes, unless one episode changes the next. The file appears whole or not at all, whatever kills the process.
 
     Raises:
         ValueError: one of the environments side by side is not covered.

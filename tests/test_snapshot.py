@@ -11,7 +11,7 @@ import pytest
 import torch
 from gymnasium.spaces import Box
 
-from rlcourse import envs, probes, snapshots
+from rlcourse import envs, planning, probes, snapshots
 from rlcourse.algorithms import q_iteration
 
 IDS = [

@@ -3,7 +3,9 @@
 import re
 from collections.abc import Callable, Mapping
 from functools import cache
+from inspect import unwrap
 from itertools import product
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium as gym
@@ -219,7 +221,7 @@ def test_bounds_are_met_exactly_and_never_passed(space: Box) -> None:
     env = make(Box(-1.0, 1.0, (1,)), space)
     size = env.action_space.shape[0]  # type: ignore[index]
     act: Callable[[float], np.ndarray] = lambda number: env.action(np.full(size, number, np.float32))  # type: ignore[attr-defined]  # noqa: E731
-    for lowest, highest in ((-1, 1), (-7, 1e30)):
+    for lowest, highest in ((-1, 1), (-7, 7)):
         np.testing.assert_array_equal(act(lowest), space.low)
         np.testing.assert_array_equal(act(highest), space.high)
     scale = np.concatenate([np.linspace(-1, 1, 41), 1 - np.logspace(-8, -2, 20), np.logspace(-8, -2, 20) - 1])
@@ -263,4 +265,67 @@ def test_an_evaluation_in_another_kind_of_world_is_refused() -> None:
         ValueError, match=r"^evaluation_env = 'Acrobot-v1' has .* they must be those of env = 'CartPole"
     ):
         experiment.make_evaluation_env()
-    assert Experiment("dqn", "CartPole-v1", 100, None, evaluation_env="CartPole-v0").make_evaluation_env()
+    assert Experiment("dqn", "CartPole-v1", 100, None, evaluation_env="CartPole-v1").make_evaluation_env()
+
+
+class Far:
+    """An agent that always means 3 in its first number and −3 in its second."""
+
+    def __init__(self, **config: Any) -> None:
+        self.seen: list[Any] = []
+        if config:
+            self.config = SimpleNamespace(**config)
+
+    def act(self, obs: Any, explore: bool = True) -> Any:
+        return np.broadcast_to(np.array([3.0, -3.0], np.float32), (*obs.shape[:-1], 2))
+
+    def observe(self, transition: Any) -> None:
+        self.seen.append(transition.action)
+
+    def learn(self) -> Any:
+        return iter(())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+@pytest.mark.parametrize("rescaled", [True, False])
+def test_both_loops_and_evaluations_clip_and_the_agent_is_told_what_it_chose(rescaled: bool) -> None:
+    """Box(−2, 2): where `envs.make` rescales, 3 is 2; where it is left out, the world's own bound says so, too."""
+    spaces = Box(-1.0, 1.0, (2,)), Box(-2.0, 2.0, (2,))
+    one, other, third = (make(*spaces) if rescaled else Recording(*spaces) for _ in range(3))
+    alone, beside = Far(), Far(num_envs=1)
+    list(loop.train(one, alone, 7, seed=0))  # type: ignore[arg-type]
+    list(loop.train_vector(gym.vector.SyncVectorEnv([lambda: other], autoreset_mode=SAME_STEP), beside, 7, seed=0))
+    loop.evaluate(third, alone, 1, seed=0)
+    for world, steps in ((one, 7), (other, 7), (third, 5)):
+        received: Any = world.unwrapped
+        assert np.array(received.received).tolist() == [[2, -2]] * steps
+    assert np.array(alone.seen).tolist() == [[3, -3]] * 7
+    assert np.array(beside.seen).tolist() == [[[3, -3]]] * 7
+
+
+def test_agents_and_worlds_of_the_other_loop_are_refused() -> None:
+    spaces = Box(-1.0, 1.0, (3,)), Discrete(2)
+    single, several = make(*spaces), gym.vector.SyncVectorEnv([lambda: make(*spaces)] * 2, autoreset_mode=SAME_STEP)
+    ppo, dqn = (
+        agent_class(name)(3, Discrete(2) if name == "ppo" else 2, config_of(name), 0) for name in ("ppo", "dqn")
+    )
+    for training in (
+        loop.train(single, ppo, 10, 0),
+        loop.train_vector(several, dqn, 10, 0),
+        unwrap(loop.train)(several, dqn, 10, 0),  # type: ignore[arg-type]  # past the tests' type checks
+        unwrap(loop.train_vector)(single, ppo, 10, 0),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(ValueError, match=r"^(PPO|DQN) in .* cannot learn in this loop: train is for agents of one"):
+            next(training)
+
+
+def test_gymnasiums_default_mode_is_refused() -> None:
+    """It inserts a step from each episode's end to the next one's start."""
+    worlds = gym.make_vec("CartPole-v1", num_envs=2, vectorization_mode="sync")
+    agent = agent_class("ppo")(4, worlds.single_action_space, config_of("ppo"), 0)
+    with pytest.raises(ValueError, match=r"inserts a step from each episode's end .*: make it with envs.make_vector"):
+        next(loop.train_vector(worlds, agent, 10, 0))
