@@ -103,7 +103,8 @@ def _parts(value: Any) -> Iterator[Any]:
 def _is_fixed(value: Any) -> bool:
     if isinstance(value, gym.Space):  # some worlds draw from theirs
         inside = (part for each in vars(value).values() for part in _parts(each) if isinstance(part, gym.Space))
-        return value._np_random is None and all(map(_is_fixed, inside))
+        idle: bool = vars(value)["_np_random"] is None
+        return idle and all(map(_is_fixed, inside))
     if isinstance(value, MethodType | BuiltinFunctionType):  # of an object, or of a module
         return _is_fixed(value.__self__)
     kind = type(value)
@@ -148,8 +149,8 @@ def restore(env: gym.Env, snap: Snapshot) -> None:
     """
     layers = _layers(env)
     if [type(layer) for layer in layers] != [kind for kind, _, _ in snap.layers]:
-        names = " in ".join(kind.__name__ for kind, _, _ in snap.layers)
-        raise ValueError(f"{env} cannot be restored: the snapshot was taken of {names}")
+        kinds = " in ".join(kind.__name__ for kind, _, _ in snap.layers)
+        raise ValueError(f"{env} cannot be restored: the snapshot was taken of {kinds}")
     states = copy.deepcopy([state for _, state, _ in snap.layers])
     for layer, state, (_, _, known) in zip(layers, states, snap.layers, strict=True):
         for name in [name for name in vars(layer) if name not in known]:  # it came later

@@ -300,7 +300,12 @@ def test_reinforce_sees_whole_episodes_only(monkeypatch: pytest.MonkeyPatch) -> 
     config = reinforce.Config(batch_size=2)
     env, agent = Reusing(16, ends=True, discrete=True), reinforce.REINFORCE(1, gym.spaces.Discrete(2), config, 0)
     seen: list[Any] = []
-    monkeypatch.setattr(agent, "update", lambda rollout: (seen.append(rollout), {})[1])
+
+    def update(rollout: Any) -> dict[str, float]:
+        seen.append(rollout)
+        return {}
+
+    monkeypatch.setattr(agent, "update", update)
     stopped(loop.train(env, agent, 100, 0), 23)
     list(loop.train(env, agent, 16, None))
     assert [rollout.reward.tolist() for rollout in seen] == [16 * [1.0] + 16 * [10000.0]]
@@ -325,7 +330,12 @@ def test_noise_that_remembers_forgets_an_episode_that_was_given_up(monkeypatch: 
     env, agent = Reusing(50), ddpg.DDPG(1, gym.spaces.Box(-1, 1, (1,)), config, 0)
     seen: list[float] = []
     genuine = agent.act
-    monkeypatch.setattr(agent, "act", lambda obs: (seen.append(float(agent._noise[0])), genuine(obs))[1])
+
+    def act(obs: Any) -> Any:
+        seen.append(float(agent._noise[0]))
+        return genuine(obs)
+
+    monkeypatch.setattr(agent, "act", act)
     stopped(loop.train(env, agent, 9, 0), 3)
     stopped(loop.train(env, agent, 9, None), 2)
     assert [noise == 0 for noise in seen] == [True, True, False, True, False]  # the first action is drawn at random
