@@ -45,16 +45,22 @@ def restore_state(agent: Any, state: Mapping[str, Any]) -> None:
 def save(path: Path, env: gym.Env | gym.vector.SyncVectorEnv, agent: Any, step: int, **extra: Any) -> None:
     """Write all that `resume` needs to go on as if nothing had happened.
 
-    Call it between episodes (see `loop.train`): there an environment's state is its random generator only. With
-    environments side by side call it after the agent has learned, and hand on `env_state` (see `loop.train_vector`):
-    there each is in mid-episode, and `snapshots.snapshot` says what it covers and refuses. A single environment whose
-    episodes depend on more than its random generator (a curriculum, a wrapper that learns running means) is not
-    covered. The file appears whole or not at all, whatever kills the process.
+    Call it between episodes (see `loop.train`). With environments side by side call it after the agent has learned, and
+    hand on `env_state` (see `loop.train_vector`): there each is in mid-episode, so `snapshots.snapshot` must cover it.
+    A single environment that it does not cover is saved as its random generator alone: all that matters between
+    episodes, unless one episode changes the next. The file appears whole or not at all, whatever kills the process.
+
+    Raises:
+        ValueError: one of the environments side by side is not covered.
+        OSError: the file cannot be written.
     """
     if isinstance(env, gym.vector.SyncVectorEnv):
         world: Any = [snapshots.snapshot(one) for one in env.envs]
     else:
-        world = env.unwrapped.np_random.bit_generator.state
+        try:
+            world = snapshots.snapshot(env)
+        except ValueError:
+            world = env.unwrapped.np_random.bit_generator.state
     state = {"step": step, "made": _made(env, agent), "env": world, "agent": agent.state_dict(), **extra}
     with files.replacing(path) as file:
         torch.save(state, file)
@@ -73,7 +79,7 @@ def resume(path: Path, env: gym.Env | gym.vector.SyncVectorEnv, agent: Any) -> d
     try:
         state: dict[str, Any] = torch.load(path, weights_only=False)
         there, world, learned = (state.pop(key) for key in ("made", "env", "agent"))
-    except (OSError, MemoryError):  # which say nothing about the file
+    except (FileNotFoundError, PermissionError, MemoryError):  # which say nothing about what is in the file
         raise
     except Exception as error:  # torch raises what it likes
         raise files.BrokenFileError(f"{path} is no whole checkpoint: {error or type(error).__name__}") from error
@@ -89,6 +95,8 @@ def resume(path: Path, env: gym.Env | gym.vector.SyncVectorEnv, agent: Any) -> d
     if isinstance(env, gym.vector.SyncVectorEnv):
         for one, snap in zip(env.envs, world, strict=True):
             snapshots.restore(one, snap)
+    elif isinstance(world, snapshots.Snapshot):
+        snapshots.restore(env, world)
     else:
         env.unwrapped.np_random.bit_generator.state = world
     return state

@@ -18,7 +18,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import WrapperSpec
 from gymnasium.spaces import Box, Discrete
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from scipy import sparse
 
 
@@ -42,7 +42,7 @@ class TabularMDP:
     next_state: Int[np.ndarray, "..."]
     probability: Float[np.ndarray, "..."]
     reward: Float[np.ndarray, "..."]
-    terminated: Bool[np.ndarray, "..."]
+    terminated: Shaped[np.ndarray, "..."]  # booleans, or 0 and 1
     start: Float[np.ndarray, "..."]
 
     def __post_init__(self) -> None:
@@ -54,6 +54,8 @@ class TabularMDP:
                 raise ValueError(
                     f"{name} has shape {getattr(self, name).shape}, next_state has {shape}: make them equal"
                 )
+        _refuse(self.terminated, ~np.isin(self.terminated, (0, 1)), "terminated", "must be true or false")
+        object.__setattr__(self, "terminated", self.terminated.astype(bool, copy=False))  # ~1 is −2, not False
         if self.start.shape != shape[:1]:
             raise ValueError(f"start has shape {self.start.shape}; it must be ({shape[0]},), one entry per state")
         _refuse(
@@ -333,7 +335,8 @@ class CopiedObservation(gym.ObservationWrapper):
     """
 
     def observation(self, observation: Any) -> Any:
-        return copy.deepcopy(observation)
+        # the first is many times faster
+        return observation.copy() if isinstance(observation, np.ndarray) else copy.deepcopy(observation)
 
 
 class UnitActions(gym.ActionWrapper):

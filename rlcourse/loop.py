@@ -106,7 +106,10 @@ def _copied(value: Any) -> Any:
     """What a world returned, or is handed, as it is now: some worlds go on writing into these arrays."""
     if isinstance(value, np.ndarray):
         return value.copy()
-    return value if isinstance(value, int | float | np.generic) else copy.deepcopy(value)
+    return value if isinstance(value, _UNCHANGING) else copy.deepcopy(value)
+
+
+_UNCHANGING = (int, float, np.generic)
 
 
 def train_vector(

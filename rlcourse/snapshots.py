@@ -35,7 +35,7 @@ _VALUES = (
 )
 _HOLDERS = (list, tuple, set, frozenset, deque)
 # What stays the same while a world goes on: by type, and by the module that the type is from.
-_FIXED = (gym.Env, type, ModuleType, FunctionType, BuiltinFunctionType)
+_FIXED = (gym.Env, type, ModuleType, FunctionType, np.ufunc)
 _FIXED_MODULES = (
     *("mujoco._structs", "pygame", "gymnasium.envs.registration", "gymnasium.envs.mujoco.mujoco_rendering"),
     "gymnasium_robotics.utils.mujoco_utils",
@@ -103,8 +103,9 @@ def _parts(value: Any) -> Iterator[Any]:
 def _is_fixed(value: Any) -> bool:
     if isinstance(value, gym.Space):  # some worlds draw from theirs
         inside = (part for each in vars(value).values() for part in _parts(each) if isinstance(part, gym.Space))
-        return value._np_random is None and all(map(_is_fixed, inside))
-    if isinstance(value, MethodType):
+        idle: bool = vars(value)["_np_random"] is None
+        return idle and all(map(_is_fixed, inside))
+    if isinstance(value, MethodType | BuiltinFunctionType):  # of an object, or of a module
         return _is_fixed(value.__self__)
     kind = type(value)
     frozen = is_dataclass(kind) and kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
@@ -148,11 +149,11 @@ def restore(env: gym.Env, snap: Snapshot) -> None:
     """
     layers = _layers(env)
     if [type(layer) for layer in layers] != [kind for kind, _, _ in snap.layers]:
-        names = " in ".join(kind.__name__ for kind, _, _ in snap.layers)
-        raise ValueError(f"{env} cannot be restored: the snapshot was taken of {names}")
+        kinds = " in ".join(kind.__name__ for kind, _, _ in snap.layers)
+        raise ValueError(f"{env} cannot be restored: the snapshot was taken of {kinds}")
     states = copy.deepcopy([state for _, state, _ in snap.layers])
-    for layer, state, (_, _, names) in zip(layers, states, snap.layers, strict=True):
-        for name in [name for name in vars(layer) if name not in names]:  # it came later
+    for layer, state, (_, _, known) in zip(layers, states, snap.layers, strict=True):
+        for name in [name for name in vars(layer) if name not in known]:  # it came later
             delattr(layer, name)
         vars(layer).update(state)
     if snap.data is not None:

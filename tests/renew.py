@@ -106,7 +106,8 @@ def kind(env: str) -> str:
 def results(package: Path, jobs: Mapping[str, Any], folder: Path) -> dict[str, dict[str, str]]:
     """What `tests.rerun` finds with the package in the folder `package`."""
     (folder / "jobs.json").write_text(json.dumps(jobs))
-    words = [sys.executable, ROOT / "tests" / "rerun.py", folder / "jobs.json", folder / "results.json"]
+    files = ROOT / "tests" / "rerun.py", folder / "jobs.json", folder / "results.json"
+    words = [sys.executable, *map(str, files)]
     environment = os.environ | {"PYTHONPATH": str(package), "OMP_NUM_THREADS": "1"}
     subprocess.run(words, check=True, env=environment, cwd=folder)
     return json.loads((folder / "results.json").read_text())
@@ -127,7 +128,10 @@ def main(revision: str) -> int:
             | {"config": {old_names.get(key, key): own[key] for key in own} | {"normed": normed}}
             for normed in (True, False)
         }
-        same, differ, jobs, of = set(), {}, {}, {}
+        same: set[str] = set()
+        differ: dict[str, str] = {}
+        jobs: dict[str, Any] = {}
+        of: dict[str, Any] = {}
         for key, data in recorded.items():
             where = data["agent"], bool(data.get("hindsight"))
             old = reached(*where, root=folder)

@@ -96,6 +96,7 @@ def agents(path: Path) -> list[str]:
 
 def pages(root: Path) -> dict[Path, list[str]]:
     registered = read(root / "rlcourse/algorithms/__init__.py")
+    shared = read(root / "tests/test_off_policy.py") + read(root / "tests/test_on_policy.py")
     found = {}
     for path in root.glob("rlcourse/algorithms/[!_]*.py"):
         page, lacks = path.stem, list[str]()
@@ -104,7 +105,10 @@ def pages(root: Path) -> dict[Path, list[str]]:
                 lacks.append(f"name {agent} in AGENTS, in rlcourse/algorithms/__init__.py")
             if "Config" not in top_level(path):
                 lacks.append("define its Config")
-            if "LEARNERS" not in top_level(root / f"tests/test_{page}.py"):
+            test = top_level(root / f"tests/test_{page}.py")
+            if f"{page}.{agent}:" not in shared and "test_every_setting_changes_what_is_learned" not in test:
+                lacks.append("test that every field of its Config is used: SMALL of tests/test_off_policy.py, say")
+            if "LEARNERS" not in test:
                 lacks.append(f"declare LEARNERS, how it enters the ladder of probes, in tests/test_{page}.py")
         if page not in in_tests(root, "rlcourse.algorithms"):
             lacks.append(f"test its equations in tests/test_{page}.py")
@@ -289,6 +293,7 @@ def test_an_incomplete_lecture_is_told_what_it_lacks(tmp_path: Path) -> None:
             for message in (
                 "name Next in AGENTS, in rlcourse/algorithms/__init__.py",
                 "define its Config",
+                "test that every field of its Config is used: SMALL of tests/test_off_policy.py, say",
                 "declare LEARNERS, how it enters the ladder of probes, in tests/test_following.py",
                 "test its equations in tests/test_following.py",
                 "show it in a lecture",
@@ -379,6 +384,7 @@ def test_a_complete_lecture_lacks_nothing_and_appears_in_the_readme(tmp_path: Pa
             "notebooks/instructor/hw10_answers.py": "",
             "notebooks/instructor/hw10_runs.py": "",
             "notebooks/instructor/sessions.md": "## 10 · Next\n",
+            "tests/test_off_policy.py": "SMALL = {\n    following.Next: following.Config(),\n}\n",
             "tests/test_following.py": f"{imports}\nLEARNERS = {{}}\n",
             "README.md": "<!-- lectures -->\nold\n<!-- /lectures -->\n<!-- homework -->\n<!-- /homework -->\n"
             "<!-- workshops -->\n<!-- /workshops -->\n",

@@ -232,9 +232,10 @@ def test_an_episode_that_was_given_up_ends_where_it_was_left() -> None:
     assert len(buffer) == 3
     walk(buffer, 3, 5)
     assert len(buffer) == 5
-    assert set(sampled(buffer)) == {(1, 3), (2, 3), (3, 3), (4, 5), (5, 5)}
+    before = buffer.state_dict()["after"].tolist()
     buffer.drop_episode()  # between episodes it changes nothing
-    assert set(sampled(buffer)) == {(1, 3), (2, 3), (3, 3), (4, 5), (5, 5)}
+    assert buffer.state_dict()["after"].tolist() == before
+    assert set(sampled(buffer, 500)) == {(1, 3), (2, 3), (3, 3), (4, 5), (5, 5)}
 
 
 @pytest.mark.thorough
@@ -318,6 +319,89 @@ def test_nonsense_is_refused_by_name() -> None:
     assert len(buffer) == 0
     walk(buffer, 0, 2)
     assert len(buffer) == 2
+
+
+def distance(achieved: np.ndarray, desired: np.ndarray) -> Any:
+    return np.linalg.norm(achieved - desired, axis=-1)
+
+
+REWARDS: dict[str, Any] = {  # what a student may write, and the message
+    "one number": (
+        lambda a, d, _: -float(np.linalg.norm(a - d) > 0.5),
+        r"compute_reward of .* has shape \(\) for two goals: let it answer for each row alone, as np.linalg.norm",
+    ),
+    "a column": (lambda a, d, _: -distance(a, d)[:, None], r"has shape \(2, 1\) for two goals"),
+    "one for each number": (lambda a, d, _: -abs(a - d), r"has shape \(2, 1\) for two goals"),
+    "mixed rows": (
+        lambda a, d, _: np.full(len(a), -float(np.linalg.norm(a - d) > 0.5)),
+        r"compute_reward of .* says \[-1. -1.\] of two goals together, but .* of each alone: let it answer",
+    ),
+    "needs info": (
+        lambda a, d, info: -distance(a, d) * info["scale"],
+        r"compute_reward of .* cannot answer about two goals without info \(KeyError\('scale'\)\): hindsight",
+    ),
+    "a condition on an array": (
+        lambda a, d, _: 0.0 if distance(a, d) < 0.5 else -1.0,
+        r"compute_reward of .* cannot answer about two goals without info \(ValueError\('The truth value of an array",
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", REWARDS)
+def test_a_reward_that_mixes_up_goals_is_refused_at_the_start(wrong: str) -> None:
+    class World(Line):
+        def compute_reward(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Any) -> Any:
+            return REWARDS[wrong][0](achieved_goal, desired_goal, info)
+
+    with pytest.raises(ValueError, match=REWARDS[wrong][1]):
+        HindsightReplay(gym.wrappers.FlattenObservation(World()), 10, Config())
+
+
+ENDS: dict[str, Any] = {
+    "never": (lambda a, d: False, None),
+    "always": (lambda a, d: np.bool_(True), None),
+    "each": (lambda a, d: distance(a, d) < 0.5, None),
+    "one number": (
+        lambda a, d: bool(np.linalg.norm(a - d) < 0.5),
+        r"compute_terminated of .* says 0.0 of two",
+    ),
+    "a column": (lambda a, d: distance(a, d)[:, None] < 0.5, r"compute_terminated of .* has shape \(2, 1\)"),
+}
+
+
+@pytest.mark.parametrize("case", ENDS)
+def test_the_end_may_be_one_number_only_if_it_is_the_same_for_all(case: str) -> None:
+    ends, message = ENDS[case]
+
+    class World(Line):
+        def compute_terminated(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Any) -> Any:
+            return ends(achieved_goal, desired_goal)
+
+    world = gym.wrappers.FlattenObservation(World())
+    if message is None:
+        assert len(HindsightReplay(world, 10, Config())) == 0
+    else:
+        with pytest.raises(ValueError, match=message):
+            HindsightReplay(world, 10, Config())
+
+
+def test_a_world_that_cannot_say_when_it_ends_is_refused() -> None:
+    class World(gym.Env[Any, Any]):
+        observation_space, action_space = Line().observation_space, Discrete(2)
+
+        def compute_reward(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Any) -> Any:
+            return -distance(achieved_goal, desired_goal)
+
+    with pytest.raises(ValueError, match=r"has no compute_terminated: hindsight needs `def compute_terminated\(self"):
+        HindsightReplay(gym.wrappers.FlattenObservation(World()), 10, Config())
+
+
+def test_relabelling_refuses_one_reward_for_all() -> None:
+    buffer = replay()
+    walk(buffer, 0, 3)
+    batch = buffer.gather(torch.arange(3))
+    with pytest.raises(ValueError, match=r"compute_reward has shape \(\) for 3 goals: let it answer"):
+        relabel(batch, torch.zeros(3, 1), lambda a, g, _: -1.0, lambda a, g, _: False)
 
 
 def test_a_world_without_goals_is_refused() -> None:

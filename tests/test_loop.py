@@ -219,7 +219,7 @@ class Reusing(gym.Env[Any, Any]):
         return {"observation": self.place} if self.goals else self.place, {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        if isinstance(action, np.ndarray):
+        if isinstance(self.action_space, gym.spaces.Box):
             action *= 0.5
         self.place += 1
         over = bool(self.place[0] == self.length)
@@ -227,7 +227,9 @@ class Reusing(gym.Env[Any, Any]):
         return obs, self.pay, over and self.ends, over and not self.ends, {}
 
 
-gym.register("Reusing-v0", Reusing)
+gym.register(
+    "Reusing-v0", "tests.test_loop:Reusing", disable_env_checker=True
+)  # gymnasium's checker warns of such worlds
 
 
 class Steady(Recorder):
@@ -260,11 +262,15 @@ def test_worlds_side_by_side_that_reuse_their_arrays_too() -> None:
 def test_each_loop_refuses_the_other_ones_agents_and_worlds() -> None:
     space = gym.spaces.Discrete(2)
     many = ppo.PPO(4, space, ppo.Config(num_envs=2), 0)
-    with pytest.raises(ValueError, match=r"PPO learns from environments side by side: .*make_vector.*train_vector"):
+    with pytest.raises(
+        ValueError, match=r"PPO in .* cannot learn in this loop: .* train_vector for those with num_envs"
+    ):
         next(loop.train(envs.make("CartPole-v1"), many, 10, 0))
     with pytest.raises(ValueError, match=r"make it with envs\.make_vector, or with autoreset_mode=.*SAME_STEP"):
         next(loop.train_vector(gym.make_vec("CartPole-v1", 2), many, 10, 0))
-    with pytest.raises(ValueError, match=r"DQN learns from one environment: use envs\.make and loop\.train"):
+    with pytest.raises(
+        ValueError, match=r"DQN in .* cannot learn in this loop: train is for agents of one environment"
+    ):
         next(loop.train_vector(envs.make_vector("CartPole-v1", 2), dqn.DQN(4, 2, dqn.Config(), 0), 10, 0))
 
 
@@ -294,7 +300,12 @@ def test_reinforce_sees_whole_episodes_only(monkeypatch: pytest.MonkeyPatch) -> 
     config = reinforce.Config(batch_size=2)
     env, agent = Reusing(16, ends=True, discrete=True), reinforce.REINFORCE(1, gym.spaces.Discrete(2), config, 0)
     seen: list[Any] = []
-    monkeypatch.setattr(agent, "update", lambda rollout: seen.append(rollout) or {})
+
+    def update(rollout: Any) -> dict[str, float]:
+        seen.append(rollout)
+        return {}
+
+    monkeypatch.setattr(agent, "update", update)
     stopped(loop.train(env, agent, 100, 0), 23)
     list(loop.train(env, agent, 16, None))
     assert [rollout.reward.tolist() for rollout in seen] == [16 * [1.0] + 16 * [10000.0]]
@@ -319,7 +330,12 @@ def test_noise_that_remembers_forgets_an_episode_that_was_given_up(monkeypatch: 
     env, agent = Reusing(50), ddpg.DDPG(1, gym.spaces.Box(-1, 1, (1,)), config, 0)
     seen: list[float] = []
     genuine = agent.act
-    monkeypatch.setattr(agent, "act", lambda obs: seen.append(float(agent._noise[0])) or genuine(obs))
+
+    def act(obs: Any) -> Any:
+        seen.append(float(agent._noise[0]))
+        return genuine(obs)
+
+    monkeypatch.setattr(agent, "act", act)
     stopped(loop.train(env, agent, 9, 0), 3)
     stopped(loop.train(env, agent, 9, None), 2)
     assert [noise == 0 for noise in seen] == [True, True, False, True, False]  # the first action is drawn at random
@@ -337,6 +353,7 @@ def test_td7_assesses_a_policy_by_whole_episodes(monkeypatch: pytest.MonkeyPatch
     assert seen == [(1600, 19)]
 
 
+MORE: dict[str, dict[str, Any]] = {"ddpg": {"reversion": 0.15}, "td7": {"embedding": 4}}
 SMALL: dict[str, Any] = {"hidden": (4, 4), "batch_size": 2, "buffer_size": 99, "learning_starts": 2}
 
 
@@ -346,7 +363,7 @@ def test_between_episodes_there_is_nothing_to_drop(name: str) -> None:
     if page is None:  # on-policy
         config: Any = {"reinforce": reinforce, "actor_critic": actor_critic, "ppo": ppo}[name].Config()
     else:
-        config = page.Config(**SMALL, **{"ddpg": {"reversion": 0.15}, "td7": {"embedding": 4}}.get(name, {}))
+        config = page.Config(**SMALL, **MORE.get(name, {}))
     space: Any = gym.spaces.Discrete(2) if name == "dqn" else gym.spaces.Box(-1, 1, (1,))
     agent = agent_class(name)(1, 2 if name == "dqn" else space, config, 0)
     if hasattr(config, "num_envs"):
@@ -452,6 +469,22 @@ def test_resume_is_exact_from_every_episode_end(tmp_path: Path) -> None:
         assert same(other.state_dict(), agent.state_dict())
 
 
+@pytest.mark.parametrize("covered", [True, False])
+def test_a_single_world_is_saved_whole_where_that_can_be_done(covered: bool, tmp_path: Path) -> None:
+    """What `Reusing` pays grows a hundredfold with each episode: 1, 100, 10 000. Its generator does not know that."""
+    env, other = Reusing(), Reusing()
+    if not covered:
+        env.thing = object()  # type: ignore[attr-defined]
+    agent = Steady()
+    list(loop.train(env, agent, 3, seed=0))
+    checkpoints.save(tmp_path / "run.pt", env, agent, 3)
+    expected = env.np_random.random(3).tolist()
+    checkpoints.resume(tmp_path / "run.pt", other, agent)
+    assert other.np_random.random(3).tolist() == expected
+    list(loop.train(other, agent, 4, None, start=3))
+    assert agent.transitions[-1].reward == (10_000 if covered else 1)
+
+
 def test_a_save_that_fails_keeps_the_one_before(tmp_path: Path) -> None:
     env, agent = gym.make("FrozenLake-v1"), q_learner()
     path = tmp_path / "run.pt"
@@ -496,7 +529,7 @@ def test_a_checkpoint_goes_on_only_as_it_was_made(tmp_path: Path) -> None:
         if page is dqn:
             return envs.make("CartPole-v1"), dqn.DQN(4, 2, dqn.Config(**{"hidden": (8,), **changes}), 0)
         env = envs.make_vector("CartPole-v1", worlds)
-        config = page.Config(num_envs=4, rollout_steps=10)
+        config = page.Config(num_envs=4)
         return env, agent_class(page.__name__.rpartition(".")[2])(4, gym.spaces.Discrete(2), config, 0)
 
     one, many = tmp_path / "one.pt", tmp_path / "many.pt"

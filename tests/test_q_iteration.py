@@ -1,7 +1,7 @@
 """Planning against an independent solver, equations against numbers worked out by hand, Q-learning against Q*."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import islice, pairwise
 from typing import Any
 
@@ -363,6 +363,23 @@ def test_q_learning_approaches_the_optimum(seed: int) -> None:
     list(train(gym.wrappers.TimeLimit(TabularEnv(SLIPPERY), 30), agent, 20_000, seed))
     # The worst of 20 recorded seeds is off by 0.18 somewhere; the values span −1 to 1.
     assert np.abs(agent.q - qi.optimal_q(SLIPPERY, 0.9)).max() < 0.25
+
+
+CHANGES = {"gamma": 0.5, "lr": 0.5, "lr_power": 0.7, "epsilon": 0.9, "temperature": 1.0, "initial_value": 1.0}
+
+
+def test_every_field_of_the_config_is_tried() -> None:
+    assert CHANGES.keys() == {field.name for field in fields(qi.Config)}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_every_setting_changes_what_is_learned(name: str) -> None:
+    def learned(config: qi.Config) -> np.ndarray:
+        agent = qi.QLearning(12, 4, config, seed=0)
+        list(train(gym.wrappers.TimeLimit(TabularEnv(SLIPPERY), 30), agent, 1_000, seed=0))
+        return agent.q
+
+    assert (learned(qi.Config()) != learned(replace(qi.Config(), **{name: CHANGES[name]}))).any()
 
 
 @pytest.mark.thorough

@@ -11,7 +11,7 @@ import pytest
 import torch
 from gymnasium.spaces import Box
 
-from rlcourse import envs, probes, snapshots
+from rlcourse import envs, planning, probes, snapshots
 from rlcourse.algorithms import q_iteration
 
 IDS = [
@@ -75,7 +75,7 @@ class Magpie(gym.Env[np.ndarray, int]):
 
     def __init__(self, **more: Any) -> None:
         self.observation_space = gym.spaces.Box(-np.inf, np.inf, (10,))
-        self.action_space = gym.spaces.Discrete(2)
+        self.action_space = gym.spaces.Discrete(2)  # type: ignore[assignment]
         vars(self).update(more)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, Any]:
@@ -227,7 +227,7 @@ def test_ground_truth_of_a_slippery_grid() -> None:
     mdp = envs.GridWorld("...G\n.#.P\nS...", slip=0.2).mdp()
     gamma, up = 0.9, envs.ACTIONS.index("up")
     best = q_iteration.greedy(q_iteration.optimal_q(mdp, gamma))
-    exact = q_iteration.backup(mdp, q_iteration.evaluate_policy(mdp, best, gamma), gamma)
+    exact = planning.backup(mdp, q_iteration.evaluate_policy(mdp, best, gamma), gamma)
     env, snap = saved(envs.TabularEnv(mdp))
     rng, start = np.random.default_rng(0), 8
 

@@ -3,7 +3,9 @@
 import re
 from collections.abc import Callable, Mapping
 from functools import cache
+from inspect import unwrap
 from itertools import product
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium as gym
@@ -52,7 +54,7 @@ class Recording(gym.Env[Any, Any]):
         return self._show(), 1.0, False, len(self.received) % 5 == 0, {}
 
 
-gym.register("Recording-v0", lambda seen, done: Recording(seen, done), disable_env_checker=True)
+gym.register("Recording-v0", Recording, disable_env_checker=True)
 
 
 def make(seen: Space, done: Space) -> gym.Env:
@@ -168,8 +170,9 @@ def lived(name: str, seen: Space, done: Space) -> tuple[list[Recording], list[An
     for _ in steps:
         pass
     recordings: Any = [world.unwrapped for world in worlds]
-    flat = (lambda rows: [row[i] for i in range(2) for row in rows]) if vector else (lambda rows: rows)
-    return recordings, flat(actions), flat(observed)
+    if vector:
+        actions, observed = ([row[i] for i in range(2) for row in rows] for rows in (actions, observed))
+    return recordings, actions, observed
 
 
 def check(name: str, seen_name: str, done_name: str) -> None:
@@ -180,7 +183,7 @@ def check(name: str, seen_name: str, done_name: str) -> None:
     for action, world_received in zip(actions, received, strict=True):
         assert done.contains(world_received), (name, done, world_received)
         whole = isinstance(done, Box) and done.dtype.kind in "iu"
-        tolerance = {"atol": 0.5 + 1e-5, "rtol": 0} if whole else {"rtol": 1e-5, "atol": 1e-6}
+        tolerance: Any = {"atol": 0.5 + 1e-5, "rtol": 0} if whole else {"rtol": 1e-5, "atol": 1e-6}
         np.testing.assert_allclose(np.asarray(world_received, float), meant(done, action), **tolerance)
     first = recordings[0].shown[0] - (int(seen.start) if isinstance(seen, Discrete) else 0)
     np.testing.assert_array_equal(np.asarray(observed[0], float), np.asarray(first, float))
@@ -219,7 +222,7 @@ def test_bounds_are_met_exactly_and_never_passed(space: Box) -> None:
     env = make(Box(-1.0, 1.0, (1,)), space)
     size = env.action_space.shape[0]  # type: ignore[index]
     act: Callable[[float], np.ndarray] = lambda number: env.action(np.full(size, number, np.float32))  # type: ignore[attr-defined]  # noqa: E731
-    for lowest, highest in ((-1, 1), (-7, 1e30)):
+    for lowest, highest in ((-1, 1), (-7, 7)):
         np.testing.assert_array_equal(act(lowest), space.low)
         np.testing.assert_array_equal(act(highest), space.high)
     scale = np.concatenate([np.linspace(-1, 1, 41), 1 - np.logspace(-8, -2, 20), np.logspace(-8, -2, 20) - 1])
@@ -263,4 +266,59 @@ def test_an_evaluation_in_another_kind_of_world_is_refused() -> None:
         ValueError, match=r"^evaluation_env = 'Acrobot-v1' has .* they must be those of env = 'CartPole"
     ):
         experiment.make_evaluation_env()
-    assert Experiment("dqn", "CartPole-v1", 100, None, evaluation_env="CartPole-v0").make_evaluation_env()
+    assert Experiment("dqn", "CartPole-v1", 100, None, evaluation_env="CartPole-v1").make_evaluation_env()
+
+
+class Far:
+    """An agent that always means 3 in its first number and −3 in its second."""
+
+    def __init__(self, **config: Any) -> None:
+        self.seen: list[Any] = []
+        if config:
+            self.config = SimpleNamespace(**config)
+
+    def act(self, obs: Any, explore: bool = True) -> Any:
+        return np.broadcast_to(np.array([3.0, -3.0], np.float32), (*obs.shape[:-1], 2))
+
+    def observe(self, transition: Any) -> None:
+        self.seen.append(transition.action)
+
+    def learn(self) -> Any:
+        return iter(())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+@pytest.mark.parametrize("rescaled", [True, False])
+def test_both_loops_and_evaluations_clip_and_the_agent_is_told_what_it_chose(rescaled: bool) -> None:
+    """Box(−2, 2): where `envs.make` rescales, 3 is 2; where it is left out, the world's own bound says so, too."""
+    spaces = Box(-1.0, 1.0, (2,)), Box(-2.0, 2.0, (2,))
+    one, other, third = (make(*spaces) if rescaled else Recording(*spaces) for _ in range(3))
+    alone, beside = Far(), Far(num_envs=1)
+    list(loop.train(one, alone, 7, seed=0))
+    list(loop.train_vector(gym.vector.SyncVectorEnv([lambda: other], autoreset_mode=SAME_STEP), beside, 7, seed=0))
+    loop.evaluate(third, alone, 1, seed=0)
+    for world, steps in ((one, 7), (other, 7), (third, 5)):
+        received: Any = world.unwrapped
+        assert np.array(received.received).tolist() == [[2, -2]] * steps
+    assert np.array(alone.seen).tolist() == [[3, -3]] * 7
+    assert np.array(beside.seen).tolist() == [[[3, -3]]] * 7
+
+
+def test_agents_and_worlds_of_the_other_loop_are_refused() -> None:
+    spaces = Box(-1.0, 1.0, (3,)), Discrete(2)
+    single, several = make(*spaces), gym.vector.SyncVectorEnv([lambda: make(*spaces)] * 2, autoreset_mode=SAME_STEP)
+    ppo, dqn = (
+        agent_class(name)(3, Discrete(2) if name == "ppo" else 2, config_of(name), 0) for name in ("ppo", "dqn")
+    )
+    for training in (
+        loop.train(single, ppo, 10, 0),
+        loop.train_vector(several, dqn, 10, 0),
+        unwrap(loop.train)(several, dqn, 10, 0),  # past the tests' type checks
+        unwrap(loop.train_vector)(single, ppo, 10, 0),
+    ):
+        with pytest.raises(ValueError, match=r"^(PPO|DQN) in .* cannot learn in this loop: train is for agents of one"):
+            next(training)

@@ -26,7 +26,9 @@ from scipy import sparse
 
 from rlcourse.buffers import Transition
 from rlcourse.config import Discount, Finite, NonNegative, Probability, Range, check, require
-from rlcourse.planning import Model, Table, Values, backup, contracted, policy_system
+from rlcourse.planning import Model, Values, contracted, policy_system
+from rlcourse.planning import Table as Table  # part of this page, like `backup`
+from rlcourse.planning import backup as backup
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,9 @@ def steps() -> Markdown:
     solved, fell, back = fallen()
     return folded(
         f"(1) After {number(SHORT)} steps the {seeds(td)} with n = 1 score between {low:.0f} and {high:.0f}, and those "
-        f"with n = 16 between {ahead.min():.0f} and {ahead.max():.0f}. The mean difference is {interval(gain)} "
-        f"(95 % interval): longer targets are {verdict(gain)}. There is little noise to fear here, and much bias "
-        "to get rid of.",
+        f"with n = 16 between {ahead.min():.0f} and {ahead.max():.0f}. The mean difference, with its 95 % "
+        f"interval, is {interval(gain)}: longer targets are {verdict(gain)}. There is little noise to fear here, and "
+        "much bias to get rid of.",
         f"(2) With n = 16, {solved} of {len(long.returns)} seeds score {SOLVED} or more after {number(LONG)} steps. "
         f"In the next {number(long.step[-1] - LONG)} steps {fell} of them fall below {FALLEN} at some evaluation, and "
         f"{back} of those are back at the end. Nothing here keeps a step small, and one bad update changes all data "

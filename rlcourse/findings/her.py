@@ -102,7 +102,8 @@ def shaping() -> Markdown:
     return folded(
         f"**BitFlip, n = 15: shaping works, and hindsight is faster.** At the end the success with minus the number of "
         f"wrong bits is {percent(dense.returns[:, -1])}, and with hindsight {percent(hindsight.returns[:, -1])}. "
-        f"Averaged over the run shaping gains {interval(gain)} percentage points over hindsight (95 % interval).",
+        f"Averaged over the run, with its 95 % interval, shaping gains {interval(gain)} percentage points over "
+        "hindsight.",
         f"**The maze: shaping misleads.** In the end the goal is reached by {reached}.",
         "Why does plain DQN find the goal of the maze at all? Its network starts with beliefs near 0, and 0 is better "
         "than anything that this reward pays. What was not tried looks good, and so the agent explores. In 96 cells "
@@ -118,7 +119,7 @@ def reach() -> Markdown:
         f"The first evaluation of {100 * REACHED:.0f} % or more comes, seed by seed, at steps "
         f"{steps(first(hindsight, REACHED))} with hindsight, and at steps {steps(first(plain, REACHED))} without.",
         f"**FetchReach can be learned without hindsight, only more slowly**: a hand meets its goal by chance now and "
-        f"then. Averaged over the run hindsight gains {interval(gain)} percentage points (95 % interval).",
+        f"then. Averaged over the run, with its 95 % interval, hindsight gains {interval(gain)} percentage points.",
     )
 
 

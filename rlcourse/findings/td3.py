@@ -37,8 +37,8 @@ def noise() -> Markdown:
     long_run = config.exploration_noise / np.sqrt(1 - (1 - config.reversion) ** 2)
     other = recorded_experiment("06_pendulum_ddpg").config.exploration_noise
     return folded(
-        f"On Pendulum, over {seeds(ou)}, noise with a memory changes the return by {interval(gain)} against Gaussian "
-        f"noise (95 % interval): {verdict(gain)}.",
+        f"On Pendulum, over {seeds(ou)}, noise with a memory changes the return, against Gaussian noise and with "
+        f"its 95 % interval, by {interval(gain)}: {verdict(gain)}.",
         f"The comparison turns two things at once. In the long run the standard deviation of the noise with a memory "
         f"is {long_run:.2f}, and that of the Gaussian noise is {other:g}: memory *and* size differ.",
         summary="What the recordings say about noise",

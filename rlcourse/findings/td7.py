@@ -9,7 +9,7 @@ from IPython.display import Markdown
 
 from rlcourse.curves import CURVES, Curve, mean_estimate, reference
 from rlcourse.findings import quoted
-from rlcourse.findings.phrases import at, folded, gains, interval, number, page, reached, table, verdict
+from rlcourse.findings.phrases import at, folded, gains, interval, number, page, reached, seeds, table, verdict
 from rlcourse.findings.td3 import ROBOTS, ends
 from rlcourse.widgets import embeddings as widget
 
@@ -56,7 +56,7 @@ def pendulum() -> Markdown:
     td3, td7 = reference("06_pendulum_td3"), reference("09_pendulum_td7")
     gain = td7.gain(td3)
     return folded(
-        f"Averaged over the curve, TD7 gains {interval(gain)} over TD3 (95 % interval, {len(td7.returns)} seeds): "
+        f"Averaged over the curve, with its 95 % interval and over {seeds(td7)}, TD7 gains {interval(gain)} over TD3: "
         f"{verdict(gain)}.",
         f"−200 or more score, after {number(EARLY)} steps, {reached(td7, GOAL, at(td7, EARLY))} seeds of TD7 and "
         f"{reached(td3, GOAL, at(td3, EARLY))} of TD3; in the last evaluation {reached(td7, GOAL)} and "

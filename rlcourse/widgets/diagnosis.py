@@ -211,6 +211,7 @@ def describe(data: Diagnosis) -> str:
     return f"{case.about}. At {data.xlabel} {data.at[n - 1]:g}: {ends}. Causes, {causes}.{said}"
 
 
+@presets.checked
 def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     """Vote on what is broken in an agent, then see what gave it away.
 
@@ -219,7 +220,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         changes: values of controls, by `compute`'s names, that differ from the preset's.
 
     Raises:
-        ValueError: the preset or the name of a control is unknown.
+        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
     wide = {"style": {"description_width": "90px"}, "layout": {"width": "290px"}}

@@ -275,6 +275,7 @@ def describe(data: Temperature) -> str:
     )
 
 
+@presets.checked
 def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     """Turn the temperature and move the place, and see modes come and go, and which goals are reached.
 
@@ -283,7 +284,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         changes: values of controls, by `compute`'s names, that differ from the preset's.
 
     Raises:
-        ValueError: the preset or the name of a control is unknown.
+        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
     wide = {"style": {"description_width": "110px"}, "layout": {"width": "330px"}}

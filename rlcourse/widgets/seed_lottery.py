@@ -189,6 +189,7 @@ def describe(data: Lottery) -> str:
     )
 
 
+@presets.checked
 def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     """Draw a few seeds, and a few others, and see who wins.
 
@@ -197,7 +198,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         changes: values of controls, by `compute`'s names, that differ from the preset's.
 
     Raises:
-        ValueError: the preset or the name of a control is unknown.
+        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
     wide = {"style": {"description_width": "110px"}, "layout": {"width": "360px"}}
