@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from inspect import unwrap
 from itertools import product
 from types import SimpleNamespace
@@ -54,7 +54,7 @@ class Recording(gym.Env[Any, Any]):
         return self._show(), 1.0, False, len(self.received) % 5 == 0, {}
 
 
-gym.register("Recording-v0", Recording, disable_env_checker=True)
+gym.register("Recording-v0", f"{__name__}:Recording", disable_env_checker=True)
 
 
 def make(seen: Space, done: Space) -> gym.Env:
@@ -147,6 +147,10 @@ def meant(space: Space, action: np.ndarray) -> Any:
     return (1 - share) * low + share * high
 
 
+def _same(world: gym.Env) -> gym.Env:
+    return world
+
+
 def lived(name: str, seen: Space, done: Space) -> tuple[list[Recording], list[Any], list[Any]]:
     """Worlds in which an agent has done 12 steps in its own loop, what it meant to do, and what it observed."""
     config = config_of(name)
@@ -163,7 +167,7 @@ def lived(name: str, seen: Space, done: Space) -> tuple[list[Recording], list[An
 
     agent.observe = listen
     if vector:
-        env = gym.vector.SyncVectorEnv([lambda one=one: one for one in worlds], autoreset_mode=SAME_STEP)
+        env = gym.vector.SyncVectorEnv([partial(_same, world) for world in worlds], autoreset_mode=SAME_STEP)
         steps: Any = loop.train_vector(env, agent, 24, seed=0)
     else:
         steps = loop.train(worlds[0], agent, 12, seed=0)

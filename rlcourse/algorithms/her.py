@@ -126,7 +126,7 @@ def goal_function(env: gym.Env, name: str, numbers: tuple[int, ...]) -> GoalFunc
         ) from None
     space = copy.deepcopy(env.unwrapped.observation_space["desired_goal"])  # type: ignore[index]
     space.seed(0)
-    goals = np.stack([flatten(space, space.sample()) for _ in range(64)]).astype(np.float32)
+    goals = np.array([flatten(space, space.sample()) for _ in range(64)], np.float32)
     reached = goals[[0, 0]]
     wanted = goals[[0, np.linalg.norm(goals - goals[0], axis=-1).argmax()]]
     try:
