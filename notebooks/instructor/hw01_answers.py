@@ -114,10 +114,10 @@ def return_variance(reward, transition, gamma):
 """,
     ],
     "diagnosis": [
-        'diagnosis = dict(A="bootstraps past the end", B="no exploration", C="no discount", D="step size too large")',
+        'diagnosis = dict(A="bootstraps from the start of the next episode", B="no exploration", C="no discount", D="step size too large")',
         """
 runs = "ABCD"
-causes = ["bootstraps past the end", "no exploration", "no discount", "step size too large"]
+causes = ["bootstraps from the start of the next episode", "no exploration", "no discount", "step size too large"]
 diagnosis = dict(zip(runs, causes))
 """,
     ],
@@ -125,6 +125,11 @@ diagnosis = dict(zip(runs, causes))
 
 WRONG = {
     "expected-sarsa": [
+        (
+            "np.eye(next_q.shape[1])[next_q.argmax(-1)]",
+            "next_q == next_q.max(-1, keepdims=True)",
+            "tied actions",
+        ),
         ("(policy * next_q).sum(-1)", "next_q.max(-1)", "that is Q-learning"),
         ("* (1 - terminated) ", "", "bootstraps past the end"),
         ("gamma * ", "", "γ is missing"),
@@ -149,6 +154,8 @@ WRONG = {
         ("gamma * transition", "transition", "γ is missing"),
         (".max()", ".mean()", "the mean over actions"),
         ("priority.argmax()", "priority.argmin()", "the smallest priority first"),
+        ("priority.max() > threshold", "priority.max() >= threshold", "equal to the threshold"),
+        ("priority.argmax()", "len(priority) - 1 - priority[::-1].argmax()", "of equal priorities the last"),
         (" and priority.max() > threshold", "", "no priority is above `threshold`"),
         (
             "    while len(order) < backups and priority.max() > threshold:\n",
@@ -167,6 +174,8 @@ WRONG = {
         ("gamma * transition", "transition", "γ is missing"),
         ("return sweeps\n", "return sweeps - 1\n", "the last sweep is not counted"),
         ("np.abs(values - before).max()", "np.abs(values - before).min()", "the smallest change"),
+        ("np.abs(values - before).max()", "(values - before).max()", "without its absolute value"),
+        ("change >= tolerance", "change > tolerance", "a change equal to the tolerance"),
     ],
     "variance": [
         ("gamma**2 * transition", "gamma * transition", "γ² belongs to the second moment"),
@@ -176,9 +185,20 @@ WRONG = {
         ("2 * gamma * reward", "2 * reward", "γ is missing in the cross term"),
     ],
     "diagnosis": [
-        ('["A"] = "bootstraps past the end"', '["A"] = "no discount"', ""),
+        ('["A"] = "bootstraps from the start of the next episode"', '["A"] = "no discount"', ""),
         ('["B"] = "no exploration"', '["B"] = "healthy"', ""),
-        ('["C"] = "no discount"', '["C"] = "bootstraps past the end"', ""),
+        ('["C"] = "no discount"', '["C"] = "bootstraps from the start of the next episode"', ""),
         ('["D"] = "step size too large"', '["D"] = "no exploration"', ""),
     ],
+}
+
+# Small changes that no hidden check can tell from the solution, and why.
+EQUIVALENT = {
+    "expected-sarsa": {
+        "greedy = np.eye(next_q.shape[1])[last_argmax(next_q, -1)]": "tied actions have one value",
+        "policy = (1 - epsilon) * greedy * greedy + epsilon / next_q.shape[1]": "greedy is 0 or 1",
+    },
+    "prioritised-sweeping": {
+        "predecessors = np.flatnonzero(np.ones_like(transition)[:, :, s].any(-1))": "all states, which is only slower",
+    },
 }

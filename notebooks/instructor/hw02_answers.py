@@ -144,3 +144,15 @@ WRONG = {
         ('["D"] = "reward scale off"', '["D"] = "healthy"', ""),
     ],
 }
+
+# Small changes that no hidden check can tell from the solution, and why.
+EQUIVALENT = {
+    "rank-based": {
+        "priority = (2 / rank) ** alpha": "a common factor cancels",
+        "weight = probability ** (-beta)": "a common factor cancels",
+        "weight = (len(rank) * probability * len(rank)) ** (-beta)": "a common factor cancels",
+    },
+    "mixed-residual": {
+        "error = q - (reward + gamma * (1 - terminated) * value)": "it is squared",
+    },
+}

@@ -177,6 +177,7 @@ WRONG = {
         ),
         ("axis=1)[:, ::-1]\n", "axis=1)[:, ::-1] - reward * running\n", "the reward of the step itself is missing"),
         ("np.maximum(others, 1)", "(len(reward) - 1)", "episodes that are over count in the baseline"),
+        ("running * (to_go - baseline)", "running * (to_go - baseline) * (others > 0)", "runs alone"),
         ("(reward * running)", "reward", "rewards behind an episode's end"),
         ("running * (to_go - baseline)", "to_go - baseline", "actions behind an episode's end"),
         ("/ len(reward)\n", "/ running.sum()\n", "divides by the number of steps"),
@@ -188,4 +189,30 @@ WRONG = {
         ('diagnosis["D"] = "advantage sign"', 'diagnosis["D"] = "log-probabilities of other actions"', ""),
         ('diagnosis["E"] = "log-probabilities of other actions"', 'diagnosis["E"] = "advantage sign"', ""),
     ],
+}
+
+# Small changes that no hidden check can tell from the solution, and why.
+EQUIVALENT = {
+    "weighted": {
+        "mean = weight * reward / weight.sum(0)": "the last line sums over the episodes, too",
+    },
+    "natural": {
+        "p = np.exp(logits + logits.max())": "a softmax does not change when one number is added to all logits",
+        "p = np.exp(logits)": "a softmax does not change when one number is added to all logits",
+        "p = np.exp(logits - logits.max() - logits.max())": "a softmax does not change when one number is added to all logits",
+        "p = np.exp(logits - logits.min())": "a softmax does not change when one number is added to all logits",
+        "p = np.exp(logits - action.max())": "a softmax does not change when one number is added to all logits",
+        "p = np.exp(logits - advantage.max())": "a softmax does not change when one number is added to all logits",
+        "p = np.exp(logits - np.zeros_like(logits).max())": "a softmax does not change when one number is added to all logits",
+        "p = np.exp(logits - np.ones_like(logits).max())": "a softmax does not change when one number is added to all logits",
+        "gradient = advantage @ score * len(action)": "the length of the gradient cancels",
+        "gradient = advantage @ score": "the length of the gradient cancels",
+        "gradient = advantage @ score / len(action) / len(action)": "the length of the gradient cancels",
+        "fisher = np.diag(p) - np.outer(p, p) + damping * np.eye(len(p)) * np.eye(len(p))": "0 and 1 are their squares",
+        "return np.sqrt(2 * max_kl / (direction @ gradient)) * direction": "an inner product is symmetric",
+    },
+    "slips": {
+        "to_go = np.cumsum((reward * running * running)[:, ::-1], axis=1)[:, ::-1]": "running is 0 or 1",
+        "advantage = running * (to_go - baseline) * running": "running is 0 or 1",
+    },
 }

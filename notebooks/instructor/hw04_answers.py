@@ -136,6 +136,11 @@ diagnosis = {name: cause for name, cause in zip("ABCDE", causes)}
 
 WRONG = {
     "lstd": [
+        (
+            "    follows =",
+            "    features, next_features, reward = features[~terminated], next_features[~terminated], reward[~terminated]\n    terminated = terminated[~terminated]\n    follows =",
+            "terminated steps are dropped",
+        ),
         (" * ~terminated[:, None]", "", "bootstraps past the end"),
         ("* ~terminated[:, None]", "* terminated[:, None]", "the wrong way round"),
         ("gamma * next_features", "1.0 * next_features", "γ is missing"),
@@ -154,6 +159,7 @@ WRONG = {
         ),
     ],
     "retrace": [
+        ("lam * np.minimum(1.0, ratio)", "np.minimum(1.0, lam * ratio)", "λ stands outside"),
         ("trace[t + 1]", "trace[t]", "the weight of the wrong step"),
         ("np.minimum(1.0, ratio)", "ratio", "the ratio is not limited"),
         ("lam * ", "", "λ is missing"),
@@ -181,8 +187,14 @@ WRONG = {
         ),
         ("estimates += lr * td_error * trace", "estimates[s] += lr * td_error", "only the present state is updated"),
         ("gamma * (1", "(1", "γ is missing in the TD error"),
+        (
+            "for s, reward, next_s, terminated in episode:\n",
+            "for k, (s, reward, next_s, terminated) in enumerate(episode):\n            terminated = k == len(episode) - 1\n",
+            "taken for the end",
+        ),
     ],
     "slips": [
+        ("/ count", "/ len(reward)", "by all T steps"),
         ("target += chance * reward", "target += reward", "the rewards count in full"),
         (
             "return -(target - value[:count]) @ features[:count] / count",
@@ -206,4 +218,12 @@ WRONG = {
         ('diagnosis["D"] = "advantage sign"', 'diagnosis["D"] = "actor\'s learning rate too large"', ""),
         ('diagnosis["E"] = "actor\'s learning rate too large"', 'diagnosis["E"] = "healthy"', ""),
     ],
+}
+
+# Small changes that no hidden check can tell from the solution, and why.
+EQUIVALENT = {
+    "retrace": {
+        "ends = terminated | truncated | truncated": "the same set",
+        "ends = terminated | (truncated | terminated)": "the same set",
+    },
 }

@@ -177,6 +177,7 @@ WRONG = {
         ("free >= held", "free <= held", "stopped for the other samples"),
     ],
     "off-policy": [
+        ("lam * np.minimum(1.0, ratio)", "np.minimum(1.0, lam * ratio)", "λ stands outside"),
         ("np.minimum(limit, ratio)", "ratio", "the weight of a TD error has a limit"),
         ("np.minimum(1.0, ratio)", "np.minimum(limit, ratio)", "limited by 1, not by the weight's limit"),
         ("* ~terminated ", "", "bootstraps past the end"),
@@ -189,6 +190,9 @@ WRONG = {
         ("gamma * trace[t]", "gamma * lam * np.prod(np.minimum(1.0, ratio))", "one product of all ratios"),
     ],
     "early-stopping": [
+        ("if kls[-1] > 1.5", "if kls[-2:][0] > 1.5 and len(kls) > 1", "one step late"),
+        ("ratio > 1 - clip)", "True)", "A < 0 are never clipped"),
+        ("ratio > 1 - clip)", "ratio < 1 + clip)", "where A < 0 the clip acts"),
         ("np.exp(old) * (old - new)", "np.exp(new) * (new - old)", "that is KL(π‖π_old)"),
         ("1.5 * target_kl", "target_kl", "it stops above the target itself"),
         (
@@ -205,6 +209,7 @@ WRONG = {
         ("        new = log_softmax(logits)\n        kls", "        kls", "before the step, not after it"),
     ],
     "slips": [
+        ("advantage.std()", "advantage.std(ddof=1)", "divides by T − 1"),
         (
             "gamma**n * value[t + n]",
             "gamma**n * (value[t + n] + np.append(reward, 0.0)[t + n])",
@@ -241,4 +246,32 @@ WRONG = {
             "",
         ),
     ],
+}
+
+# Small changes that no hidden check can tell from the solution, and why.
+EQUIVALENT = {
+    "value-loss": {
+        "near = np.clip(old_value - clip, value, old_value + clip)": "NumPy takes the middle one of three",
+        "near = np.clip(target, old_value - clip, old_value + clip)": "the larger error is the same whichever of the two is held near the old value",
+    },
+    "off-policy": {
+        "ends = terminated | truncated | truncated": "the same set",
+        "ends = terminated | (truncated | terminated)": "the same set",
+        "corrected, correction = (np.ones(len(reward)), 0.0)": "it is overwritten",
+    },
+    "early-stopping": {
+        "return logits - x.max() - np.log(np.exp(x - x.max()).sum())": "a softmax does not change when one number is added to all logits",
+        "return x - logits.max() - np.log(np.exp(x - x.max()).sum())": "a softmax does not change when one number is added to all logits",
+        "return x - x.max() - np.log(np.exp(logits - x.max()).sum())": "a softmax does not change when one number is added to all logits",
+        "return x - x.max() - np.log(np.exp(x - logits.max()).sum())": "a softmax does not change when one number is added to all logits",
+        "logits, old, kls = (logits, log_softmax(logits), [])": "the visible check names a changed argument",
+        "active = np.where(advantage >= 0, ratio < 1 + clip, ratio > 1 - clip)": "no advantage, no gradient",
+        "active = np.where(advantage > 0, ratio <= 1 + clip, ratio > 1 - clip)": "exactly at the kink either slope is right",
+        "active = np.where(advantage > 0, ratio < 1 + clip, ratio >= 1 - clip)": "exactly at the kink either slope is right",
+        "logits += lr * (active * ratio * active * advantage) @ score / len(action)": "it is 0 or 1",
+    },
+    "slips": {
+        "advantage = np.ones(len(reward))": "it is overwritten",
+        "advantage[t] = estimate @ weights[n - 1] / weights[n - 1].sum()": "an inner product is symmetric",
+    },
 }

@@ -175,6 +175,7 @@ WRONG = {
         ),
     ],
     "averaged-target": [
+        ("np.clip(sigma * normal, -clip, clip)", "sigma * np.clip(normal, -clip, clip)", "before it is scaled"),
         ('nets["target_actor"](state)', 'nets["target_actor"](batch["obs"])', "belongs to s′, not to s"),
         ("np.clip(sigma * normal, -clip, clip)", "sigma * normal", "the noise is not clipped"),
         (
@@ -201,4 +202,20 @@ WRONG = {
         ('["C"] = "the actor goes down the critic"', '["C"] = "bootstraps past the end"', ""),
         ('["D"] = "the actor\'s loss trains the critic"', '["D"] = "target noise not clipped"', ""),
     ],
+}
+
+# Small changes that no hidden check can tell from the solution, and why.
+EQUIVALENT = {
+    "expected-minimum": {
+        "return ways @ ranked / math.comb(count, size)": "a list multiplies as an array does",
+    },
+    "drift": {
+        "remaining = np.arange(steps + 1)": "0 steps reach 0",
+        "remaining = np.arange(0, steps + 1)": "0 steps reach 0",
+        "reach = ((1 - reversion) ** remaining - 1) / reversion": "it is squared",
+    },
+    "averaged-target": {
+        "noise, state = (np.clip(-clip, sigma * normal, clip), batch['next_obs'])": "NumPy takes the larger of the first two",
+        "actions = np.clip(-1, nets['target_actor'](state) + noise, 1)": "NumPy takes the larger of the first two",
+    },
 }

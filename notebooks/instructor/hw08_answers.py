@@ -144,6 +144,9 @@ WRONG = {
         ("unpaid = int(reached.argmax())", "unpaid = int(reached.argmax()) + 1", "the step that arrives"),
         ("-(1 - gamma**unpaid) / (1 - gamma)", "-float(unpaid)", "γ is missing"),
         ("<= tolerance", "< tolerance", "equality counts"),
+        ("<= tolerance", "<= 1.0", "`tolerance` is ignored"),
+        (" <= tolerance", "**2 <= tolerance", "the squared distance"),
+        ("axis=1)", "axis=1, ord=1)", "not the sum of the sides"),
         (
             "unpaid = int(reached.argmax())",
             "return -float((gamma ** np.arange(len(reached)) * ~reached).sum())",
@@ -172,6 +175,10 @@ WRONG = {
         ("k / (k + 1)", "1 / k", "the share is 1/k"),
         ('np.where(chosen, there - 1.0, batch["reward"])', "there - 1.0", "whatever the lot"),
         ("next_obs[:, achieved] - goal, axis", "obs[:, achieved] - goal, axis", "where the step leads to"),
+        ("<= tolerance", "< tolerance", "equality counts"),
+        ("<= tolerance", "<= 1.0", "`tolerance` is ignored"),
+        (" <= tolerance", "**2 <= tolerance", "the squared distance"),
+        ("axis=1)", "axis=1, ord=1)", "not the sum of the sides"),
     ],
     "diagnosis": [
         ('["A"] = "rewards not recomputed"', '["A"] = "goals from the past"', ""),
@@ -179,4 +186,24 @@ WRONG = {
         ('["C"] = "next observation keeps the old goal"', '["C"] = "no exploration"', ""),
         ('["D"] = "bootstraps past the goal"', '["D"] = "healthy"', ""),
     ],
+}
+
+# Small changes that no hidden check can tell from the solution, and why.
+EQUIVALENT = {
+    "geometric": {
+        "ahead = (np.log1p(-uniform * within) / np.log(keep)).astype(int)": "the numbers are positive",
+        "return index + ahead": "the minimum guards against rounding alone",
+        "return index + np.minimum(ahead, left + 1)": "the minimum guards against rounding alone",
+        "return index + np.minimum(ahead, left)": "the minimum guards against rounding alone",
+        "return index + np.minimum(ahead, left - 0)": "the minimum guards against rounding alone",
+    },
+    "bit-flip": {
+        "wrong = np.arange(bits + 1 + bits)": "more bits than there are have share 0",
+        "wrong = np.arange(steps + 1)": "without a chance to be in time, whoever is further away may be forgotten",
+        "wrong = np.arange(bits + 2)": "more bits than there are have share 0",
+    },
+    "relabel": {
+        "obs, next_obs = (batch['obs'], batch['next_obs'].copy())": "the visible check names a changed argument",
+        "obs, next_obs = (batch['obs'].copy(), batch['next_obs'])": "the visible check names a changed argument",
+    },
 }

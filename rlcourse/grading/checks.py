@@ -13,12 +13,13 @@ import io
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 RIGHT, WRONG, VALUES = "✔", "✘", "rlcourse-values:"
-RTOL = 1e-6  # float32 sums in another order differ by 1e-7
+RTOL = 1e-5  # a float32 answer may lose two of its seven digits where numbers cancel
 MAX_TEXT = 300  # characters of a student's value or message in a verdict
 
 
@@ -38,17 +39,22 @@ def choices(answer: Any, allowed: Mapping[str, Sequence[str]]) -> None:
     """Print whether an answer makes one of the allowed choices for each key; not whether it is the right one."""
     claim = f"one choice for each of {', '.join(allowed)}"
     given = answer if isinstance(answer, Mapping) else {}
-    odd = [f"{key} = {given.get(key)!r}" for key, options in allowed.items() if given.get(key) not in options]
+    odd = [
+        f"{key} = {given.get(key)!r}"
+        for key, options in allowed.items()
+        if not any(_same_text(given.get(key), option) for option in options)
+    ]
     fault = _short("; ".join(odd)) + " is not in the list" if odd else ""
     print(f"{WRONG} {claim}: {fault}." if fault else f"{RIGHT} {claim}")
 
 
 def plain(value: Any) -> Any:
-    """As JSON holds it: arrays and tensors are nested lists, sets are sorted, anything else is its type's name."""
+    """As JSON holds it: arrays and tensors are nested lists, sets are sorted, fractions and numbers of other precision
+    are floats, anything else is its type's name."""
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor):
-        value = value.detach().cpu().numpy()
-    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, np.ndarray | np.generic) and not isinstance(value, np.longdouble):
         return plain(value.tolist())
     if isinstance(value, Mapping):
         return {str(key): plain(each) for key, each in value.items()}
@@ -56,7 +62,9 @@ def plain(value: Any) -> Any:
         return sorted((plain(each) for each in value), key=repr)
     if isinstance(value, list | tuple):
         return [plain(each) for each in value]
-    return value if isinstance(value, bool | int | float | str | None) else f"<{type(value).__name__}>"
+    if isinstance(value, bool | int | float | str | None):
+        return value
+    return float(value) if isinstance(value, Real) else f"<{type(value).__name__}>"
 
 
 def marked(text: str) -> list[str]:
@@ -105,7 +113,18 @@ def _close(expected: Any, found: Any, atol: float) -> bool:
         return expected.keys() == found.keys() and all(_close(expected[k], found[k], atol) for k in expected)
     if _is_number(expected) and _is_number(found):
         return abs(expected - found) <= atol
-    return type(expected) is type(found) and expected == found
+    if isinstance(expected, bool) and isinstance(found, int | float):
+        return expected == found  # 0 and 1 are truth values, too
+    return type(expected) is type(found) and (expected == found or _same_text(expected, found))
+
+
+def _same_text(a: Any, b: Any) -> bool:
+    """Whether two texts differ at most in case, blanks and the kind of minus sign or apostrophe."""
+    return isinstance(a, str) and isinstance(b, str) and _letters(a) == _letters(b)
+
+
+def _letters(text: str) -> str:
+    return "".join(text.casefold().replace("−", "-").replace("’", "'").split())
 
 
 class Check:
@@ -156,6 +175,11 @@ def _likely(expected: Any, found: Any, rtol: float) -> str:
     """Mistakes that any function can make."""
     if found is None:
         return "it returned nothing: is there a `return`?"
+    if isinstance(expected, list) and isinstance(found, list) and len(expected) != len(found):
+        both = min(len(expected), len(found))
+        if both and close(expected[:both], found[:both], rtol):
+            fault = "ends too early" if both < len(expected) else "goes on for too long"
+            return f"it {fault}: there are {len(found)} results, {len(expected)} are wanted, the first {both} are right"
     if (shape := _shape(found)) != (wanted := _shape(expected)):
         hint = ": a (B, 1) met a (B,)" if wanted and shape == wanted * 2 else ""
         return f"the result has shape {shape}, it must have {wanted}{hint}"
@@ -163,7 +187,18 @@ def _likely(expected: Any, found: Any, rtol: float) -> str:
         return "the result is not finite, or too large for a float"
     if close(_negated(expected), found, rtol):
         return "the sign is wrong"
-    return f"it returned {found}, right is {expected}"
+    return _difference(expected, found, rtol * max([abs(x) for x in _numbers(expected)], default=0.0))
+
+
+def _difference(expected: Any, found: Any, atol: float) -> str:
+    """Both values whole, or of long ones the first parts that differ, with their place."""
+    place, message = "", f"it returned {found}, right is {expected}"
+    while len(message) > MAX_TEXT and isinstance(expected, list) and isinstance(found, list) and expected:
+        unequal = (n for n, pair in enumerate(zip(expected, found, strict=False)) if not _close(*pair, atol))
+        number = next(unequal, 0)
+        place, expected, found = f"{place}[{number}]", expected[number], found[number]
+        message = f"at {place} it returned {found}, right is {expected}"
+    return message
 
 
 def _shape(value: Any) -> tuple[int, ...]:

@@ -59,7 +59,7 @@ def student_version(source: NotebookNode, name: str) -> NotebookNode:
         cell.metadata = {"rlcourse": meta(cell)} if meta(cell) else {}
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-        if role(cell) != "answer":
+        if role(cell) not in ("answer", "show"):  # neither an experiment nor a picture is ever graded
             cell.metadata |= {"deletable": False, "editable": False}
         if role(cell) == "check":
             cell.source = f"{CHECKED}\n{cell.source}"

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,14 @@ def unfinished(x: np.ndarray, gamma: float) -> None:
         (lambda x, gamma: [2.0, 10**400], "✘ a claim: the result is not finite, or too large for a float"),
         (lambda x, gamma: [2.0, -(10**5000)], "✘ a claim: the result is not finite, or too large for a float"),
         (lambda x, gamma: [9.0, 9.0], "✘ a claim: it returned [9.0, 9.0], right is [2.0, 2.5]"),
+        (
+            lambda x, gamma: [2.0],
+            "✘ a claim: it ends too early: there are 1 results, 2 are wanted, the first 1 are right",
+        ),
+        (lambda x, gamma: [2.0, 2.5, 7.0], "✘ a claim: it goes on for too long: there are 3 results, 2 are wanted"),
+        (lambda x, gamma: [Fraction(2), Fraction(5, 2)], "✔ a claim"),
+        (lambda x, gamma: np.array([2.0, 2.5], np.longdouble), "✔ a claim"),
+        (lambda x, gamma: torch.tensor([2.0, 2.5], dtype=torch.bfloat16), "✔ a claim"),
         (raises, "✘ a claim: it raised KeyError: 'no\\nsuch key'"),
         (changes, "✘ a claim: it changed one of its arguments"),
         (leaves, "✘ a claim: it raised SystemExit: enough"),
@@ -62,6 +71,30 @@ def test_verdicts(capsys: pytest.CaptureFixture[str], function: Callable[..., An
     out = verdict(capsys, function)
     assert out.startswith(said)
     assert out.count("\n") == 1
+
+
+def test_of_a_long_result_the_first_difference_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    right = np.arange(100.0).reshape(2, 50)
+    wrong = right.copy()
+    wrong[1, 3:] = 0.5
+    check = checks.Check(lambda: wrong, see="equation 3")
+    check("a claim", (), right, {})
+    assert capsys.readouterr().out == "✘ a claim: at [1][3] it returned 0.5, right is 53.0. See equation 3.\n"
+
+
+@pytest.mark.parametrize(
+    ("expected", "found", "same"),
+    [
+        ([True, False], [1, 0.0], True),
+        ([True, False], [0, 1], False),
+        ([True], [2], False),
+        ("target entropy +1, not −1", " Target entropy +1,  not -1", True),
+        ("the actor's loss", "the actor’s loss", True),
+        ("no discount", "no discounts", False),
+    ],
+)
+def test_truth_values_may_be_numbers_and_texts_may_differ_in_blanks(expected: Any, found: Any, same: bool) -> None:
+    assert checks.close(expected, found) == same
 
 
 def test_an_input_that_cannot_tell_mistakes_apart_is_refused() -> None:
@@ -123,6 +156,7 @@ def test_a_call_gives_copies_and_swallows_prints(capsys: pytest.CaptureFixture[s
     ("answer", "said"),
     [
         ({"A": "x", "B": "y"}, "✔ one choice for each of A, B"),
+        ({"A": " X", "B": "y "}, "✔ one choice for each of A, B"),
         ({"A": "x"}, "✘ one choice for each of A, B: B = None is not in the list."),
         ({"A": "x", "B": "z"}, "✘ one choice for each of A, B: B = 'z' is not in the list."),
         (None, "✘ one choice for each of A, B: A = None; B = None is not in the list."),

@@ -69,7 +69,7 @@ def test_release_of_a_small_homework(tmp_path: Path) -> None:
         "setup", *(f"{name}-{kind}" for name in tiny.SOLUTIONS for kind in ("answer", "check")),
     ]  # fmt: skip
     for cell in released.cells:
-        assert cell.metadata.get("editable", True) == (role(cell) == "answer")
+        assert cell.metadata.get("editable", True) == (role(cell) in ("answer", "show"))
     check = next(cell for cell in released.cells if cell.id == "square-check")
     assert check.outputs[0].text == "✔ of 3\n"
     assert check.source.startswith("# NBVAL_CHECK_OUTPUT\n")
