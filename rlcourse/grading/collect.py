@@ -8,7 +8,7 @@ from nbformat import NotebookNode
 from nbval.plugin import IPyNbCell, IPyNbFile, NbCellError
 
 from rlcourse.grading import checks
-from rlcourse.grading.homework import mark
+from rlcourse.grading.homework import mark, role
 
 
 def printed(outputs: Sequence[NotebookNode]) -> str:
@@ -20,6 +20,11 @@ class HomeworkCell(IPyNbCell):
     """One cell; its `reference` is the list of marked lines that it must print, None if it is no check."""
 
     reference: list[str] | None = None
+
+    @property
+    def own(self) -> bool:
+        """Whether it is the student's own, which nobody grades."""
+        return role(self.cell) == "extra"
 
     def compare_outputs(self, test: Any, ref: Any, skip_compare: Any = None) -> bool:
         found = checks.marked(printed(test))

@@ -114,15 +114,24 @@ def adopt_children() -> None:
         libc.prctl(SUBREAPER, 1, 0, 0, 0)
 
 
-def offspring(process: psutil.Process) -> list[psutil.Process]:
+def offspring() -> list[psutil.Process]:
+    """All processes below this one."""
     with suppress(psutil.Error):
-        return process.children(recursive=True)
+        return psutil.Process().children(recursive=True)
     return []
+
+
+def kill(processes: list[psutil.Process]) -> None:
+    """End those that are still there."""
+    for each in processes:
+        with suppress(psutil.Error):
+            each.kill()
+    psutil.wait_procs(processes, timeout=2)
 
 
 def processor_time() -> float:
     """Seconds that all processes below this one have used; those that ended count once somebody waited for them."""
-    return sum(_time_of(each) for each in offspring(psutil.Process()))
+    return sum(_time_of(each) for each in offspring())
 
 
 def _time_of(process: psutil.Process) -> float:
@@ -133,7 +142,7 @@ def _time_of(process: psutil.Process) -> float:
 
 def excess(folder: Path) -> str | None:
     """What the processes below this one use too much of, in words; None if nothing."""
-    found = offspring(psutil.Process())
+    found = offspring()
     if len(found) > CHILDREN:
         return f"more than {CHILDREN} processes at once"
     if sum(_memory(each, "rss") for each in found) > MEMORY and sum(_memory(each, "pss") for each in found) > MEMORY:
