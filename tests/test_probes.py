@@ -14,7 +14,7 @@ import torch
 from gymnasium.spaces import Box, Discrete
 from gymnasium.utils.env_checker import check_env
 
-from rlcourse import envs, loop
+from rlcourse import envs, loop, snapshots
 from rlcourse.algorithms import actor_critic, ddpg, double_ac, dqn, ppo, q_iteration, reinforce, sac, td3, td7
 from rlcourse.envs import ActionMatters, ConstantReward, Discounting, ObservationMatters, TruncationIsNotTermination
 
@@ -182,8 +182,8 @@ def test_the_stated_values_are_true(
         start = env.reset(seed=seed)[0][0]
         if start == obs or (probe in (Discounting, TruncationIsNotTermination) and env.step(coded)[0][0] == obs):
             break
-    snap = envs.snapshot(env)
-    found = envs.monte_carlo_return(env, snap, coded, lambda _: coded, GAMMA, max_reward=1.0, tolerance=1e-6)
+    snap = snapshots.snapshot(env)
+    found = snapshots.monte_carlo_return(env, snap, coded, lambda _: coded, GAMMA, max_reward=1.0, tolerance=1e-6)
     assert found == pytest.approx(value, abs=1e-5)
 
 

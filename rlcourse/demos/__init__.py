@@ -12,7 +12,7 @@ from threading import Thread
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from rlcourse.publish import KERNELSPEC
+from rlcourse.operations.publish import KERNELSPEC
 
 # What each widget answers, by lecture and module.
 QUESTIONS: Mapping[str, Mapping[str, str]] = {

@@ -26,8 +26,8 @@ from matplotlib.figure import Figure
 from scipy import sparse
 
 from rlcourse.algorithms import soft_q_iteration
+from rlcourse.curves import Estimate, share_estimate
 from rlcourse.envs import FourGoals, TabularMDP
-from rlcourse.runs import Estimate, share_estimate
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rlcourse.runs import Curve, Estimate, digits, mean_band, reference
+from rlcourse.curves import Curve, Estimate, digits, mean_band, reference
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 

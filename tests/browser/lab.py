@@ -27,7 +27,7 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sync_playwright
 
-from rlcourse.publish import KERNELSPEC
+from rlcourse.operations.publish import KERNELSPEC
 
 PATIENCE = 30  # seconds; far more than anything takes, so that a busy machine fails no test
 expect.set_options(timeout=1000 * PATIENCE)

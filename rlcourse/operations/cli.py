@@ -20,7 +20,7 @@ def doctor(json: FlagCreatePairsOff[bool] = False) -> None:
     Args:
         json: Print a report for machines instead, to paste into a bug report. It leaves out your home folder.
     """
-    from rlcourse import doctor
+    from rlcourse.operations import doctor
 
     checks = doctor.run()
     if json:
@@ -39,7 +39,7 @@ def sync(source: Path = Path("notebooks"), target: Path = Path("work")) -> None:
         source: The folder of lectures.
         target: Your own copy.
     """
-    from rlcourse import workcopy
+    from rlcourse.operations import workcopy
 
     try:
         for line in workcopy.sync(source, target):
@@ -56,7 +56,7 @@ def execute(paths: Positional[tuple[Path, ...]] = (Path("notebooks"),)) -> None:
     Args:
         paths: Notebooks, or folders of notebooks.
     """
-    from rlcourse import publish
+    from rlcourse.operations import publish
 
     try:
         publish.execute(paths)
@@ -97,7 +97,7 @@ def slides(paths: Positional[tuple[Path, ...]] = (Path("notebooks"),), out: Path
 
 @app.command
 def train(
-    run: Annotated[Any, arg(name="", constructor_factory=lambda: import_module("rlcourse.runs").command())],
+    run: Annotated[Any, arg(name="", constructor_factory=lambda: import_module("rlcourse.operations.train").command())],
 ) -> None:
     """Train an agent over several seeds; run the same command again to go on."""
 
