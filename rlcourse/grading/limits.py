@@ -46,12 +46,12 @@ class Bounds:
             limits = [f"MemoryMax={memory}", "MemorySwapMax=0", f"TasksMax={processes}"]
             return ["systemd-run", *user, "--scope", "--quiet", *(w for each in limits for w in ("-p", each)), "--"]
         if self.kind == "cgroup":
-            limits = {"memory.max": memory, "memory.limit_in_bytes": memory, "pids.max": processes}
+            files = {"memory.max": memory, "memory.limit_in_bytes": memory, "pids.max": processes}
             for place in _places(group):
                 place.mkdir(exist_ok=True)
-                for name in limits:
+                for name, limit in files.items():
                     if (place / name).exists():
-                        (place / name).write_text(str(limits[name]))
+                        (place / name).write_text(str(limit))
             joins = " && ".join(f"echo $$ > {place / 'cgroup.procs'}" for place in _places(group))
             return ["sh", "-c", f'{joins} && exec "$@"', "sh"]
         return []

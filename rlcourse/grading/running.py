@@ -21,9 +21,9 @@ import nbformat
 from nbformat import NotebookNode
 
 from rlcourse.grading import homework, limits
-from rlcourse.grading.homework import mark, question, role
+from rlcourse.grading.homework import question, role
 from rlcourse.grading.plugin import NOTEBOOK, SOCKETS, Order, order_text, signed
-from rlcourse.grading.result import STOPPED, Records
+from rlcourse.grading.result import Records
 from rlcourse.grading.sandbox import ENVIRONMENT, isolation, write_kernelspec
 
 ATTEMPTS = 6  # runs of one submission; each but the first because a cell stopped the kernel
@@ -107,7 +107,7 @@ def run(job: Job) -> Run:
         if cell.id not in found.records:
             found.records[cell.id] = {"status": "not run", "message": "not run: the submission used up its time"}
     found.records = {c.id: found.records[c.id] for c in cells if role(c) != "extra"}
-    if not isolation().level == "bubblewrap":
+    if isolation().level != "bubblewrap":
         found.notes.append("graded without a sandbox: what it prints may be forged")
     return found
 
@@ -130,9 +130,7 @@ def _blamed(cells: Sequence[NotebookNode], culprit: str, records: Records, left_
     return blamed | {each.id for each in cells if records.get(each.id, {}).get("message", "").startswith("not run: ")}
 
 
-def attempt(
-    cells: Sequence[NotebookNode], job: Job, own: float, rest: float
-) -> tuple[Records, str | None, list[str]]:
+def attempt(cells: Sequence[NotebookNode], job: Job, own: float, rest: float) -> tuple[Records, str | None, list[str]]:
     """One run of nbval over the cells: what was recorded of each, the cell that stopped it, and notes.
 
     Raises:
