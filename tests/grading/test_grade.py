@@ -160,7 +160,10 @@ def results(here: Path) -> dict[str, Result]:
             texts = {q: f"{text.format(here=here, port=port)}\n{tiny.SOLUTIONS[q]}" for q, text in attempts.items()}
             submit(here / "class", name, tiny.answered(RELEASED, **texts))
         hostile_files(here / "class")
-        grade.grade(here / "class", source, here / "grades", workers=2)
+        try:
+            grade.grade(here / "class", source, here / "grades", workers=2)
+        finally:
+            limits.remove(here / "class" / "nested")  # pytest could not
     stored = json.loads((here / "grades" / "grades.json").read_text())["students"]
     return {one["student"]: Result(**{k: v for k, v in one.items() if k not in ("total", "status")}) for one in stored}
 
@@ -198,7 +201,7 @@ def nested(place: Path, depth: int) -> None:
 
 
 def honest() -> NotebookNode:
-    """What honest students do, all at once: an import in the setup, a helper in a copy of it, an answer in two cells."""
+    """What honest students do, all at once: an import in the setup, a helper in a copy of it, an answer in two."""
     notebook = tiny.answered(
         RELEASED, double="def double(x):\n    return math.fsum([x, x])", square="def square(x):\n    return power(x)"
     )
