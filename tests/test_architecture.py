@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,20 +13,21 @@ PACKAGE = Path(rlcourse.__file__).parent
 
 # The four rooms, see the README. Arrows between rooms point down this list; inside a room what ALLOWED says.
 ROOMS: Mapping[str, set[str]] = {
-    "core": {"config", "files", "nets", "buffers", "returns", "envs", "snapshots", "loop", "algorithms"},
+    "core": {"config", "planning", "files", "nets", "buffers", "returns", "envs", "snapshots", "loop", "algorithms"},
     "evidence": {"runs", "curves", "provenance"},
     "teaching": {"lessons", "pictures", "rendering", "widgets"},
     "course": {"grading", "slides", "demos", "operations", "__main__"},
 }
 
 # What a module of each kind may import from the package. `widgets/*` may also use each other's drawing.
-FOUNDATION = {"envs", "buffers", "nets", "returns", "config", "files", "snapshots"}
+FOUNDATION = {"envs", "planning", "buffers", "nets", "returns", "config", "files", "snapshots"}
 EVIDENCE = {"runs", "curves", "provenance"}
 ALLOWED: Mapping[str, set[str]] = {
     **{name: set() for name in ("envs", "nets", "returns", "config", "files", "snapshots", "rendering")},
     "buffers": {"config"},
     "loop": {"buffers", "files", "snapshots"},
-    "algorithms": {"buffers", "nets", "returns", "config"},
+    "planning": {"config"},
+    "algorithms": {"buffers", "nets", "returns", "config", "planning"},
     "provenance": {"algorithms"},
     "runs": {"algorithms", *FOUNDATION, "loop", "provenance"},
     "curves": {"algorithms", "files", "provenance", "runs"},
@@ -42,8 +44,13 @@ ALLOWED: Mapping[str, set[str]] = {
 }
 
 
-def package_imports(source: str) -> Iterator[str]:
+@cache
+def package_imports(source: str) -> tuple[str, ...]:
     """The package's modules that a source imports, anywhere in it, as dotted names below the package."""
+    return tuple(_imports(source))
+
+
+def _imports(source: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (

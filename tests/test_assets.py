@@ -674,7 +674,7 @@ def test_lecture_8_on_luck_with_the_robot() -> None:
 
 RUNGS = {
     "TD3": "td3",
-    "implementation": "implementation",
+    "appendix_changes": "appendix_changes",
     "LAP": "lap",
     "SALE": "sale",
     "clipped targets": "clip",

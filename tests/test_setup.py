@@ -92,7 +92,7 @@ def test_the_tests_are_all_the_checks() -> None:
         "ruff check .",
         "ruff format --check .",
         "mypy",
-        'pytest -m "not slow"',
+        'pytest -n 2 -m "not slow"',
     ]
 
 

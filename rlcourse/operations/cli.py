@@ -65,6 +65,18 @@ def execute(paths: Positional[tuple[Path, ...]] = (Path("notebooks"),)) -> None:
 
 
 @app.command
+def readme() -> None:
+    """Make the tables of the README anew, from what lectures, workshops and homework declare in their metadata."""
+    from rlcourse.operations import readme
+
+    try:
+        for path in readme.write(Path()):
+            print(f"{path}: written anew")
+    except (OSError, readme.UndeclaredError) as error:
+        sys.exit(f"rlcourse readme: {error}")
+
+
+@app.command
 def demo(port: int = 8866, browser: bool = True) -> None:
     """Serve every widget as a page that fills a projector, for this machine only. Ctrl-C ends it.
 
@@ -173,6 +185,6 @@ def grade(
 
 def main() -> None:
     try:
-        app.cli(prog="rlcourse", description="Deep reinforcement learning in nine Jupyter lectures.")
+        app.cli(prog="rlcourse", description="Deep reinforcement learning in Jupyter lectures.")
     except OutOfRangeError as error:  # an option of `train`, refused while its Config is being made
         sys.exit(f"rlcourse: {error}")

@@ -17,6 +17,9 @@ from rlcourse.curves import Estimate, mean_estimate
 from rlcourse.widgets import presets, recordings
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "9 TD7"
+QUESTION = "What keeps an embedding alive?"
+
 QUANTITIES = {
     "scale of what is seen": "scale",
     "scale before any norm": "raw",

@@ -30,6 +30,9 @@ from rlcourse.algorithms import prioritisation, td7
 from rlcourse.widgets import presets, recordings
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "9 TD7"
+QUESTION = "Who should pull, and how hard?"
+
 SCHEMES = ("uniform + MSE", "PER + MSE", "LAP + Huber", "PAL")
 PRIORITIES = ("fresh", "stale")
 MOMENTS = dict(zip((f"after {n:,} updates" for n in recordings.MOMENTS), range(len(recordings.MOMENTS)), strict=True))

@@ -27,6 +27,9 @@ from rlcourse import curves, runs
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "Any lecture"
+QUESTION = "What does learning look like while it happens?"
+
 # What to call each, and the recorded curve.
 RUNS: Mapping[str, str] = MappingProxyType(
     {

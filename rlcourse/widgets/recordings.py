@@ -72,9 +72,9 @@ def look(agent: td7.TD7) -> tuple[float, float, float, float]:
 @torch.no_grad()
 def errors(agent: td7.TD7, batch: Batch) -> Float[np.ndarray, " B"]:
     """|δ|, the larger of both critics', with the noise on the target's action left out."""
-    targets = td7.embedded(agent.target_encoder, batch.next_obs, agent.target_actor, agent.target_critic)
-    y = td7.bellman_target(batch, *targets, agent.config.gamma, torch.zeros_like(batch.action), *agent._clip)
-    _, critic = td7.embedded(agent.fixed_encoder, batch.obs, agent.actor, agent.critic)
+    targets = td7.bind_embeddings(agent.target_encoder, batch.next_obs, agent.target_actor, agent.target_critic)
+    y = td7.bellman_target(batch, *targets, agent.config.gamma, torch.zeros_like(batch.action), *agent._target_bounds)
+    _, critic = td7.bind_embeddings(agent.fixed_encoder, batch.obs, agent.actor, agent.critic)
     return (y - critic(batch.obs, batch.action)).abs().amax(0).numpy()
 
 

@@ -22,6 +22,9 @@ from rlcourse.curves import Curve, Estimate, digits, mean_band, reference
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "5 PPO"
+QUESTION = "Which is better, if one asks three seeds?"
+
 # PPO on CartPole, lecture 5's default, and one switch turned: the ten seeds of its table of details and more.
 RIVALS: Mapping[str, str] = MappingProxyType(
     {
