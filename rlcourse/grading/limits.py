@@ -9,6 +9,7 @@ import os
 import secrets
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -23,6 +24,7 @@ CHILDREN = 32  # processes that the watchdog lets be
 SOCKETS = 20 * MEGABYTE  # of the one folder outside of the sandbox
 WIDER = 5  # a cell's limit of wall time, in limits of processor time: a neighbour's load is nobody's fault
 CELLS = 6  # how many times a cell's limit all checks of a submission may take together
+PATIENCE = 5  # seconds for what was killed to go
 CGROUPS = Path("/sys/fs/cgroup")
 SUBREAPER, DEATH_SIGNAL, SIGKILL = 36, 1, 9  # of prctl(2)
 
@@ -57,11 +59,18 @@ class Bounds:
         return []
 
     def end(self, group: str) -> None:
-        """Remove the group, once it is empty."""
-        if self.kind == "cgroup":
-            for place in _places(group):
+        """End what is left in the group, and remove it."""
+        if self.kind != "cgroup":
+            return
+        for place in _places(group):
+            deadline = time.monotonic() + PATIENCE
+            while place.exists() and time.monotonic() < deadline:
                 with suppress(OSError):
+                    for process in (place / "cgroup.procs").read_text().split():
+                        os.kill(int(process), SIGKILL)
                     place.rmdir()
+                    break
+                time.sleep(0.02)  # what was killed has not gone yet
 
 
 def _places(group: str) -> list[Path]:

@@ -136,7 +136,7 @@ def attempt(cells: Sequence[NotebookNode], job: Job, own: float, rest: float) ->
     Raises:
         GradingError: no cell was run at all.
     """
-    group = f"rlcourse-{secrets.token_hex(8)}"
+    group = f"rlcourse-{os.getpid()}-{secrets.token_hex(8)}"
     with _folder() as folder, _folder() as elsewhere:
         sockets, log = folder / SOCKETS, elsewhere / secrets.token_hex(8)
         sockets.mkdir()
@@ -153,8 +153,10 @@ def attempt(cells: Sequence[NotebookNode], job: Job, own: float, rest: float) ->
             "JUPYTER_RUNTIME_DIR": str(sockets),
         }
         seconds = STARTUP + limits.WIDER * (own + rest)
-        said = _supervised([sys.executable, "-c", PYTHON], folder, environment, order_text(order), seconds)
-        limits.bounds().end(group)
+        try:
+            said = _supervised([sys.executable, "-c", PYTHON], folder, environment, order_text(order), seconds)
+        finally:
+            limits.bounds().end(group)
         return _read_log(log, key, said)
 
 
