@@ -6,7 +6,7 @@ from typing import Any
 from jinja2 import Environment
 from nbformat import NotebookNode
 
-from rlcourse.grading.homework import mark, question, role
+from rlcourse.grading.homework import meta, question, role
 from rlcourse.grading.result import Result
 
 KINDS = {"answer": "your answer", "check": "visible check", "hidden": "hidden check"}
@@ -107,7 +107,7 @@ def _cells(result: Result, source: NotebookNode) -> dict[str, list[tuple[str, st
 
 def page(result: Result, source: NotebookNode, homework: str) -> str:
     """A student's page as HTML."""
-    most = sum(mark(cell).get("points", 0) for cell in source.cells)
+    most = sum(meta(cell).get("points", 0) for cell in source.cells)
     title = f"{homework}: {result.name or result.student}"
     questions = _cells(result, source)
     return PAGE.render(title=title, result=result, homework=homework, questions=questions, most=most)

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from rlcourse import files
 from rlcourse.grading import gradebook, homework, running
-from rlcourse.grading.homework import SCORED, mark, question, replaced, role, with_role
+from rlcourse.grading.homework import SCORED, meta, question, replaced, role, with_role
 from rlcourse.grading.persons import Entry, entries, roster
 from rlcourse.grading.result import Records, Result
 from rlcourse.grading.running import GradingError, Job, Run
@@ -50,7 +50,7 @@ class Official:
 
     @property
     def seconds(self) -> float:
-        return float(mark(self.source)["seconds"])
+        return float(meta(self.source)["seconds"])
 
 
 @dataclass
@@ -202,7 +202,7 @@ def prepare(source: NotebookNode, out: Path, name: str) -> Official:
         replaced(cell, homework.with_nonce(cell.source, nonce)) if role(cell) == "hidden" else cell
         for cell in source.cells
     ]
-    seconds = float(mark(source)["seconds"])
+    seconds = float(meta(source)["seconds"])
     solution = homework.graded(source)
     printed = running.run(Job.of(solution, {}, seconds)).records
     references = {cell.id: printed[cell.id].get("lines", []) for cell in with_role(source, *SCORED)}
@@ -252,7 +252,7 @@ def _todo(entry: Entry, official: Official, out: Path, again: Collection[str]) -
     try:
         if entry.path is not None and not faults:
             submission = read(entry.path)
-            theirs = mark(submission).get("homework", official.name)
+            theirs = meta(submission).get("homework", official.name)
             if theirs != official.name:
                 raise UnreadableError(f"it is another homework: {theirs[:20]}")
             todo.grafted = graft(official.source, submission)
@@ -294,11 +294,11 @@ def _result(todo: Todo, came: Run | str, official: Official, final: bool) -> Res
     points = {str(question(cell)): 0.0 for cell in with_role(official.source, *SCORED)}
     for cell in with_role(official.source, "answer", *SCORED):
         record = run.records.get(cell.id, {"status": "not run", "message": ""})
-        most = float(mark(cell).get("points", 0))
+        most = float(meta(cell).get("points", 0))
         earned = most if record["status"] == "ok" else 0.0
         # What a hidden check printed or raised shows what it asks: students get the author's hint instead.
         private = role(cell) == "hidden" and record["status"] in ("wrong", "error")
-        message = mark(cell).get("hint", "") if private else record.get("message", "")
+        message = meta(cell).get("hint", "") if private else record.get("message", "")
         cells[cell.id] = {"status": record["status"], "points": earned, "of": most}
         cells[cell.id]["message"] = "" if record["status"] == "ok" else message
         if role(cell) in SCORED:

@@ -17,7 +17,7 @@ from nbformat import NotebookNode
 
 from rlcourse import files
 from rlcourse.grading import alike, feedback
-from rlcourse.grading.homework import SCORED, mark, question, with_role
+from rlcourse.grading.homework import SCORED, meta, question, with_role
 from rlcourse.grading.persons import Entry, Roster
 from rlcourse.grading.result import Result
 from rlcourse.grading.running import GradingError
@@ -111,7 +111,7 @@ class Book:
     def _most(self) -> dict[str, float]:
         most: dict[str, float] = {}
         for cell in with_role(self.source, *SCORED):
-            most[str(question(cell))] = most.get(str(question(cell)), 0) + mark(cell)["points"]
+            most[str(question(cell))] = most.get(str(question(cell)), 0) + meta(cell)["points"]
         return most
 
     def _rows(self, results: Sequence[Result], most: Mapping[str, float]) -> list[list[str]]:

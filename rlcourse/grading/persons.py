@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from rlcourse.grading.homework import mark
+from rlcourse.grading.homework import meta
 from rlcourse.grading.submissions import MAX_BYTES, UnreadableError, read
 
 # What people and programs append to a name: "hw01 (1)", "hw01-Copy1", "hw01 - Copy (2)", "s00_late".
@@ -294,7 +294,7 @@ def _entry(
 def _fits(path: Path, homework: str) -> int:
     """2: it says that it is this homework; 1: it does not say; 0: it is another one, or no notebook."""
     try:
-        said = mark(read(path)).get("homework")
+        said = meta(read(path)).get("homework")
     except UnreadableError:
         return 0
     return 2 if said == homework else 1 if said is None else 0

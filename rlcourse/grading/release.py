@@ -12,7 +12,7 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 from rlcourse.grading import checks
-from rlcourse.grading.homework import BEGIN, END, SOLUTION, load, mark, replaced, role, stub, with_role
+from rlcourse.grading.homework import BEGIN, END, SOLUTION, load, meta, replaced, role, stub, with_role
 from rlcourse.operations.publish import KERNELSPEC, lectures, sources_hash
 
 SOURCES = Path("notebooks/instructor")
@@ -56,7 +56,7 @@ def student_version(source: NotebookNode, name: str) -> NotebookNode:
         if role(cell) in ("hidden", "notes"):
             continue
         cell = replaced(cell, stub(cell.source))
-        cell.metadata = {"rlcourse": mark(cell)} if mark(cell) else {}
+        cell.metadata = {"rlcourse": meta(cell)} if meta(cell) else {}
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
         if role(cell) != "answer":
@@ -65,7 +65,7 @@ def student_version(source: NotebookNode, name: str) -> NotebookNode:
             cell.source = f"{CHECKED}\n{cell.source}"
             cell.metadata["jupyter"] = {"source_hidden": True}  # students read verdicts; the code is one click away
         cells.append(cell)
-    about = {"homework": name, "seconds": mark(source)["seconds"], "source": sources_hash(source)}
+    about = {"homework": name, "seconds": meta(source)["seconds"], "source": sources_hash(source)}
     return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": KERNELSPEC, "rlcourse": about})
 
 

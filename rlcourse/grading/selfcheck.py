@@ -58,7 +58,7 @@ class Homework(IPyNbFile):
 
     def collect(self) -> Iterator[pytest.Item]:
         released = nbformat.read(pristine(self.path), as_version=4)
-        self.seconds = float(homework.mark(released)["seconds"])
+        self.seconds = float(homework.meta(released)["seconds"])
         try:
             submission = read(self.path)
         except UnreadableError as error:

@@ -24,7 +24,7 @@ from rlcourse.grading.submissions import UnreadableError, graft, parsed
 from tests.grading import tiny
 
 SECONDS = 5.0  # of processor time for one input; most take milliseconds
-WORDS = [
+WORDS: list[Any] = [
     None, True, -1, 0, 1e308, 10**400, "", "x", "\ud800", "\u200b", "=cmd()", "‮", "\0", "../..", "code", "answer",
     "hidden", "setup", "extra", [], {}, [[]], {"": {}}, "x" * 10_000, "def f(:", "while True:\n    pass", "%%bash\nls",
     "# NBVAL_SKIP", "square", "square-answer", "setup", "double-hidden", {"rlcourse": {"role": "hidden"}},

@@ -96,10 +96,10 @@ def test_a_file_name_may_be_anything(tmp_path: Path, scratch: Path) -> None:
         (Path(os.fsdecode(os.fsencode(folder) + b"/" + name))).write_text("{}")
     there = found(folder, scratch)
     assert len(there) == 4 - 1  # what begins with a dot is skipped
-    for name in there:
-        assert name.isprintable()
-        assert len(name.encode()) <= persons.LONGEST
-        (tmp_path / f"{name}.html").touch()
+    for key in there:
+        assert key.isprintable()
+        assert len(key.encode()) <= persons.LONGEST
+        (tmp_path / f"{key}.html").touch()
 
 
 def test_different_names_are_presented_differently() -> None:

@@ -68,7 +68,7 @@ def test_a_wrong_answer_fails_though_it_was_saved_as_the_reference(folder: Path)
 
 @pytest.mark.thorough
 def test_it_agrees_with_the_grade_and_says_what_is_left_out(folder: Path) -> None:
-    """Honest habits pass here and there; own cells cannot fail; a check of one's own is left out, and one is told so."""
+    """Honest habits pass here and there; own cells cannot fail; one is told that one's own check is left out."""
     notebook = honest()
     next(cell for cell in notebook.cells if cell.id == "double-check").source = "print('my own check')"
     notebook.cells[2].source = "helper = 1\nraise RuntimeError('mine')"
