@@ -93,7 +93,7 @@ class Book:
         most = self._most()
         self._table("grades.csv", [*self._rows(results, most)])
         if self.students is not None:
-            totals = {one.student: f"{one.total:g}" for one in results}
+            totals = {one.student: f"{one.total:g}" for one in results if one.submission}
             self._table("upload.csv", self.students.filled(totals, self.homework))
         groups = alike.groups(results, self.source)
         everything = {
