@@ -1,5 +1,6 @@
 """Homework notebooks as nbval runs them: a cell passes by its marked lines, whatever its tags and other output say."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -15,6 +16,12 @@ from rlcourse.grading.homework import meta, role
 def printed(outputs: Sequence[NotebookNode]) -> str:
     """What a cell wrote to its standard output."""
     return "".join(out.get("text", "") for out in outputs if out.get("name") == "stdout")
+
+
+def raised(error: BaseException) -> str:
+    """The traceback of a cell that raised, without colours."""
+    trace = getattr(error, "inner_traceback", None) or str(error)
+    return re.sub(r"\x1b\[[0-9;]*m", "", trace).strip()
 
 
 class HomeworkCell(IPyNbCell):

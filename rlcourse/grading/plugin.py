@@ -11,7 +11,6 @@ floods it or does not let itself be interrupted ends the session: `running` star
 import hashlib
 import hmac
 import json
-import re
 import resource
 import sys
 import time
@@ -30,7 +29,7 @@ from nbval.kernel import NbvalKernelspecManager, RunningKernel
 from nbval.plugin import IPyNbFile
 
 from rlcourse.grading import checks, limits
-from rlcourse.grading.collect import HomeworkCell, cells_of, printed
+from rlcourse.grading.collect import HomeworkCell, cells_of, printed, raised
 from rlcourse.grading.limits import MEGABYTE, WIDER
 from rlcourse.grading.sandbox import KERNEL
 
@@ -245,7 +244,7 @@ class Watch:
             status, message = _verdict(item, call.excinfo)
             used = limits.processor_time()
             seconds, item.parent.kernel.used = used - item.parent.kernel.used, used
-            # Waiting counts like its fifth part in work, as for a single cell.
+            # Waiting counts like its tenth part in work, as for a single cell.
             self.left[item.own] -= max(seconds, call.duration / WIDER)
             lines = checks.marked(printed(item.test_outputs or []))
             stopped = call.excinfo is not None and isinstance(call.excinfo.value, StoppedError)
@@ -270,13 +269,11 @@ def _verdict(item: HomeworkCell, excinfo: pytest.ExceptionInfo[BaseException] | 
         return "timeout", str(excinfo.value)
     if item.comparison_traceback:
         return "wrong", _readable("\n".join(item.comparison_traceback))
-    trace = getattr(excinfo.value, "inner_traceback", None) or str(excinfo.value)
-    return "error", _readable(trace)
+    return "error", _readable(raised(excinfo.value))
 
 
 def _readable(text: str) -> str:
-    """Without colours; of a long text the end, where a traceback says what happened."""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", text).strip()
+    """Of a long text the end, where a traceback says what happened."""
     return text if len(text) <= MAX_MESSAGE else "…" + text[1 - MAX_MESSAGE :]
 
 

@@ -87,7 +87,7 @@ def run(job: Job) -> Run:
     """
     cells = nbformat.reads(job.notebook, as_version=4).cells
     found = Run({}, str(isolation()))
-    own, rest = 2 * job.seconds, limits.CELLS * job.seconds
+    own, rest = job.seconds, limits.CELLS * job.seconds
     left_out: set[str] = set()
     for _ in range(ATTEMPTS):
         present = [cell for cell in cells if cell.id not in left_out]

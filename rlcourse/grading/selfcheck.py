@@ -2,7 +2,7 @@
 
 What runs is what the grader runs, without the hidden checks: the answers and the student's own cells, between the
 official ones as they were released. So it does not matter that running and saving a notebook replaces its references,
-and the verdict on a visible check is the grade's. What would not be graded is listed at the end.
+and the verdict on a visible check is the grade's. What would not be run is listed at the end.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ import pytest
 from nbval.plugin import IPyNbFile
 
 from rlcourse.grading import checks, homework, limits
-from rlcourse.grading.collect import HomeworkCell, cells_of, printed
+from rlcourse.grading.collect import HomeworkCell, cells_of, printed, raised
 from rlcourse.grading.release import PRISTINE
 from rlcourse.grading.submissions import UnreadableError, graft, read, tampered
 
@@ -43,7 +43,7 @@ class CheckedCell(HomeworkCell):
             if not self.own:
                 raise
             number = int(self.cell.id.split("-")[1]) + 1
-            remark(self.config, f"your own cell {number} raised an exception: {str(error).splitlines()[-1][:200]}")
+            remark(self.config, f"your own cell {number} raised an exception: {raised(error).splitlines()[-1][:200]}")
         finally:
             option.nbval_cell_timeout = before
         used = limits.processor_time() - used
@@ -69,9 +69,7 @@ class Homework(IPyNbFile):
             yield self._fault(f"fault {number}", message)
         references = {cell.id: checks.marked(printed(cell.outputs)) for cell in homework.with_role(released, "check")}
         grafted = graft(released, submission)
-        for note in grafted.notes:
-            yield self._fault("answers", note)
-        for each in grafted.left_out:
+        for each in (*grafted.notes, *grafted.left_out):
             remark(self.config, each)
         self.nb = homework.notebook_of(grafted.cells)
         yield from cells_of(self, self.nb.cells, references, CheckedCell)
@@ -88,9 +86,9 @@ def remark(config: pytest.Config, text: str) -> None:
 
 
 def summary(terminal: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """List what would not be graded."""
+    """List what the grader would note, and what it would leave out."""
     if remarks := config.stash.get(REMARKS, []):
-        terminal.section("not graded")
+        terminal.section("what the grader notes, and does not run")
         for text in dict.fromkeys(remarks):
             terminal.write_line(text)
 
