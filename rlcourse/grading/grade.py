@@ -5,6 +5,7 @@ of it is never run. The official solution runs first, with this grading's own ra
 answers must print. What time decided is decided again, with nothing else running, before it counts.
 """
 
+import builtins
 import hashlib
 import json
 import os
@@ -284,6 +285,15 @@ def _merged(result: Result, kept: Result, official: Official, only: str) -> Resu
     )
 
 
+def _kind(message: str) -> str:
+    """Of an exception in a hidden check, only its kind; its words could show the inputs."""
+    name = message.rpartition("\n")[2].partition(":")[0]
+    if name == "NotImplementedError":
+        return "not answered yet: "
+    known = isinstance(getattr(builtins, name, None), type) and issubclass(getattr(builtins, name), Exception)
+    return f"it raised {name} here: " if known else ""
+
+
 def _result(todo: Todo, came: Run | str, official: Official, final: bool) -> Result:
     """One student's points; without a fingerprint where they are not the last word."""
     run = came if isinstance(came, Run) else Run({}, "", [came] if came else [])
@@ -298,7 +308,8 @@ def _result(todo: Todo, came: Run | str, official: Official, final: bool) -> Res
         earned = most if record["status"] == "ok" else 0.0
         # What a hidden check printed or raised shows what it asks: students get the author's hint instead.
         private = role(cell) == "hidden" and record["status"] in ("wrong", "error")
-        message = meta(cell).get("hint", "") if private else record.get("message", "")
+        message = record.get("message", "")
+        message = f"{_kind(message)}{meta(cell).get('hint', '')}" if private else message
         cells[cell.id] = {"status": record["status"], "points": earned, "of": most}
         cells[cell.id]["message"] = "" if record["status"] == "ok" else message
         if role(cell) in SCORED:

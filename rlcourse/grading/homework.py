@@ -14,6 +14,7 @@ from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
+from nbformat.validator import ValidationError
 from nbformat.warnings import DuplicateCellId
 
 ROLES = ("setup", "show", "answer", "check", "hidden")
@@ -71,6 +72,9 @@ def load(path: Path) -> NotebookNode:
             source = nbformat.read(path, as_version=4)
         except DuplicateCellId as error:
             raise HomeworkError(f"{path}: {error}") from None
+        except (ValueError, AttributeError, KeyError, TypeError, ValidationError) as error:  # as nbformat meets it
+            first = str(error).strip().partition("\n")[0][:200]
+            raise HomeworkError(f"{path} is no notebook ({first}): take it from the repository again") from None
     seconds = meta(source).get("seconds")
     if not (isinstance(seconds, int | float) and seconds > 0):
         remedy = "set rlcourse.seconds in the notebook's metadata to a positive number"

@@ -154,10 +154,10 @@ def attempt(cells: Sequence[NotebookNode], job: Job, own: float, rest: float) ->
         }
         seconds = STARTUP + limits.WIDER * (own + rest)
         try:
-            said = _supervised([sys.executable, "-c", PYTHON], folder, environment, order_text(order), seconds)
+            said, late = _supervised([sys.executable, "-c", PYTHON], folder, environment, order_text(order), seconds)
         finally:
             limits.bounds().end(group)
-        return _read_log(log, key, said)
+        return _read_log(log, key, said, late)
 
 
 @contextmanager
@@ -171,19 +171,22 @@ def _folder() -> Iterator[Path]:
 
 def _supervised(
     command: Sequence[str], folder: Path, environment: Mapping[str, str], given: bytes, seconds: float
-) -> str:
-    """Run a command under a time limit and kill all that is left of it; return what it said."""
+) -> tuple[str, bool]:
+    """Run a command under a time limit and kill all that is left of it; return what it said, and if it took too long."""
     with (folder / "said").open("w+b") as said:
         process = subprocess.Popen(
             command, cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=said, stderr=subprocess.STDOUT,
             start_new_session=True,
         )  # fmt: skip
         running.add(process)
+        late = False
         try:
             if stopping.is_set():  # the grader was told to stop after it looked and before this was in its list
                 process.kill()
-            with suppress(subprocess.TimeoutExpired, BrokenPipeError):
+            with suppress(BrokenPipeError):
                 process.communicate(given, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            late = True
         finally:
             running.discard(process)
             with suppress(ProcessLookupError):
@@ -192,7 +195,7 @@ def _supervised(
         if stopping.is_set():
             raise GradingError("stopped")
         said.seek(0)
-        return said.read(100_000).decode(errors="replace")
+        return said.read(100_000).decode(errors="replace"), late
 
 
 def stop() -> None:
@@ -202,7 +205,7 @@ def stop() -> None:
         process.kill()
 
 
-def _read_log(log: Path, key: str, said: str) -> tuple[Records, str | None, list[str]]:
+def _read_log(log: Path, key: str, said: str, late: bool) -> tuple[Records, str | None, list[str]]:
     if not log.exists():
         raise GradingError(f"nbval did not run: {said[-1000:]}")
     records: Records = {}
@@ -216,7 +219,9 @@ def _read_log(log: Path, key: str, said: str) -> tuple[Records, str | None, list
         records[record.pop("id")] = record
     for name, record in records.items():
         if record["status"] == "started":  # nbval itself was killed or crashed here
-            record |= {"status": "timeout", "message": "stopped by the limit for the whole notebook"}
+            record |= {"status": "died", "message": "the process that watches the kernel was killed"}
+            if late:
+                record |= {"status": "timeout", "message": "stopped by the limit for the whole notebook"}
             return records, name, notes
         if record.pop("stopped", False):
             return records, name, notes

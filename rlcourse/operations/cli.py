@@ -1,5 +1,6 @@
 """The command `rlcourse`; `python -m rlcourse` works too. The commands import late, so that `--help` is instant."""
 
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -172,6 +173,7 @@ def grade(
     from rlcourse.grading.running import GradingError
 
     print(sandbox.isolation())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends like Ctrl-C, and leaves nothing behind
     try:
         results = grade.grade(
             submissions, sources / f"{homework}.ipynb", out, workers, students, backend, scheduler, again, question

@@ -25,6 +25,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
 from rlcourse.grading import grade, gradebook, homework, limits, running, sandbox
+from rlcourse.grading.persons import Entry
 from rlcourse.grading.release import student_version
 from rlcourse.grading.result import Result
 from rlcourse.grading.running import GradingError
@@ -215,7 +216,8 @@ def honest() -> NotebookNode:
     second = new_code_cell("def negate(x):\n    return minus(x)", metadata=answer.metadata)
     notebook.cells.insert(names.index("negate-answer") + 1, second)
     notebook.cells.insert(names.index("square-answer"), copied)
-    notebook.cells.insert(2, new_code_cell("seed = 3\nwhile True:\n    pass"))  # an experiment that nobody waits for
+    # Experiments that nobody waits for: together they take no longer than one may.
+    notebook.cells[2:2] = [new_code_cell("seed = 3\nwhile True:\n    pass") for _ in range(20)]
     return notebook
 
 
@@ -578,6 +580,22 @@ def test_what_time_decided_is_decided_again_by_itself(tmp_path: Path, monkeypatc
     assert (found.status, found.total, found.notes) == ("ok", 15, [])
     (found,) = grade.grade(tmp_path / "class", source, tmp_path / "out")
     assert found.total == 15
+
+
+def test_a_hidden_check_shows_its_hint_and_the_kind_of_an_exception() -> None:
+    records = {
+        "double-hidden": {"status": "error", "message": "Traceback\nIndexError: secret 3"},
+        "square-hidden": {"status": "timeout", "message": "stopped after 2 seconds of processor time"},
+        "negate-hidden": {"status": "error", "message": "Traceback\nSecret3: oh"},
+    }
+    todo = grade.Todo(Entry("a", "a.ipynb", None), "")
+    run = running.Run(records, "somewhere")
+    found = grade._result(todo, run, grade.Official("hw00", tiny.source(), {}, ""), final=True)
+    assert {name: found.cells[name]["message"] for name in records} == {
+        "double-hidden": "it raised IndexError here: think of double again",
+        "square-hidden": "stopped after 2 seconds of processor time",  # true, and no secret
+        "negate-hidden": "think of negate again",
+    }
 
 
 # --- which cell is left out

@@ -55,6 +55,13 @@ def test_a_source_without_a_time_limit_is_refused(tmp_path: Path, about: dict[st
         load(tmp_path / "hw00.ipynb")
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"nbformat": 4, "cells": [{}]}', '{"nbformat": 4, "cells": 3}'])
+def test_a_broken_source_says_so(tmp_path: Path, text: str) -> None:
+    (tmp_path / "hw00.ipynb").write_text(text)
+    with pytest.raises(HomeworkError, match=r"hw00.ipynb(:| is no notebook \()"):
+        load(tmp_path / "hw00.ipynb")
+
+
 def test_an_unknown_homework_names_those_there_are(tmp_path: Path) -> None:
     tiny.write_source(tmp_path)
     with pytest.raises(FileNotFoundError, match="homeworks there: hw00"):
