@@ -10,7 +10,7 @@ from nbformat import NotebookNode
 from nbval.plugin import IPyNbCell, IPyNbFile, NbCellError
 
 from rlcourse.grading import checks
-from rlcourse.grading.homework import meta, role
+from rlcourse.grading.homework import OWN, meta, role
 
 
 def printed(outputs: Sequence[NotebookNode]) -> str:
@@ -33,7 +33,7 @@ class HomeworkCell(IPyNbCell):
     @property
     def own(self) -> bool:
         """Whether it is the student's own, which nobody grades."""
-        return role(self.cell) == "extra"
+        return role(self.cell) in OWN
 
     def setup(self) -> None:
         """nbval would excuse all cells after one that took too long."""

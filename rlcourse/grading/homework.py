@@ -19,6 +19,7 @@ from nbformat.warnings import DuplicateCellId
 
 ROLES = ("setup", "show", "answer", "check", "hidden")
 SCORED = ("check", "hidden")
+OWN = ("definitions", "extra")  # while grading: what a student's own cell defines, and all of it
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 NONCE = "NONCE = 0"  # the first line of a hidden check; the grader puts its own number there
 SOLUTION = re.compile(rf"^([ \t]*){BEGIN}\n.*?^[ \t]*{END}[ \t]*$", re.MULTILINE | re.DOTALL)

@@ -30,6 +30,7 @@ from nbval.plugin import IPyNbFile
 
 from rlcourse.grading import checks, limits
 from rlcourse.grading.collect import HomeworkCell, cells_of, printed, raised
+from rlcourse.grading.homework import role
 from rlcourse.grading.limits import MEGABYTE, WIDER
 from rlcourse.grading.sandbox import KERNEL
 
@@ -225,7 +226,7 @@ class Watch:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: HomeworkCell) -> Generator[None]:
         self._log(item, status="started")
-        left = self.left[item.own]
+        left = self.left[extra(item)]
         if left <= 0:
             raise SlowError("not run: the cells before it took all the time that there was")
         item.config.option.nbval_cell_timeout = min(self.order.seconds, left)
@@ -245,7 +246,7 @@ class Watch:
             used = limits.processor_time()
             seconds, item.parent.kernel.used = used - item.parent.kernel.used, used
             # Waiting counts like its tenth part in work, as for a single cell.
-            self.left[item.own] -= max(seconds, call.duration / WIDER)
+            self.left[extra(item)] -= max(seconds, call.duration / WIDER)
             lines = checks.marked(printed(item.test_outputs or []))
             stopped = call.excinfo is not None and isinstance(call.excinfo.value, StoppedError)
             self._log(item, status=status, message=message, lines=lines, seconds=round(seconds, 3), stopped=stopped)
@@ -258,6 +259,11 @@ class Watch:
         with open(self.order.log, "a", encoding="utf-8") as log:
             log.write(f"{signed(self.order.key, self.lines, line)} {line}\n")
         self.lines += 1
+
+
+def extra(item: HomeworkCell) -> bool:
+    """Whether nothing graded waits for a cell."""
+    return role(item.cell) == "extra"
 
 
 def _verdict(item: HomeworkCell, excinfo: pytest.ExceptionInfo[BaseException] | None) -> tuple[str, str]:

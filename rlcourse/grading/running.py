@@ -21,7 +21,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from rlcourse.grading import homework, limits
-from rlcourse.grading.homework import question, role
+from rlcourse.grading.homework import OWN, SCORED, question, role
 from rlcourse.grading.plugin import NOTEBOOK, SOCKETS, Order, order_text, signed
 from rlcourse.grading.result import Records
 from rlcourse.grading.sandbox import ENVIRONMENT, isolation, write_kernelspec
@@ -106,7 +106,7 @@ def run(job: Job) -> Run:
     for cell in cells:
         if cell.id not in found.records:
             found.records[cell.id] = {"status": "not run", "message": "not run: the submission used up its time"}
-    found.records = {c.id: found.records[c.id] for c in cells if role(c) != "extra"}
+    found.records = {c.id: found.records[c.id] for c in cells if role(c) not in OWN}
     if isolation().level != "bubblewrap":
         found.notes.append("graded without a sandbox: what it prints may be forged")
     return found
@@ -115,9 +115,9 @@ def run(job: Job) -> Run:
 def _blamed(cells: Sequence[NotebookNode], culprit: str, records: Records, left_out: set[str]) -> set[str]:
     """What to leave out of the next run. A question whose answer stopped the kernel has no checks to run."""
     cell = next(cell for cell in cells if cell.id == culprit)
-    if role(cell) in ("extra", "check", "hidden"):
+    if role(cell) in (*OWN, *SCORED):
         return {culprit}
-    before = [each for each in cells[: cells.index(cell) + 1] if role(each) in ("extra", "answer")]
+    before = [each for each in cells[: cells.index(cell) + 1] if role(each) in (*OWN, "answer")]
     blamed = {culprit} if role(cell) == "answer" else {each.id for each in before} - left_out
     if not blamed:
         raise GradingError(f"cell {culprit} stopped the kernel although nothing of the student's was left in")
@@ -172,7 +172,7 @@ def _folder() -> Iterator[Path]:
 def _supervised(
     command: Sequence[str], folder: Path, environment: Mapping[str, str], given: bytes, seconds: float
 ) -> tuple[str, bool]:
-    """Run a command under a time limit and kill all that is left of it; return what it said, and if it took too long."""
+    """Run a command under a time limit and kill all that is left of it; return what it said, and whether it was stopped."""
     with (folder / "said").open("w+b") as said:
         process = subprocess.Popen(
             command, cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=said, stderr=subprocess.STDOUT,

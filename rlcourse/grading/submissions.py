@@ -122,7 +122,7 @@ class Graft:
     """A student's answers in the place of the official ones.
 
     Attributes:
-        cells: code cells in the order in which to run them; a student's own have the role "extra".
+        cells: code cells in the order in which to run them; a student's own have a role of `OWN`.
         notes: what a person should look at.
         left_out: what of the submission is not run, for its author.
     """
@@ -199,10 +199,11 @@ def _same(source: str, other: str) -> bool:
 
 
 def _own(number: int, source: str, whole: bool = True) -> Iterator[NotebookNode]:
-    for name, text in ((f"own-{number}-definitions", definitions(source)), (f"own-{number}", source if whole else "")):
+    texts = {"definitions": definitions(source), "extra": source if whole else ""}
+    for kind, text in texts.items():
         if text:
-            about = {"rlcourse": {"role": "extra"}}
-            yield nbformat.from_dict({"cell_type": "code", "id": name, "source": text, "metadata": about})
+            cell = {"cell_type": "code", "id": f"own-{number}-{kind}", "source": text}
+            yield nbformat.from_dict({**cell, "metadata": {"rlcourse": {"role": kind}}})
 
 
 def tree(source: str) -> ast.Module | None:

@@ -100,7 +100,7 @@ def try_notebook(rng: random.Random, folder: Path) -> str:
     except UnreadableError as error:
         return "refused" if "Error" not in str(error) else f"refused with the name of an exception: {error}"
     grafted = graft(SOURCE, submission)
-    official = [cell for cell in grafted.cells if role(cell) not in ("extra", "answer")]
+    official = [cell for cell in grafted.cells if role(cell) not in (*homework.OWN, "answer")]
     assert [(cell.id, cell.source) for cell in official] == OFFICIAL
     assert len({cell.id for cell in grafted.cells}) == len(grafted.cells)
     job = running.Job.of(grafted.cells, {}, 1.0)

@@ -607,7 +607,7 @@ def runs(monkeypatch: pytest.MonkeyPatch, stops: dict[str, str]) -> list[list[st
 
     def attempt(cells: list[NotebookNode], job: Any, own: float, rest: float) -> Any:
         seen.append([cell.id for cell in cells])
-        if "own-0" not in seen[-1]:  # because of which the setup stopped
+        if "own-0-extra" not in seen[-1]:  # because of which the setup stopped
             stops.pop("setup", None)
         found: dict[str, dict[str, Any]] = {}
         for cell in cells:
@@ -629,14 +629,14 @@ def job(**answers: str) -> running.Job:
 @pytest.mark.parametrize(
     ("stops", "left_out", "died"),
     [
-        ({"own-0": "died"}, {"own-0"}, set()),
+        ({"own-0-extra": "died"}, {"own-0-extra"}, set()),
         ({"square-check": "died"}, {"square-check"}, {"square-check"}),
         (
             {"square-answer": "died"},
             {"square-answer", "square-check", "square-hidden"},
             {"square-answer", "square-check", "square-hidden"},
         ),
-        ({"setup": "output-limit"}, {"own-0"}, set()),
+        ({"setup": "output-limit"}, {"own-0-extra"}, set()),
     ],
 )
 def test_what_stops_the_kernel_is_left_out(

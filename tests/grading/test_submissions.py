@@ -59,7 +59,7 @@ def test_own_cells_stay_behind_the_cell_they_follow(released: NotebookNode) -> N
     names = [cell.id for cell in found]
     place = names.index("square-answer") + 1
     assert [found[n].source for n in (place, place + 1)] == ["helper = 1", "helper = 1"]  # its definitions, and it
-    assert [role(found[n]) for n in (place, place + 1)] == ["extra", "extra"]
+    assert [role(found[n]) for n in (place, place + 1)] == ["definitions", "extra"]
     assert not any("experiment" in cell.source for cell in found)
 
 
@@ -117,10 +117,10 @@ def test_what_was_added_to_a_setup_cell_is_kept(released: NotebookNode) -> None:
     found = graft(tiny.source(), theirs)
     assert [cell.id for cell in found.cells[:5]] == [
         "own-1-definitions",
-        "own-1",
+        "own-1-extra",
         "setup",
         "own-3-definitions",
-        "own-3",
+        "own-3-extra",
     ]
     assert "import math" in found.cells[0].source
     assert "def helper():" in found.cells[3].source
@@ -134,7 +134,7 @@ def test_of_an_experiment_only_the_definitions_run(released: NotebookNode) -> No
     assert "double(3)" not in sources(graft(source, theirs))
     theirs.cells[5].source = "import math\nsteps = 10**9\nsize = [1, -2]\nfor _ in range(steps):\n    double(3)"
     found = graft(source, theirs)
-    assert [cell.source for cell in found.cells if role(cell) == "extra"] == ["import math\nsize = [1, -2]"]
+    assert [cell.source for cell in found.cells if role(cell) == "definitions"] == ["import math\nsize = [1, -2]"]
 
 
 @pytest.mark.parametrize(
