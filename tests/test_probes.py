@@ -15,9 +15,9 @@ import torch
 from gymnasium.spaces import Discrete
 from gymnasium.utils.env_checker import check_env
 
-from rlcourse import envs, loop, snapshots
+from rlcourse import loop, probes, snapshots
 from rlcourse.algorithms import actor_critic, q_iteration
-from rlcourse.envs import ActionMatters, ConstantReward, Discounting, ObservationMatters, TruncationIsNotTermination
+from rlcourse.probes import ActionMatters, ConstantReward, Discounting, ObservationMatters, TruncationIsNotTermination
 from tests.probes import GAMMA, Learner, value
 from tests.test_actor_critic import PROBE_CONFIG as AC_CONFIG
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.thorough  # minutes together: in `make test`, not in th
 torch.set_num_threads(1)  # small networks: a second thread only slows them down
 
 # World, observation, action (−1 or 1), and the true Q(s, a), as in the docstrings of `envs`.
-TRUTH: list[tuple[type[envs.Probe], float, int, float]] = [
+TRUTH: list[tuple[type[probes.Probe], float, int, float]] = [
     (ConstantReward, 0.0, 1, 1.0),
     (ObservationMatters, -1.0, 1, -1.0),
     (ObservationMatters, 1.0, 1, 1.0),
@@ -55,18 +55,16 @@ def train(env: Callable[[], gym.Env], agent: Any, learner: Learner) -> None:
         pass
 
 
-def world(probe: type[envs.Probe], learner: Learner) -> gym.Env:
+def world(probe: type[probes.Probe], learner: Learner) -> gym.Env:
     env: gym.Env = probe(learner.continuous)
-    if learner.continuous:
-        env = gym.wrappers.ClipAction(env)
     if learner.tabular:  # −1, 0, 1 → states 0, 1, 2
         env = gym.wrappers.TransformObservation(env, lambda obs: int(obs[0]) + 1, Discrete(3))
     return env
 
 
-@pytest.mark.parametrize("probe", envs.PROBES, ids=lambda probe: probe.__name__)
+@pytest.mark.parametrize("probe", probes.PROBES, ids=lambda probe: probe.__name__)
 @pytest.mark.parametrize("name", [name for name, learner in LEARNERS.items() if learner.q or learner.v])
-def test_ladder(name: str, probe: type[envs.Probe]) -> None:
+def test_ladder(name: str, probe: type[probes.Probe]) -> None:
     learner = LEARNERS[name]
     agent = learner.make()
     train(lambda: world(probe, learner), agent, learner)
@@ -90,15 +88,15 @@ def test_the_policy_follows_the_values(name: str) -> None:
 
 
 @pytest.mark.parametrize("continuous", [False, True])
-@pytest.mark.parametrize("probe", envs.PROBES, ids=lambda probe: probe.__name__)
-def test_probes_are_proper_environments(probe: type[envs.Probe], continuous: bool) -> None:
+@pytest.mark.parametrize("probe", probes.PROBES, ids=lambda probe: probe.__name__)
+def test_probes_are_proper_environments(probe: type[probes.Probe], continuous: bool) -> None:
     check_env(probe(continuous), skip_render_check=True)
 
 
 @pytest.mark.parametrize(("probe", "obs", "action", "value"), TRUTH)
 @pytest.mark.parametrize("continuous", [False, True])
 def test_the_stated_values_are_true(
-    probe: type[envs.Probe], obs: float, action: int, value: float, continuous: bool
+    probe: type[probes.Probe], obs: float, action: int, value: float, continuous: bool
 ) -> None:
     env = probe(continuous)
     coded: Any = np.array([action], np.float32) if continuous else (action + 1) // 2

@@ -172,7 +172,7 @@ def _folder() -> Iterator[Path]:
 def _supervised(
     command: Sequence[str], folder: Path, environment: Mapping[str, str], given: bytes, seconds: float
 ) -> tuple[str, bool]:
-    """Run a command under a time limit and kill all that is left of it; return what it said, and whether it was stopped."""
+    """Run a command under a limit of time and kill what is left of it; return what it said, and whether it was late."""
     with (folder / "said").open("w+b") as said:
         process = subprocess.Popen(
             command, cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=said, stderr=subprocess.STDOUT,

@@ -125,7 +125,7 @@ ESCAPES: dict[str, dict[str, str]] = {
         "negate": "open('/proc/sys/kernel/core_pattern', 'a')",
     },
 }
-pytestmark = pytest.mark.timeout(900)  # the first test waits for the whole class: 60 seconds on two idle cores
+pytestmark = pytest.mark.timeout(3600)  # the first test waits for the whole class: 60 seconds on two idle cores
 needs_sandbox = pytest.mark.skipif(sandbox.isolation().level != "bubblewrap", reason=str(sandbox.isolation()))
 
 
