@@ -216,7 +216,7 @@ def priority(error: Float[Tensor, "N B"], exponent: float, floor: float) -> Floa
 def actor_loss(
     batch: Batch, actor: PolicyFunction, critic: QFunction, critics: int, copying: float
 ) -> Float[Tensor, ""]:
-    r"""$-\bar Q + \lambda\, |\overline{|Q|}|_\times\, \overline{(\mu(s) - a)^2}$, means over the first `critics`, too.
+    r"""$-\bar Q + \lambda\, |\overline{|Q|}|_\times\, \overline{(\mu(s) - a)^2}$; means over the first `critics`, too.
 
     Divided by $\lambda\, \overline{|Q|}$ it is TD3+BC's loss, $\alpha = 1/\lambda$: its gradient points the same way.
     The paper's eq. 22 has no absolute value: read literally, the term would push *away* from the data where Q < 0.

@@ -1,9 +1,10 @@
 """The command `rlcourse`; `python -m rlcourse` works too. The commands import late, so that `--help` is instant."""
 
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 from tyro.extras import SubcommandApp
@@ -147,27 +148,41 @@ def grade(
     students: Path | None = None,
     sources: Path = Path("notebooks/instructor"),
     workers: int = 2,
+    backend: Literal["threading", "dask"] = "threading",
+    scheduler: str | None = None,
+    again: tuple[str, ...] = (),
+    question: str | None = None,
 ) -> None:
     """Grade a folder of submissions: a gradebook, and a page of feedback for each student.
 
     Args:
-        submissions: The folder, with a notebook or a folder for each student.
+        submissions: The folder or zip file, with a notebook, a folder or a zip file for each student.
         homework: Its name, for example hw01.
         out: The folder of the gradebook. Run the same command again to go on or to add submissions.
-        students: A CSV file with a file's or folder's name and the student's in each row.
+        students: A CSV file with a file's or folder's name and the student's in each row, or a platform's own table.
         sources: The folder of the instructor's notebooks.
-        workers: How many submissions to run at once.
+        workers: How many submissions to run at once on this machine.
+        backend: Where to run them: on this machine, or on a Dask cluster.
+        scheduler: The address of the cluster's scheduler. Without it a cluster is started on this machine.
+        again: Students to grade again although nothing of theirs changed.
+        question: The one question to grade again, of these students or of all.
     """
-    from rlcourse.grading import grade, sandbox
+    from rlcourse.grading import grade, gradebook, sandbox
     from rlcourse.grading.homework import HomeworkError
-    from rlcourse.grading.submissions import MappingError
+    from rlcourse.grading.persons import MappingError
+    from rlcourse.grading.running import GradingError
 
     print(sandbox.isolation())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends like Ctrl-C, and leaves nothing behind
     try:
-        results = grade.grade(submissions, sources / f"{homework}.ipynb", out, workers, students)
-    except (OSError, HomeworkError, MappingError, grade.GradingError) as error:
+        results = grade.grade(
+            submissions, sources / f"{homework}.ipynb", out, workers, students, backend, scheduler, again, question
+        )
+    except KeyboardInterrupt:
+        sys.exit("rlcourse grade: stopped; run the same command again to go on")
+    except (OSError, HomeworkError, MappingError, GradingError) as error:
         sys.exit(f"rlcourse grade: {error}")
-    print(f"{grade.summary(results)}. The gradebook: {out / 'grades.csv'}")
+    print(f"{gradebook.summary(results)}. The gradebook: {out / 'grades.csv'}")
 
 
 def main() -> None:
