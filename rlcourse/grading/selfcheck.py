@@ -5,6 +5,7 @@ official ones as they were released. So it does not matter that running and savi
 and the verdict on a visible check is the grade's. What would not be run is listed at the end.
 """
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from nbval.plugin import IPyNbFile
 
 from rlcourse.grading import checks, homework, limits
 from rlcourse.grading.collect import HomeworkCell, cells_of, printed, raised
+from rlcourse.grading.homework import role
 from rlcourse.grading.release import PRISTINE
 from rlcourse.grading.submissions import UnreadableError, graft, read, tampered
 
@@ -35,17 +37,27 @@ class CheckedCell(HomeworkCell):
 
     def runtest(self) -> None:
         seconds, option = self.parent.seconds, self.config.option
-        before, option.nbval_cell_timeout = option.nbval_cell_timeout, limits.WIDER * seconds
+        number = self.cell.id.split("-")[1] if self.own else ""
+        if role(self.cell) == "extra" and self.parent.left <= 0:
+            remark(self.config, f"your own cell {int(number) + 1} was not run: those before it took all the time")
+            return
+        limit = self.parent.left if role(self.cell) == "extra" else limits.WIDER * seconds
+        before, option.nbval_cell_timeout = option.nbval_cell_timeout, limit
+        start = time.monotonic()
         used = limits.processor_time()
         try:
             super().runtest()
         except Exception as error:
             if not self.own:
                 raise
-            number = int(self.cell.id.split("-")[1]) + 1
-            remark(self.config, f"your own cell {number} raised an exception: {raised(error).splitlines()[-1][:200]}")
+            remark(
+                self.config,
+                f"your own cell {int(number) + 1} raised an exception: {raised(error).splitlines()[-1][:200]}",
+            )
         finally:
             option.nbval_cell_timeout = before
+            if role(self.cell) == "extra":
+                self.parent.left -= time.monotonic() - start
         used = limits.processor_time() - used
         if used > seconds and not self.own:
             pytest.fail(f"{self.cell.id}: {used:.0f} seconds of processor time; the grade allows {seconds:g}", False)
@@ -55,10 +67,11 @@ class Homework(IPyNbFile):
     """A student's notebook, its checks as released."""
 
     seconds = 0.0
+    left = 0.0  # seconds for the student's own cells together
 
     def collect(self) -> Iterator[pytest.Item]:
         released = nbformat.read(pristine(self.path), as_version=4)
-        self.seconds = float(homework.meta(released)["seconds"])
+        self.seconds = self.left = float(homework.meta(released)["seconds"])
         try:
             submission = read(self.path)
         except UnreadableError as error:

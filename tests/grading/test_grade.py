@@ -492,13 +492,16 @@ def test_on_a_dask_cluster(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_memory_of_all_processes_is_bounded(tmp_path: Path) -> None:
     """Three children, each within its own limit, hold more than a submission may."""
-    holds = "import os, time\nfor _ in range(3):\n    if os.fork() == 0:\n        waste = b'x' * 1_700_000_000\n"
-    holds += "        time.sleep(60)\ntime.sleep(30)\n"
+    holds = "import os, time\nchildren = []\nfor _ in range(3):\n    child = os.fork()\n    if child == 0:\n"
+    holds += (
+        "        waste = b'x' * 1_700_000_000\n        time.sleep(60)\n    children.append(child)\ntime.sleep(25)\n"
+    )
+    holds += "assert all(os.waitpid(child, os.WNOHANG)[0] == 0 for child in children), 'one was stopped'\n"
     source = tiny.write_source(tmp_path / "sources", 10.0)
     submit(tmp_path / "class", "a", tiny.answered(RELEASED, square=holds + tiny.SOLUTIONS["square"]))
     (found,) = grade.grade(tmp_path / "class", source, tmp_path / "out")
     assert found.points == RIGHT | {"square": 0}
-    assert worst(found, "square") == "died"
+    assert worst(found, "square") in ("died", "error")  # all of it was stopped, or a child
 
 
 # --- folders that cannot be used

@@ -72,12 +72,17 @@ def test_it_agrees_with_the_grade_and_says_what_is_left_out(folder: Path) -> Non
     notebook = honest()
     next(cell for cell in notebook.cells if cell.id == "double-check").source = "print('my own check')"
     notebook.cells[2].source = "helper = 1\nraise RuntimeError('mine')"
+    path = folder / release.PRISTINE / "hw00.ipynb"
+    before = path.read_text()
+    path.write_text(before.replace('"seconds": 20', '"seconds": 4'))
     status, out = check(folder, notebook)
+    path.write_text(before)
     assert status == 0, out
     left_out = out.partition("what the grader notes, and does not run")[2]
     assert "negate: 2 answer cells, run one after the other" in left_out
     assert "your change of the check double-check: it runs as released" in left_out
     assert "your own cell 3 raised an exception: RuntimeError: mine" in left_out
+    assert "your own cell 5 was not run: those before it took all the time" in left_out
 
 
 @pytest.mark.thorough
