@@ -91,15 +91,21 @@ class Experiment:
     def __post_init__(self) -> None:
         check(self)
 
-    def make_agent(self, seed: int) -> tuple[Any, loop.Agent]:
+    def make_agent(
+        self, seed: int, kind: Any = None, hindsight_replay: type[her.HindsightReplay] = her.HindsightReplay
+    ) -> tuple[Any, loop.Agent]:
         """The environment and a fresh agent for it: `num_envs` of them side by side if its Config says so.
+
+        Args:
+            kind: a class to use instead of the one that `agent` names.
+            hindsight_replay: the same for hindsight's memory.
 
         Raises:
             ValueError: truths for an agent without Q; hindsight for one without replay or with priorities, or in an
                 environment without goals.
         """
         env = envs.make(self.env)
-        kind = resolve_name(AGENTS.get(self.agent, self.agent))
+        kind = resolve_name(AGENTS.get(self.agent, self.agent)) if kind is None else kind
         takes = signature(kind).parameters
         action = env.action_space if "action_space" in takes else flatdim(env.action_space)
         value = getattr(kind, "value", None)
@@ -112,7 +118,7 @@ class Experiment:
             if getattr(self.config, "priority_exponent", 0):
                 raise ValueError("hindsight samples uniformly: set priority_exponent to 0")
             config = her.Config(self.hindsight, self.hindsight_k)
-            memory["replay"] = her.HindsightReplay(env, self.config.buffer_size, config)
+            memory["replay"] = hindsight_replay(env, self.config.buffer_size, config)
         agent = kind(flatdim(env.observation_space), action, self.config, seed, **memory)
         return envs.make_vector(self.env, self.config.num_envs) if self.vector else env, agent
 
