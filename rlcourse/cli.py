@@ -104,15 +104,15 @@ def train(
 
 @app.command
 def release(
-    paths: Positional[tuple[Path, ...]] = (Path("notebooks/instructor"),),
+    paths: Positional[tuple[Path, ...]] = (Path("notebooks/instructor"), Path("notebooks/instructor/workshops")),
     out: Path = Path("notebooks/homework"),
     course: Path | None = None,
 ) -> None:
-    """Make the students' homework from the instructor's: no solutions, no hidden checks, checked for leaks.
+    """Make the students' homework and workshops from the instructor's: no solutions, no hidden checks, checked for leaks.
 
     Args:
         paths: Instructor's notebooks, or folders of them.
-        out: The folder of the students' notebooks.
+        out: The folder of the students' homework; workshops go into `workshops` beside it.
         course: Instead, copy the whole course into this new folder, without anything that is the instructor's.
     """
     from rlcourse.grading import release
