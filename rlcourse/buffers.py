@@ -39,7 +39,17 @@ class Transition:
 
 
 _CHECKED = ("obs", "action", "reward", "next_obs")
-_ROLLOUT_FIELDS = (*_CHECKED, "terminated", "truncated")
+_FLAGS = ("terminated", "truncated")
+_LARGEST = float(np.finfo(np.float32).max)  # what networks compute with
+
+
+def _not_finite(name: str, value: Any) -> ValueError:
+    remedy = "the agent has diverged, lower its learning rate" if name == "action" else "mend the environment"
+    return ValueError(f"{name} = {value} is not finite, or beyond float32's range: {remedy}")
+
+
+def _not_a_flag(name: str, value: Any) -> ValueError:
+    return ValueError(f"{name} = {value}: it must be true or false, 1 or 0")
 
 
 @dataclass(frozen=True)
@@ -115,19 +125,28 @@ class Rollout:
         """Append one transition.
 
         Raises:
-            ValueError: a number that is NaN or infinite; nothing is stored.
+            ValueError: a number that is NaN, infinite or beyond float32's range; nothing is stored.
         """
         for name in _CHECKED:
             value = getattr(transition, name)
-            if not np.isfinite(value).all():
-                raise ValueError(f"{name} = {value} is not finite: mend the environment, or lower the learning rate")
+            if not np.abs(value).max(initial=0) <= _LARGEST:  # true for NaN, too
+                raise _not_finite(name, value)
         self.transitions.append(transition)
 
     def take(self) -> Transition:
-        """All transitions as one, each field an array with a leading axis of time; the rollout is empty afterwards."""
+        """All transitions as one, each field an array with a leading axis of time; the rollout is empty afterwards.
+
+        Raises:
+            ValueError: a flag that is neither true nor false.
+        """
         fields = {
-            name: np.array([getattr(transition, name) for transition in self.transitions]) for name in _ROLLOUT_FIELDS
+            name: np.array([getattr(transition, name) for transition in self.transitions])
+            for name in (*_CHECKED, *_FLAGS)
         }
+        for name in _FLAGS:
+            if not np.isin(fields[name], (0, 1)).all():
+                raise _not_a_flag(name, fields[name])
+            fields[name] = fields[name].astype(bool)
         self.transitions.clear()
         return Transition(**fields)
 
@@ -146,12 +165,12 @@ class ReplayBuffer:
             raise ValueError(f"capacity = {capacity} is out of range: it must be in [1, inf)")
         self.capacity = capacity
         self._fields = {
-            "obs": torch.zeros(capacity, *obs_shape),
+            "obs": torch.zeros(capacity, *obs_shape, dtype=torch.float32),
             "action": torch.zeros(capacity, *action_shape, dtype=torch.float32 if action_shape else torch.int64),
-            "reward": torch.zeros(capacity),
-            "next_obs": torch.zeros(capacity, *obs_shape),
-            "terminated": torch.zeros(capacity),
-            "steps": torch.zeros(capacity),
+            "reward": torch.zeros(capacity, dtype=torch.float32),
+            "next_obs": torch.zeros(capacity, *obs_shape, dtype=torch.float32),
+            "terminated": torch.zeros(capacity, dtype=torch.float32),
+            "steps": torch.zeros(capacity, dtype=torch.float32),
         }
         # The same memory seen by numpy, in which writing a single row is several times faster.
         self._rows = {name: field.numpy() for name, field in self._fields.items()}
@@ -169,10 +188,13 @@ class ReplayBuffer:
         """Store one transition in the place of the oldest.
 
         Raises:
-            ValueError: a field of the wrong shape, NaN or infinite, or a fractional discrete action; nothing is stored.
+            ValueError: a field of the wrong shape, NaN or infinite, a fractional discrete action, or a flag that is
+                neither true nor false; nothing is stored.
         """
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf, and is refused as such
             row = {name: self._checked(name, getattr(transition, name)) for name in _CHECKED}
+        if transition.terminated not in (0, 1):
+            raise _not_a_flag("terminated", transition.terminated)
         row |= {"terminated": transition.terminated, "steps": transition.steps}
         for name, value in row.items():
             self._rows[name][self._position] = value
@@ -191,7 +213,7 @@ class ReplayBuffer:
             raise ValueError(f"{name} = {value} has dtype {array.dtype}: it must be {wanted}")
         array = array.astype(rows.dtype, copy=False)
         if not np.isfinite(array).all():
-            raise ValueError(f"{name} = {value} is not finite: it must lie in float32's range; mend the environment")
+            raise _not_finite(name, value)
         return array
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
@@ -216,7 +238,7 @@ class ReplayBuffer:
         return Batch(**fields, probability=self._probability(indices), indices=indices)
 
     def _probability(self, indices: Int[Tensor, " B"]) -> Float[Tensor, " B"]:
-        return torch.full(indices.shape, 1 / self._size)
+        return torch.full(indices.shape, 1 / self._size, dtype=torch.float32)
 
     def state_dict(self) -> dict[str, Any]:
         # Clones, since saving a slice would save all the memory behind it.
@@ -270,7 +292,7 @@ class PrioritizedReplay(ReplayBuffer):
     def __init__(self, capacity: int, obs_shape: tuple[int, ...], action_shape: tuple[int, ...] = ()) -> None:
         super().__init__(capacity, obs_shape, action_shape)
         blocks = -(-capacity // _RADIX**2)
-        self._rows_of = torch.zeros(blocks * _RADIX, _RADIX)  # (row, transition)
+        self._rows_of = torch.zeros(blocks * _RADIX, _RADIX, dtype=torch.float32)  # (row, transition)
         self._blocks_of = torch.zeros(blocks, _RADIX, dtype=torch.float64)  # (block, sum of a row)
         self._blocks = torch.zeros(blocks, dtype=torch.float64)  # sums of blocks
         self.max_priority = 1.0

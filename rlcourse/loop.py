@@ -1,6 +1,5 @@
 """The two training loops, of one environment and of many side by side; evaluation; saving and resuming."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 from jaxtyping import Float
 
-from rlcourse import envs
+from rlcourse import files, snapshots
 from rlcourse.buffers import ReplayBuffer, Transition
 
 
@@ -179,22 +178,18 @@ def save(path: Path, env: gym.Env | gym.vector.SyncVectorEnv, agent: Agent, step
 
     Call it between episodes (see `train`): there an environment's state is its random generator only. With
     environments side by side call it after the agent has learned, and hand on `running` (see `train_vector`): there
-    each is in the middle of something, and `envs.snapshot` says what it covers. Wrappers that learn (running means,
-    say) are not covered. The file appears whole or not at all, whatever kills the process.
+    each is in the middle of something, and `snapshots.snapshot` says what it covers. Wrappers that learn (running
+    means, say) are not covered. The file appears whole or not at all, whatever kills the process.
     """
     import torch  # late: a table needs no torch
 
     if isinstance(env, gym.vector.SyncVectorEnv):
-        world: Any = [envs.snapshot(one) for one in env.envs]
+        world: Any = [snapshots.snapshot(one) for one in env.envs]
     else:
         world = env.unwrapped.np_random.bit_generator.state
     state = {"step": step, "env": world, "agent": agent.state_dict(), **extra}
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
+    with files.replacing(path) as file:
         torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def resume(path: Path, env: gym.Env | gym.vector.SyncVectorEnv, agent: Agent) -> dict[str, Any]:
@@ -209,7 +204,7 @@ def resume(path: Path, env: gym.Env | gym.vector.SyncVectorEnv, agent: Agent) ->
     world = state.pop("env")
     if isinstance(env, gym.vector.SyncVectorEnv):
         for one, snap in zip(env.envs, world, strict=True):
-            envs.restore(one, snap)
+            snapshots.restore(one, snap)
     else:
         env.unwrapped.np_random.bit_generator.state = world
     agent.load_state_dict(state.pop("agent"))

@@ -1,10 +1,12 @@
 """What several algorithms share unchanged: arithmetic, random generators, perceptrons, policies, target networks."""
 
+import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +28,7 @@ def matmul_precision(rows: int, units: int) -> str:
 def _exact_precision() -> str:
     # "medium" permits bfloat16, too. oneDNN takes it only where a processor has units for it (AMX, say), so try.
     before = torch.get_float32_matmul_precision()
-    factor = torch.randn(256, 256, generator=torch.Generator().manual_seed(0))
+    factor = torch.randn(256, 256, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
     torch.set_float32_matmul_precision("medium")
     error = (factor @ factor - factor.double() @ factor.double()).abs().max()
     torch.set_float32_matmul_precision(before)
@@ -52,7 +54,8 @@ def mlp(
     """
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
-        linear = nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")  # not yet drawn from anything
+        # float32 whatever torch's default is, and not yet drawn from anything
+        linear = nn.Linear(inputs, outputs, device="meta", dtype=torch.float32).to_empty(device="cpu")
         for parameter in linear.parameters():
             nn.init.uniform_(parameter, -(inputs**-0.5), inputs**-0.5, generator=generator)
         layers += [linear, activation()]
@@ -77,14 +80,15 @@ class Categorical:
         return self.logits.log_softmax(-1).gather(-1, action[..., None]).squeeze(-1)
 
     def entropy(self) -> Float[Tensor, "*B"]:
-        r"""$-\sum_a p(a) \log p(a)$, in nats."""
+        r"""$-\sum_a p(a) \log p(a)$, in nats; 0 log 0 is 0."""
         log_p = self.logits.log_softmax(-1)
-        return -(log_p.exp() * log_p).sum(-1)
+        return -(log_p.exp() * torch.where(log_p == -math.inf, 0.0, log_p)).sum(-1)
 
     def kl(self, other: "Categorical") -> Float[Tensor, "*B"]:
-        r"""$\mathrm{KL}(p \,\|\, q) = \sum_a p(a) (\log p(a) - \log q(a))$ with p this distribution."""
+        r"""$\mathrm{KL}(p \,\|\, q) = \sum_a p(a) (\log p(a) - \log q(a))$ with p this distribution; 0 log 0 is 0."""
         log_p, log_q = self.logits.log_softmax(-1), other.logits.log_softmax(-1)
-        return (log_p.exp() * (log_p - log_q)).sum(-1)
+        p = log_p.exp()
+        return (p * torch.where(p == 0, 0.0, log_p - log_q)).sum(-1)
 
 
 @dataclass(frozen=True)
@@ -100,11 +104,11 @@ class Gaussian:
         return self.mean.clamp(-1, 1)
 
     def sample(self, generator: torch.Generator) -> Float[Tensor, "*B A"]:
-        return self.mean + self.log_std.exp() * torch.randn(self.mean.shape, generator=generator)
+        return self.mean + self.log_std.exp() * torch.randn(self.mean.shape, generator=generator, dtype=self.mean.dtype)
 
     def log_prob(self, action: Float[Tensor, "*B A"]) -> Float[Tensor, "*B"]:
         r"""$-\sum_i \frac{(a_i - \mu_i)^2}{2 \sigma_i^2} + \log \sigma_i + \tfrac12 \log 2\pi$."""
-        standardised = (action - self.mean) * (-self.log_std).exp()
+        standardised = (action - self.mean) * _precision(self.log_std)
         return -(0.5 * standardised**2 + self.log_std + 0.5 * math.log(2 * math.pi)).sum(-1)
 
     def entropy(self) -> Float[Tensor, "*B"]:
@@ -113,9 +117,15 @@ class Gaussian:
 
     def kl(self, other: "Gaussian") -> Float[Tensor, "*B"]:
         r"""$\mathrm{KL}(p \,\|\, q)$ with p this distribution."""
-        ratio = (2 * (self.log_std - other.log_std)).exp()
-        distance = ((self.mean - other.mean) * (-other.log_std).exp()) ** 2
-        return 0.5 * (ratio + distance - 1 - ratio.log()).sum(-1)
+        log_ratio = 2 * (self.log_std - other.log_std)
+        distance = ((self.mean - other.mean) * _precision(other.log_std)) ** 2
+        # expm1, since exp(x) − 1 − x rounds to less than 0 near 0; and no logarithm of what has become 0
+        return 0.5 * ((log_ratio.expm1() - log_ratio).clamp(min=0) + distance).sum(-1)
+
+
+def _precision(log_std: Tensor) -> Tensor:
+    """1/σ, at most the largest number there is: infinity times a distance of 0 would be NaN."""
+    return (-log_std).exp().clamp(max=torch.finfo(log_std.dtype).max)
 
 
 Distribution = Categorical | Gaussian
@@ -146,7 +156,7 @@ class Policy(nn.Module):
             self.log_std = None
         elif isinstance(action_space, Box) and len(action_space.shape) == 1:
             self.net = mlp([obs_size, *hidden, *action_space.shape], generator, activation)
-            self.log_std = nn.Parameter(torch.zeros(action_space.shape))
+            self.log_std = nn.Parameter(torch.zeros(action_space.shape, dtype=torch.float32))
         else:
             raise ValueError(f"action_space = {action_space}: it must be Discrete, or a Box with one axis")
 
@@ -181,6 +191,23 @@ class Actor(nn.Module):
         return self.net(obs).tanh()
 
 
+class Parallel(nn.Module):
+    """N linear layers side by side, each for its own rows: `(M, B, in)` → `(M, B, out)`, by the first M of them."""
+
+    def __init__(self, layers: Sequence[nn.Linear]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.stack([layer.weight.detach().T for layer in layers]))
+        self.bias = nn.Parameter(torch.stack([layer.bias.detach()[None] for layer in layers]))
+
+    def forward(self, x: Float[Tensor, "M B I"]) -> Float[Tensor, "M B J"]:
+        return torch.baddbmm(self.bias[: len(x)], x, self.weight[: len(x)])
+
+
+def parallel(nets: Sequence[Sequence[nn.Module]]) -> nn.ModuleList:
+    """The linear layers of equal networks, those at the same depth as one `Parallel`."""
+    return nn.ModuleList(Parallel(same) for same in zip(*nets, strict=True) if isinstance(same[0], nn.Linear))
+
+
 class Critics(nn.Module):
     """N Q-functions with weights of their own, computed together, which takes hardly longer than one by one.
 
@@ -191,16 +218,12 @@ class Critics(nn.Module):
         self, obs_size: int, action_size: int, hidden: Sequence[int], generator: torch.Generator, count: int
     ) -> None:
         super().__init__()
-        # One whole network after the other: the first is the same however many follow.
-        nets = [mlp([obs_size + action_size, *hidden, 1], generator) for _ in range(count)]
-        layers = [[layer for layer in net if isinstance(layer, nn.Linear)] for net in nets]
-        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for same in zip(*layers, strict=True):
-            self.weights.append(nn.Parameter(torch.stack([layer.weight.detach().T for layer in same])))
-            self.biases.append(nn.Parameter(torch.stack([layer.bias.detach()[None] for layer in same])))
+        # One whole network is drawn after the other: the first is the same however many follow.
+        self.layers = parallel([[*mlp([obs_size + action_size, *hidden, 1], generator)] for _ in range(count)])
+        self.count = count
 
     def forward(self, obs: Float[Tensor, "B O"], action: Float[Tensor, "B A"]) -> Float[Tensor, "N B"]:
-        return self._first(len(self.weights[0]), obs, action)
+        return self._first(self.count, obs, action)
 
     def first(self, obs: Float[Tensor, "B O"], action: Float[Tensor, "B A"]) -> Float[Tensor, " B"]:
         """What the first one says, without asking the others."""
@@ -208,8 +231,8 @@ class Critics(nn.Module):
 
     def _first(self, count: int, obs: Tensor, action: Tensor) -> Tensor:
         x = torch.cat([obs, action], -1).expand(count, -1, -1)
-        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            x = torch.baddbmm(bias[:count], x.relu() if layer else x, weight[:count])
+        for depth, layer in enumerate(self.layers):
+            x = layer(x.relu() if depth else x)
         return x.squeeze(-1)
 
 
@@ -217,3 +240,32 @@ class Critics(nn.Module):
 def polyak_update(target: nn.Module, online: nn.Module, tau: float) -> None:
     r"""$\theta' \leftarrow (1 - \tau)\, \theta' + \tau\, \theta$; with τ = 1 a copy."""
     torch._foreach_lerp_(list(target.parameters()), list(online.parameters()), tau)
+
+
+def state_of(agent: Any, names: Sequence[str]) -> dict[str, Any]:
+    """Copies of an agent's attributes, for its `state_dict`: of networks, optimisers, memories, generators, values."""
+    return {name: _copy(getattr(agent, name)) for name in names}
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, torch.Generator):
+        return value.get_state()
+    if isinstance(value, nn.Module | torch.optim.Optimizer):
+        return copy.deepcopy(value.state_dict())
+    if hasattr(value, "state_dict"):  # a replay buffer: it copies itself, and only the part that is filled
+        return value.state_dict()
+    return copy.deepcopy(value.detach() if isinstance(value, Tensor) else value)
+
+
+def restore_state(agent: Any, state: Mapping[str, Any]) -> None:
+    """Put back what `state_of` returned. The state shares nothing with the agent: it can be put back again later."""
+    for name, saved in state.items():
+        value = getattr(agent, name)
+        if isinstance(value, torch.Generator):
+            value.set_state(saved)
+        elif hasattr(value, "load_state_dict"):
+            value.load_state_dict(copy.deepcopy(saved) if isinstance(value, torch.optim.Optimizer) else saved)
+        elif isinstance(value, Tensor):
+            value.data.copy_(saved)  # in place, because an optimiser may hold it
+        else:
+            setattr(agent, name, copy.deepcopy(saved))

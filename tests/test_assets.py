@@ -16,11 +16,12 @@ from gymnasium.spaces import Box
 from scipy import stats
 from torch.utils.flop_counter import FlopCounterMode
 
-from rlcourse import envs, recordings, runs
+from rlcourse import envs, provenance, runs
 from rlcourse.algorithms import td3, td7
 from rlcourse.buffers import Transition
-from rlcourse.lessons import reference
-from rlcourse.widgets import embeddings, seed_lottery
+from rlcourse.curves import Curve, Estimate, load_curve, mean_estimate, recorded_experiment, reference
+from rlcourse.operations.train import command_line
+from rlcourse.widgets import embeddings, recordings, seed_lottery
 
 ROOT = Path(__file__).parents[1]
 ASSETS = ROOT / "assets"
@@ -30,7 +31,7 @@ VIDEOS = sorted((ASSETS / "videos").glob("*"))
 
 def test_no_curve_is_older_than_its_code() -> None:
     assert CURVES
-    assert runs.stale(ASSETS / "curves") == {}
+    assert provenance.stale(ASSETS / "curves") == {}
 
 
 @pytest.mark.parametrize("path", CURVES, ids=lambda path: path.stem)
@@ -41,7 +42,7 @@ def test_every_curve_is_listed_with_its_command(path: Path) -> None:
     row = next(line for line in readme.splitlines() if line.startswith(f"| `curves/{path.name}` |"))
     assert f"`{stored['command']}`" in row
     assert f", {len(stored['seeds'])} seed" in row
-    curve = runs.load_curve(path)
+    curve = load_curve(path)
     assert curve.returns.shape == (len(stored["seeds"]), len(curve.step))
 
 
@@ -49,8 +50,8 @@ def test_every_curve_is_listed_with_its_command(path: Path) -> None:
 def test_every_curve_tells_its_experiment(path: Path) -> None:
     command = json.loads(path.read_text())["command"]
     seeds = re.findall(r"--seeds (\S+)", command)[0]
-    experiment = runs.recorded_experiment(path.stem)
-    again = runs.command_line(experiment, seeds, Path("assets/curves") / path.name)
+    experiment = recorded_experiment(path.stem)
+    again = command_line(experiment, seeds, Path("assets/curves") / path.name)
     truths = re.compile(r" --(truths|max-reward) \S+")  # measured beside the run, and not in the first recordings
     assert truths.sub("", again) == truths.sub("", command)
 
@@ -105,20 +106,20 @@ def test_lecture_2_on_the_parts_that_dqn_needs() -> None:
     assert stood.mean() > with_replay / 20
 
 
-def signed(estimate: runs.Estimate) -> str:
+def signed(estimate: Estimate) -> str:
     return f"{estimate.value:+.0f} ({estimate.low:+.0f} to {estimate.high:+.0f})"
 
 
-def student(gains: np.ndarray) -> runs.Estimate:
+def student(gains: np.ndarray) -> Estimate:
     """The mean in Student's interval, which is honest about few seeds: the bootstrap's is too narrow."""
     low, high = stats.t.interval(0.95, len(gains) - 1, gains.mean(), stats.sem(gains))
-    return runs.Estimate(float(gains.mean()), float(low), float(high))
+    return Estimate(float(gains.mean()), float(low), float(high))
 
 
 def test_lecture_2_on_how_fast_targets_may_move() -> None:
     text = prose("02_dqn")
     curves = [reference(f"02_{name}") for name in ("target_soft", "one_step", "target_slow")]
-    soft, plain, slow = (runs.mean_estimate(curve.bias[:, -1]) for curve in curves)
+    soft, plain, slow = (mean_estimate(curve.bias[:, -1]) for curve in curves)
     assert (
         f"At the end the soft target network leaves a bias of {signed(soft)}, a copy every 100 updates one of "
         f"{signed(plain)}, a copy every 500 one of {signed(slow)}: too *low*." in text
@@ -135,13 +136,13 @@ def test_lecture_2_on_overestimation_and_double() -> None:
     plain, double, noisy, noisy_double = (
         reference(f"02_{name}") for name in ("one_step", "double", "noisy_plain", "noisy_double")
     )
-    ends = [runs.mean_estimate(curve.bias[:, -1]) for curve in (double, noisy, noisy_double)]
-    change = runs.mean_estimate(double.bias[:, -1] - plain.bias[:, -1])
+    ends = [mean_estimate(curve.bias[:, -1]) for curve in (double, noisy, noisy_double)]
+    change = mean_estimate(double.bias[:, -1] - plain.bias[:, -1])
     assert (
         f"With two actions it ends at {signed(ends[0])}, and {10 * double.success_rate(475).value:.0f} of 10 succeed. "
         f"Seed by seed the bias changes by {signed(change)}." in text
     )
-    noisy_change = runs.mean_estimate(noisy_double.bias[:, -1] - noisy.bias[:, -1])
+    noisy_change = mean_estimate(noisy_double.bias[:, -1] - noisy.bias[:, -1])
     lower = (noisy_double.bias[:, -1] < noisy.bias[:, -1]).sum()
     assert (
         f"With 20 noisy actions plain ends at {signed(ends[1])}, Double at {signed(ends[2])}; seed by seed "
@@ -207,7 +208,7 @@ def test_lecture_5_on_the_details_that_matter() -> None:
     default = reference("05_cartpole_default")
     gains = {name: reference(f"05_cartpole_{file}").gain(default) for name, file in files.items()}
 
-    def sentence(chosen: Callable[[runs.Estimate], bool]) -> str:
+    def sentence(chosen: Callable[[Estimate], bool]) -> str:
         return ", ".join(f"{name} {signed(gain)}" for name, gain in gains.items() if chosen(gain)) + "."
 
     assert f"**Worse:** {sentence(lambda gain: gain.high < 0)}" in text
@@ -225,7 +226,7 @@ def lottery_in_words() -> str:
     def wrong(data: seed_lottery.Lottery, n: int) -> str:
         return f"{100 * data.wrong[n - 1]:.0f} %"
 
-    last = runs.Estimate(observations.gains[-1], observations.low[-1], observations.high[-1])
+    last = Estimate(observations.gains[-1], observations.low[-1], observations.high[-1])
     return (
         f"Against **raw observations** {wrong(observations, 3)} of the draws of three name another winner than all "
         f"thirty do, and of ten still {wrong(observations, 10)}. Thirty do not resolve it either: "
@@ -253,11 +254,11 @@ PARTS = {
 }
 
 
-def fine(estimate: runs.Estimate) -> str:
+def fine(estimate: Estimate) -> str:
     return f"{estimate.value:+.1f} ({estimate.low:+.1f} to {estimate.high:+.1f})"
 
 
-def by_sign(estimates: dict[str, runs.Estimate], words: tuple[str, str, str]) -> str:
+def by_sign(estimates: dict[str, Estimate], words: tuple[str, str, str]) -> str:
     """Which estimates lie above 0, below it, or hold it in their intervals, in sentences."""
     groups: dict[str, list[str]] = {word: [] for word in words}
     for name, estimate in estimates.items():
@@ -270,8 +271,8 @@ SIGNS = ("Too high", "Too low", "Not resolved")
 
 def pendulum_bias() -> str:
     curves = {name: reference(f"06_pendulum_{file}") for name, file in AGENTS.items()}
-    ends = {name: runs.mean_estimate(curve.bias[:, -1]) for name, curve in curves.items()}
-    gap = runs.mean_estimate(curves["DDPG"].bias[:, -1] - curves["TD3"].bias[:, -1])
+    ends = {name: mean_estimate(curve.bias[:, -1]) for name, curve in curves.items()}
+    gap = mean_estimate(curves["DDPG"].bias[:, -1] - curves["TD3"].bias[:, -1])
     first = [curve.bias[:, 0].mean() for curve in curves.values()]
     truth = np.mean([curve.truth[:, -1].mean() for curve in curves.values() if curve.truth is not None])
     return (
@@ -293,7 +294,7 @@ def travel() -> tuple[float, float, float]:
 
 def double_pendulum_bias() -> str:
     curves = {name: reference(f"06_double_pendulum_{file}") for name, file in AGENTS.items()}
-    ends = {name: runs.mean_estimate(curve.bias[:, -1]) for name, curve in curves.items()}
+    ends = {name: mean_estimate(curve.bias[:, -1]) for name, curve in curves.items()}
     lowest = {name: curve.bias.mean(0) for name, curve in curves.items()}
     lows = ", ".join(f"{name} {low.min():+.0f} at {curves[name].step[low.argmin()]:,}" for name, low in lowest.items())
     before, after, alone = travel()
@@ -312,7 +313,7 @@ def parts() -> str:
         whole = reference(f"{prefix}_td3")
         curves = {name: reference(f"{prefix}_{file}") for name, file in PARTS[prefix].items()}
         gains = {name: curve.gain(whole) for name, curve in curves.items()}
-        ends = {name: runs.mean_estimate(curve.bias[:, -1] - whole.bias[:, -1]) for name, curve in curves.items()}
+        ends = {name: mean_estimate(curve.bias[:, -1] - whole.bias[:, -1]) for name, curve in curves.items()}
         words = "Better without", "Worse without", "Not resolved"
         sentences.append(
             f"**{task}.** Return gained: {', '.join(f'{name} {signed(gain)}' for name, gain in gains.items())}. "
@@ -373,7 +374,7 @@ def test_lecture_6_on_the_bias_of_four_agents() -> None:
     before, after, alone = travel()
     assert before < after < alone  # "something else pulls down, too"
     one, whole = (reference(f"06_double_pendulum_{file}").bias[:, -1] for file in ("no_twin", "td3"))
-    change = runs.mean_estimate(one - whole)
+    change = mean_estimate(one - whole)
     assert change.low < 0 < change.high  # "one critic below does not show what"
     for file in AGENTS.values():  # that each is far too low on the way, with a policy that is soon perfect
         curve = reference(f"06_double_pendulum_{file}")
@@ -419,7 +420,7 @@ def test_lecture_7_on_temperature_and_the_original() -> None:
     others = {name: reference(file) for name, file in files.items()}
     assert {len(curve.returns) for curve in (learned, *others.values())} == {5}
     gains = {name: curve.gain(learned) for name, curve in others.items()}
-    verdicts: dict[str, Callable[[runs.Estimate], bool]] = {
+    verdicts: dict[str, Callable[[Estimate], bool]] = {
         "Better than SAC:": lambda gain: gain.low > 0,
         "Worse:": lambda gain: gain.high < 0,
         "Not resolved by five seeds:": lambda gain: gain.low <= 0 <= gain.high,
@@ -485,15 +486,15 @@ MAZE = {
 LAST = 14  # the evaluation after 15 000 steps
 
 
-def share(estimate: runs.Estimate) -> str:
+def share(estimate: Estimate) -> str:
     return f"{100 * estimate.value:.0f} % ({100 * estimate.low:.0f} to {100 * estimate.high:.0f})"
 
 
-def points(estimate: runs.Estimate) -> str:
+def points(estimate: Estimate) -> str:
     return f"{100 * estimate.value:+.0f} ({100 * estimate.low:+.0f} to {100 * estimate.high:+.0f})"
 
 
-def seeds(*curves: runs.Curve) -> str:
+def seeds(*curves: Curve) -> str:
     numbers = sorted({len(curve.returns) for curve in curves})
     return f"{' to '.join(str(number) for number in dict.fromkeys((numbers[0], numbers[-1])))} seeds"
 
@@ -502,7 +503,7 @@ def bits() -> str:
     sentences, curves = [], []
     for how, files in BITS.items():
         curves += [reference(name) for name in files.values()]
-        ends = [share(runs.mean_estimate(curve.returns[:, LAST])) for curve in curves[-len(files) :]]
+        ends = [share(mean_estimate(curve.returns[:, LAST])) for curve in curves[-len(files) :]]
         sentences.append(f"**{how}:** {', '.join(f'n = {n} {end}' for n, end in zip(files, ends, strict=True))}.")
     return f"Success after 15 000 steps, {seeds(*curves)} each. {' '.join(sentences)}"
 
@@ -510,7 +511,7 @@ def bits() -> str:
 def bits_later() -> str:
     curve = reference("08_bits25_her")
     return (
-        f"At n = 25 it is {share(runs.mean_estimate(curve.returns[:, -1]))} after {curve.step[-1]} steps: 12 000 "
+        f"At n = 25 it is {share(mean_estimate(curve.returns[:, -1]))} after {curve.step[-1]} steps: 12 000 "
         "gradient steps, and at least a thousand episodes."
     )
 
@@ -519,7 +520,7 @@ def strategies() -> str:
     whole = reference("08_bits15_her")
     curves = {name: reference(file) for name, file in STRATEGIES.items()}
     length = min(len(curve.step) for curve in curves.values())
-    future = runs.Curve(whole.step[:length], whole.returns[:, :length])
+    future = Curve(whole.step[:length], whole.returns[:, :length])
     gains = {name: curve.gain(future) for name, curve in curves.items()}
     gained = ", ".join(f"{name} {points(gain)}" for name, gain in gains.items())
     verdicts = by_sign(gains, ("Better than future with k = 4", "Worse", "Not resolved"))
@@ -528,7 +529,7 @@ def strategies() -> str:
 
 def shaping() -> str:
     hindsight, dense = (reference(f"08_bits15_{file}") for file in ("her", "dense"))
-    ends = [share(runs.mean_estimate(curve.returns[:, -1])) for curve in (dense, hindsight)]
+    ends = [share(mean_estimate(curve.returns[:, -1])) for curve in (dense, hindsight)]
     return (
         f"**BitFlip, n = 15.** In the end minus the wrong bits succeeds in {ends[0]}, hindsight in {ends[1]}; over the "
         f"run shaping gains {points(dense.gain(hindsight))} percentage points."
@@ -601,7 +602,7 @@ def way_to_go(env: str, seeds: range) -> np.ndarray:
 
 def picking() -> str:
     curve = json.loads((ASSETS / "curves" / "08_pick_her.json").read_text())
-    first = runs._EVALUATION_SEED
+    first = runs.EVALUATION_SEED
     low = (way_to_go(curve["env"], range(first, first + curve["episodes"]))[:, 2] < 0.5).sum()
     best = np.max(curve["returns"])
     assert best <= low / curve["episodes"]
@@ -673,7 +674,7 @@ def test_lecture_8_on_luck_with_the_robot() -> None:
 
 RUNGS = {
     "TD3": "td3",
-    "implementation": "implementation",
+    "appendix_changes": "appendix_changes",
     "LAP": "lap",
     "SALE": "sale",
     "clipped targets": "clip",
@@ -681,7 +682,7 @@ RUNGS = {
 }
 
 
-def rungs() -> dict[str, runs.Curve]:
+def rungs() -> dict[str, Curve]:
     return {name: reference(f"09_ladder_{file}") for name, file in RUNGS.items()}
 
 
@@ -698,7 +699,7 @@ def ladder() -> str:
 
 def falls() -> str:
     drops = {name: -np.diff(rungs()[name].returns).min(1).clip(max=0) for name in ("clipped targets", "checkpoints")}
-    change = runs.mean_estimate(drops["checkpoints"] - drops["clipped targets"])
+    change = mean_estimate(drops["checkpoints"] - drops["clipped targets"])
     last = (rungs()[name].returns[:, -1] for name in drops)
     ends = [f"{end.min():.0f} and {end.max():.0f}" for end in last]
     verdict = by_sign({"": change}, ("larger with", "smaller with", "not resolved")).split(":")[0]
@@ -792,7 +793,7 @@ def test_lecture_9_on_its_stored_run_offline() -> None:
     alt = re.search(r"return of 20 fresh episodes \(the data: 50\), with 95 % intervals\. ([^\"]*?)\.\"", notebook)
     assert alt
     ends = {
-        name: runs.Estimate(*map(float, numbers))
+        name: Estimate(*map(float, numbers))
         for name, *numbers in re.findall(r"([^;:]+): (\S+) \((\S+) to ([^)]+)\)(?:; )?", alt[1])
     }
     behaviour, data, clone = (ends[name] for name in ("behaviour, no noise", "the data", "behaviour cloning"))

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlcourse import doctor
-from rlcourse.doctor import Check
+from rlcourse.operations import doctor
+from rlcourse.operations.doctor import Check
 
 PROBES = {name: (probe, remedy, required) for name, probe, remedy, required in doctor.PROBES}
 

@@ -14,6 +14,18 @@ from rlcourse.algorithms import dqn
 from rlcourse.algorithms.dqn import DQN, Config
 from rlcourse.buffers import Batch, PrioritizedReplay, ReplayBuffer, Transition
 from rlcourse.loop import evaluate, train
+from tests.probes import GAMMA, Learner
+
+PROBE_CONFIG = Config(
+    gamma=GAMMA, lr=1e-2, hidden=(32,), batch_size=32, learning_starts=32, epsilon_end=0.5, epsilon_steps=1, tau=0.1
+)
+LEARNERS = {
+    "dqn": Learner(
+        lambda: DQN(1, 2, PROBE_CONFIG, seed=0),
+        steps=600,
+        q=lambda agent, obs, action: agent.q(torch.tensor([obs]))[(action + 1) // 2].item(),
+    ),
+}
 
 SMALL = Config(
     hidden=(8,), batch_size=4, buffer_size=64, learning_starts=4, epsilon_steps=20, n_step=1, huber_threshold=1.0
@@ -329,8 +341,8 @@ def test_seeds_change_weights_exploration_and_sampling() -> None:
     assert not torch.equal(*(weights(agent) for agent in agents))
     agents[0].act(np.zeros(4))
     state = agents[0].state_dict()
-    assert torch.equal(state["sampling"], DQN(4, 2, SMALL, 0).state_dict()["sampling"])
-    assert not torch.equal(state["exploration"], DQN(4, 2, SMALL, 0).state_dict()["exploration"])
+    assert torch.equal(state["_sampling"], DQN(4, 2, SMALL, 0).state_dict()["_sampling"])
+    assert not torch.equal(state["_exploration"], DQN(4, 2, SMALL, 0).state_dict()["_exploration"])
 
 
 @pytest.mark.parametrize("config", [SMALL, replace(SMALL, n_step=3, priority_exponent=0.6, dueling=True, double=True)])

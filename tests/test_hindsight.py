@@ -10,11 +10,12 @@ import torch
 from gymnasium.spaces import Box, Dict, Discrete
 from scipy import stats
 
-from rlcourse import envs, loop, runs
+from rlcourse import curves, envs, loop, provenance, runs
 from rlcourse.algorithms import ddpg, dqn, her, sac, td3
 from rlcourse.algorithms.her import Config, HindsightReplay, goal_index, relabel
 from rlcourse.buffers import Batch, Transition
 from rlcourse.nets import generators
+from rlcourse.operations.train import command_line
 
 torch.set_num_threads(1)
 
@@ -399,10 +400,10 @@ def test_hindsight_where_it_cannot_be_is_refused() -> None:
 def test_a_curve_knows_its_hindsight_and_the_code_behind_it(tmp_path: Any) -> None:
     record = runs.run(experiment(), 0, tmp_path)
     assert record.hindsight == "future"
-    runs.save_curve(tmp_path / "curves" / "flip.json", [record], "make it")
-    assert runs.stale(tmp_path / "curves") == {}
-    assert record.code == runs.code_hash("dqn", hindsight=True) != runs.code_hash("dqn")
-    words = runs.command_line(experiment(hindsight_k=2), "0:1", tmp_path / "flip.json")
+    curves.save_curve(tmp_path / "curves" / "flip.json", [record], "make it")
+    assert provenance.stale(tmp_path / "curves") == {}
+    assert record.code == provenance.code_hash("dqn", hindsight=True) != provenance.code_hash("dqn")
+    words = command_line(experiment(hindsight_k=2), "0:1", tmp_path / "flip.json")
     assert "--hindsight future --hindsight-k 2" in words
 
 
@@ -410,8 +411,8 @@ def test_the_hash_covers_the_whole_page(monkeypatch: pytest.MonkeyPatch) -> None
     """Each function that relabelling needs changes the hash of runs with hindsight, and of no other."""
     import ast
 
-    before = runs.code_hash("dqn"), runs.code_hash("dqn", hindsight=True)
-    genuine = runs._parse
+    before = provenance.code_hash("dqn"), provenance.code_hash("dqn", hindsight=True)
+    genuine = provenance._parse
     for name in ("goal_index", "relabel", "HindsightReplay", "Config"):
 
         def changed(module: str, name: str = name) -> Any:
@@ -420,9 +421,9 @@ def test_the_hash_covers_the_whole_page(monkeypatch: pytest.MonkeyPatch) -> None
                 definitions = definitions | {name: ast.Pass()}
             return definitions, imported
 
-        monkeypatch.setattr(runs, "_parse", changed)
-        assert runs.code_hash("dqn") == before[0]
-        assert runs.code_hash("dqn", hindsight=True) != before[1]
+        monkeypatch.setattr(provenance, "_parse", changed)
+        assert provenance.code_hash("dqn") == before[0]
+        assert provenance.code_hash("dqn", hindsight=True) != before[1]
 
 
 def test_the_same_seed_is_the_same_run() -> None:

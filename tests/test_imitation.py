@@ -439,7 +439,7 @@ def test_a_loaded_agent_goes_on_like_the_saved_one(config: Config) -> None:
         ({"lr": 0.0}, "imitation.Config.lr = 0.0"),
         ({"batch_size": 0}, "imitation.Config.batch_size = 0"),
         ({"hidden": (8, 0)}, "imitation.Config.hidden = 0"),
-        ({"components": -1}, r"imitation.Config.components = -1 is out of range: it must be in \[0, inf\]"),
+        ({"components": -1}, r"imitation.Config.components = -1 is out of range: it must be in \[0, inf\)"),
         ({"round_steps": 0}, "imitation.Config.round_steps = 0"),
         ({"updates": 0}, "imitation.Config.updates = 0"),
     ],

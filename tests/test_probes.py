@@ -1,27 +1,29 @@
 """The ladder: worlds whose true values are known, in the order in which to look for the bug.
 
-An agent joins by one line in `LEARNERS`: how to make it, for how many steps it trains, and what it thinks Q or V is.
+An agent joins by `LEARNERS` in the test of its page: how to make it, how long it trains, what it thinks Q or V is.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Discrete
 from gymnasium.utils.env_checker import check_env
 
-from rlcourse import envs, loop
-from rlcourse.algorithms import actor_critic, ddpg, double_ac, dqn, ppo, q_iteration, reinforce, sac, td3, td7
+from rlcourse import envs, loop, snapshots
+from rlcourse.algorithms import actor_critic, q_iteration
 from rlcourse.envs import ActionMatters, ConstantReward, Discounting, ObservationMatters, TruncationIsNotTermination
+from tests.probes import GAMMA, Learner, value
+from tests.test_actor_critic import PROBE_CONFIG as AC_CONFIG
 
 pytestmark = pytest.mark.thorough  # minutes together: in `make test`, not in the inner loop
 
 torch.set_num_threads(1)  # small networks: a second thread only slows them down
-GAMMA = 0.5  # far from 1, so that every mistake is large
 
 # World, observation, action (−1 or 1), and the true Q(s, a), as in the docstrings of `envs`.
 TRUTH: list[tuple[type[envs.Probe], float, int, float]] = [
@@ -36,88 +38,10 @@ TRUTH: list[tuple[type[envs.Probe], float, int, float]] = [
     (TruncationIsNotTermination, 1.0, 1, 1 / (1 - GAMMA)),
 ]
 
-
-@dataclass(frozen=True)
-class Learner:
-    make: Callable[[], Any]
-    steps: int
-    q: Callable[[Any, float, int], float] | None = None  # (agent, observation, action −1 or 1) → what it thinks Q is
-    v: Callable[[Any, float], float] | None = None  # (agent, observation) → what it thinks V is, of its own policy
-    num_envs: int = 0  # trained side by side
-    continuous: bool = False
-    tabular: bool = False
-    tolerance: float = 0.1
-
-
-DQN_CONFIG = dqn.Config(
-    gamma=GAMMA, lr=1e-2, hidden=(32,), batch_size=32, learning_starts=32, epsilon_end=0.5, epsilon_steps=1, tau=0.1
-)
-AC_CONFIG = actor_critic.Config(gamma=GAMMA, lr=1e-2, hidden=(32,), rollout_steps=8, n_step=2, entropy_coefficient=0.0)
-PPO_CONFIG = ppo.Config(gamma=GAMMA, lr=1e-2, hidden=(32,), num_envs=2, rollout_steps=32, batch_size=32, epochs=4)
-ONE_NUMBER = Box(-1.0, 1.0, (1,))
-
-
-def value(agent: Any, obs: float) -> float:
-    return float(agent.value(np.array([obs])))
-
-
-def q_value(agent: Any, obs: float, action: int) -> float:
-    return float(agent.value(np.array([obs]), np.array([action])))
-
-
-CONTINUOUS: dict[str, Any] = {
-    "gamma": GAMMA,
-    "lr": 1e-2,
-    "hidden": (32,),
-    "batch_size": 32,
-    "buffer_size": 2_000,
-    "learning_starts": 500,
-    "tau": 0.1,
-}
-LEARNERS = {
-    "q_learning": Learner(
-        lambda: q_iteration.QLearning(3, 2, q_iteration.Config(gamma=GAMMA, lr=0.2, epsilon=0.5), seed=0),
-        steps=300,
-        q=lambda agent, obs, action: float(agent.q[int(obs) + 1, (action + 1) // 2]),
-        tabular=True,
-    ),
-    "dqn": Learner(
-        lambda: dqn.DQN(1, 2, DQN_CONFIG, seed=0),
-        steps=600,
-        q=lambda agent, obs, action: agent.q(torch.tensor([obs]))[(action + 1) // 2].item(),
-    ),
-    "ddpg": Learner(lambda: ddpg.DDPG(1, ONE_NUMBER, ddpg.Config(**CONTINUOUS), 0), 1_500, q=q_value, continuous=True),
-    "double_ac": Learner(
-        lambda: double_ac.DoubleAC(1, ONE_NUMBER, double_ac.Config(**CONTINUOUS, pairs=2), 0),
-        steps=1_500,
-        q=q_value,
-        continuous=True,
-    ),
-    "td3": Learner(lambda: td3.TD3(1, ONE_NUMBER, td3.Config(**CONTINUOUS), 0), 1_500, q=q_value, continuous=True),
-    "sac": Learner(
-        lambda: sac.SAC(1, ONE_NUMBER, sac.Config(**CONTINUOUS, temperature=1e-3, learn_temperature=False), 0),
-        steps=1_500,
-        q=q_value,
-        continuous=True,
-    ),
-    "td7": Learner(
-        lambda: td7.TD7(1, ONE_NUMBER, td7.Config(**CONTINUOUS, embedding=8, target_every=20, checkpoints=False), 0),
-        steps=1_500,
-        q=q_value,
-        continuous=True,
-    ),
-    "reinforce": Learner(
-        lambda: reinforce.REINFORCE(1, Discrete(2), reinforce.Config(gamma=GAMMA, lr=3e-2), seed=0), steps=1_000
-    ),
-    "actor_critic": Learner(lambda: actor_critic.ActorCritic(1, Discrete(2), AC_CONFIG, 0), 6_000, v=value, num_envs=8),
-    "actor_critic, continuous": Learner(
-        lambda: actor_critic.ActorCritic(1, ONE_NUMBER, AC_CONFIG, 0), 12_000, v=value, num_envs=8, continuous=True
-    ),
-    "ppo": Learner(lambda: ppo.PPO(1, Discrete(2), PPO_CONFIG, 0), 3_000, v=value, num_envs=2),
-    "ppo, continuous": Learner(
-        lambda: ppo.PPO(1, ONE_NUMBER, PPO_CONFIG, 0), 8_000, v=value, num_envs=2, continuous=True
-    ),
-}
+LEARNERS: dict[str, Learner] = {}
+for path in sorted(Path(__file__).parent.glob("test_*.py")):
+    if "\nLEARNERS = {" in path.read_text(encoding="utf-8"):  # `test_complete` says which page's test lacks them
+        LEARNERS |= import_module(f"tests.{path.stem}").LEARNERS
 
 
 def train(env: Callable[[], gym.Env], agent: Any, learner: Learner) -> None:
@@ -182,8 +106,8 @@ def test_the_stated_values_are_true(
         start = env.reset(seed=seed)[0][0]
         if start == obs or (probe in (Discounting, TruncationIsNotTermination) and env.step(coded)[0][0] == obs):
             break
-    snap = envs.snapshot(env)
-    found = envs.monte_carlo_return(env, snap, coded, lambda _: coded, GAMMA, max_reward=1.0, tolerance=1e-6)
+    snap = snapshots.snapshot(env)
+    found = snapshots.monte_carlo_return(env, snap, coded, lambda _: coded, GAMMA, max_reward=1.0, tolerance=1e-6)
     assert found == pytest.approx(value, abs=1e-5)
 
 

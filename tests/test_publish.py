@@ -7,7 +7,7 @@ import pytest
 from nbclient.exceptions import CellExecutionError
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from rlcourse.publish import execute, lectures, sources_hash
+from rlcourse.operations.publish import execute, lectures, sources_hash
 
 CELLS = [
     new_markdown_cell("# A lecture", id="title"),

@@ -14,9 +14,11 @@ import pytest
 import torch
 import tyro
 
-from rlcourse import envs, loop, runs
-from rlcourse.algorithms import q_iteration, td3
-from rlcourse.runs import Curve, Experiment
+from rlcourse import curves, envs, loop, provenance, runs
+from rlcourse.algorithms import AGENTS, q_iteration, td3
+from rlcourse.curves import Curve
+from rlcourse.operations import train as train_command
+from rlcourse.runs import Experiment
 from tests import tiny
 
 # No two seeds of this one have equal returns, so that equal returns mean something.
@@ -153,14 +155,14 @@ def test_on_a_dask_cluster(tmp_path: Path) -> None:
 
 def test_the_curve_is_the_mean_over_episodes_of_each_seed(tmp_path: Path) -> None:
     records = [runs.run(POLE, seed, tmp_path) for seed in range(2)]
-    of_seeds = runs.curve(records)
+    of_seeds = curves.curve(records)
     np.testing.assert_array_equal(of_seeds.step, [200, 400, 600])
     np.testing.assert_allclose(of_seeds.returns, [np.mean(record.returns, axis=1) for record in records])
     np.testing.assert_allclose(of_seeds.mean, of_seeds.returns.mean(0))
     shorter = runs.run(Experiment("tests.tiny:Tiny", "CartPole-v1", 400, POLE.config, 200, 3), 0, tmp_path)
     for wrong in ([records[0], shorter], []):
         with pytest.raises(ValueError, match="not evaluated at the same steps"):
-            runs.curve(wrong)
+            curves.curve(wrong)
 
 
 def test_the_band_covers_the_true_mean_about_as_often_as_it_says() -> None:
@@ -180,38 +182,38 @@ def test_a_band_of_equal_seeds_is_their_value() -> None:
 def test_curves_are_stored_with_their_origin_and_named_when_stale(tmp_path: Path) -> None:
     records = [runs.run(POLE, seed, tmp_path / "runs") for seed in range(2)]
     path = tmp_path / "curves" / "lake.json"
-    runs.save_curve(path, records, "make it")
-    np.testing.assert_allclose(runs.load_curve(path).returns, runs.curve(records).returns, atol=5e-4)  # 3 decimals
-    np.testing.assert_array_equal(runs.load_curve(path).seconds, runs.curve(records).seconds)
+    curves.save_curve(path, records, "make it")
+    np.testing.assert_allclose(curves.load_curve(path).returns, curves.curve(records).returns, atol=5e-4)  # 3 decimals
+    np.testing.assert_array_equal(curves.load_curve(path).seconds, curves.curve(records).seconds)
     data = json.loads(path.read_text())
     assert data["seeds"] == [0, 1]
-    assert runs.stale(path.parent) == {}
+    assert provenance.stale(path.parent) == {}
     path.write_text(json.dumps({**data, "code": "of long ago"}))
-    assert runs.stale(path.parent) == {"lake.json": "make it"}
+    assert provenance.stale(path.parent) == {"lake.json": "make it"}
 
 
 def test_a_curve_grows_by_the_seeds_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "pole.json"
     records = [runs.run(POLE, seed, tmp_path / "runs") for seed in range(3)]
-    assert runs.recorded(path, POLE, range(3)) == {}
-    runs.save_curve(path, records[:2], "two")
-    held = runs.recorded(path, POLE, [1, 2])
+    assert curves.recorded(path, POLE, range(3)) == {}
+    curves.save_curve(path, records[:2], "two")
+    held = curves.recorded(path, POLE, [1, 2])
     assert list(held) == [1]
-    runs.save_curve(path, records[2:], "the last two", held)
+    curves.save_curve(path, records[2:], "the last two", held)
     whole = tmp_path / "whole.json"
-    runs.save_curve(whole, records[1:], "the last two")
+    curves.save_curve(whole, records[1:], "the last two")
     assert path.read_text() == whole.read_text()
     # Numbers of other settings, other code or another processor are not mixed in.
-    assert runs.recorded(path, replace(POLE, episodes=POLE.episodes + 1), range(3)) == {}
-    monkeypatch.setattr(runs, "code_hash", lambda agent, hindsight: "of tomorrow")
-    assert runs.recorded(path, POLE, range(3)) == {}
+    assert curves.recorded(path, replace(POLE, episodes=POLE.episodes + 1), range(3)) == {}
+    monkeypatch.setattr(provenance, "code_hash", lambda agent, hindsight: "of tomorrow")
+    assert curves.recorded(path, POLE, range(3)) == {}
 
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An agent in two files, outside the package: its own, and one beside it that it does not use."""
     monkeypatch.syspath_prepend(tmp_path)
-    runs._parse.cache_clear()
+    provenance._parse.cache_clear()
     return tmp_path / "hashed.py"
 
 
@@ -246,11 +248,11 @@ class Agent:
 )
 def test_only_code_that_a_run_reaches_makes_it_stale(package: Path, old: str, new: str, matters: bool) -> None:
     package.write_text(AGENT)
-    before = runs.code_hash("hashed:Agent")
+    before = provenance.code_hash("hashed:Agent")
     assert old in AGENT
     package.write_text(AGENT.replace(old, new))
-    runs._parse.cache_clear()
-    assert (runs.code_hash("hashed:Agent") != before) == matters
+    provenance._parse.cache_clear()
+    assert (provenance.code_hash("hashed:Agent") != before) == matters
 
 
 def test_the_hash_is_of_the_syntax_alone_so_that_every_python_agrees() -> None:
@@ -259,7 +261,7 @@ def test_the_hash_is_of_the_syntax_alone_so_that_every_python_agrees() -> None:
     name, key = "Name(id='x', ctx=Load())", "Constant(value='a')"
     formatted = f"FormattedValue(value=Subscript(value={name}, slice={key}, ctx=Load()), conversion=-1)"
     constants = "Constant(value=0), Constant(value=False), Constant(), Constant(value='')"
-    assert runs._canonical(tree) == (
+    assert provenance._canonical(tree) == (
         "FunctionDef(name='f', args=arguments(args=[arg(arg='x')]), body=[Return(value=Tuple(elts="
         f"[JoinedStr(values=[{formatted}]), {constants}], ctx=Load()))])"
     )
@@ -267,28 +269,28 @@ def test_the_hash_is_of_the_syntax_alone_so_that_every_python_agrees() -> None:
 
 def test_other_code_has_other_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = POLE.files(tmp_path, 0)
-    monkeypatch.setattr(runs, "code_hash", lambda agent, hindsight: "of tomorrow")
+    monkeypatch.setattr(provenance, "code_hash", lambda agent, hindsight: "of tomorrow")
     assert POLE.files(tmp_path, 0) != before
 
 
 def test_the_hash_reaches_the_loop_and_other_modules(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package.write_text(AGENT)
     seen: set[str] = set()
-    genuine = runs._parse
+    genuine = provenance._parse
 
     def parse(module: str) -> Any:
         seen.add(module)
         return genuine(module)
 
-    monkeypatch.setattr(runs, "_parse", parse)
-    runs.code_hash("hashed:Agent")
+    monkeypatch.setattr(provenance, "_parse", parse)
+    provenance.code_hash("hashed:Agent")
     assert "rlcourse.returns" in seen
-    runs.code_hash("q_learning")
+    provenance.code_hash("q_learning")
     assert {"rlcourse.loop", "rlcourse.envs", "rlcourse.buffers", "rlcourse.algorithms.q_iteration"} <= seen
 
 
 def test_estimates_have_three_digits_and_no_exponents() -> None:
-    assert str(runs.Estimate(-1054.0, -123_456.0, 0.01234)) == "-1050 (-123000 to 0.0123)"
+    assert str(curves.Estimate(-1054.0, -123_456.0, 0.01234)) == "-1050 (-123000 to 0.0123)"
 
 
 def test_seconds_are_the_fastest_seeds_spread_over_the_steps() -> None:
@@ -305,7 +307,7 @@ REFERENCE = Curve(np.array([100, 200, 300]), np.array([[0.0, 10.0, 20.0], [0.0, 
 def test_compare_to_reference() -> None:
     """Own returns at 100, 200, 300 are 1, 15, 70: mean 28.7 against 10, 20, 31; at 300 above all seeds."""
     own = Curve(np.array([100, 300]), np.array([[1.0, 70.0]]))
-    found = runs.compare_to_reference(own, REFERENCE)
+    found = curves.compare_to_reference(own, REFERENCE)
     assert (found.step, found.value, found.better_than) == (300, 70.0, 3)
     assert found.inside == pytest.approx(1 / 3)  # at 200 it is interpolated to 35.5, above the highest seed, 30
     assert "After 300 steps this run scores 70" in found.words
@@ -316,14 +318,14 @@ def test_compare_to_reference() -> None:
 
 def test_compare_uses_only_common_steps() -> None:
     own = Curve(np.array([150, 250]), np.array([[15.0, 15.0]]))
-    found = runs.compare_to_reference(own, REFERENCE)
+    found = curves.compare_to_reference(own, REFERENCE)
     assert (found.step, found.value, found.better_than, found.inside) == (200, 15.0, 1, 1.0)
     with pytest.raises(ValueError, match="evaluated at steps 10 to 20, the reference at 100 to 300"):
-        runs.compare_to_reference(Curve(np.array([10, 20]), np.zeros((1, 2))), REFERENCE)
+        curves.compare_to_reference(Curve(np.array([10, 20]), np.zeros((1, 2))), REFERENCE)
 
 
 def train(words: str) -> None:
-    tyro.cli(runs.command(), args=words.split(), prog="rlcourse train")
+    tyro.cli(train_command.command(), args=words.split(), prog="rlcourse train")
 
 
 @pytest.mark.thorough
@@ -359,12 +361,12 @@ def test_stopping_the_command_says_how_to_go_on(tmp_path: Path, monkeypatch: pyt
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runs, "run_all", interrupted)
+    monkeypatch.setattr(train_command, "run_all", interrupted)
     with pytest.raises(SystemExit, match="The same command goes on"):
         train(f"q_learning --env FrozenLake-v1 --steps 10 --out {tmp_path}")
 
 
-@pytest.mark.parametrize("agent", runs.AGENTS)
+@pytest.mark.parametrize("agent", AGENTS)
 def test_every_config_field_is_an_option(agent: str, capsys: pytest.CaptureFixture[str]) -> None:
     from dataclasses import fields
     from pkgutil import resolve_name
@@ -372,7 +374,7 @@ def test_every_config_field_is_an_option(agent: str, capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit):
         train(f"{agent} --help")
     shown = capsys.readouterr().out
-    config = resolve_name(runs.AGENTS[agent].split(":")[0] + ":Config")
+    config = resolve_name(AGENTS[agent].split(":")[0] + ":Config")
     assert all(f"--{field.name.replace('_', '-')}" in shown for field in fields(config))
 
 
@@ -404,7 +406,7 @@ def test_the_truth_beside_the_critic(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("agent", ["q_learning", "reinforce", "ppo"])
 def test_what_has_no_q_has_no_truth(agent: str) -> None:
-    config = resolve_name(runs.AGENTS[agent].split(":")[0]).Config()
+    config = resolve_name(AGENTS[agent].split(":")[0]).Config()
     with pytest.raises(ValueError, match=f"agent = '{agent}' has no Q.*leave out truths"):
         runs.Experiment(agent, "CartPole-v1", 1, config, truths=2).make_agent(0)
 
@@ -448,8 +450,8 @@ def test_the_gain_is_the_mean_difference_of_the_seeds_that_both_have() -> None:
     """Seed 0 gains (1 + 3) / 2 = 2, seed 1 gains (4 + 4) / 2 = 4; unpaired, the interval would reach far below 2."""
     base = Curve(np.array([1, 2]), np.array([[0.0, 0.0], [1000.0, 2000.0], [7.0, 7.0]]))
     own = Curve(np.array([1, 2]), np.array([[1.0, 3.0], [1004.0, 2004.0]]))
-    assert own.gain(base) == runs.Estimate(3, 2, 4)  # a mean of two drawn from {2, 4}: 2, 3, 3 or 4
-    assert base.gain(own) == runs.Estimate(-3, -4, -2)
+    assert own.gain(base) == curves.Estimate(3, 2, 4)  # a mean of two drawn from {2, 4}: 2, 3, 3 or 4
+    assert base.gain(own) == curves.Estimate(-3, -4, -2)
     with pytest.raises(ValueError, match="not evaluated at the same steps"):
         own.gain(Curve(np.array([1, 3]), own.returns))
 

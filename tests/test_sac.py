@@ -12,7 +12,17 @@ from torch import Tensor
 from rlcourse.algorithms import sac
 from rlcourse.algorithms.sac import SAC, Config
 from rlcourse.nets import Gaussian, generators
+from tests.probes import CONTINUOUS, ONE_NUMBER, Learner, q_value
 from tests.test_off_policy import PUSH, SIZES, batch
+
+LEARNERS = {
+    "sac": Learner(
+        lambda: SAC(1, ONE_NUMBER, Config(**CONTINUOUS, temperature=1e-3, learn_temperature=False), 0),
+        steps=1_500,
+        q=q_value,
+        continuous=True,
+    ),
+}
 
 CONFIG = Config(**SIZES)
 
@@ -121,7 +131,7 @@ def test_an_update_follows_its_target(value_network: bool) -> None:
     agent = SAC(1, PUSH, replace(CONFIG, value_network=value_network, temperature=0.3), seed=0)
     rows = batch()
     same = torch.Generator()
-    same.set_state(agent.state_dict()["policy"])
+    same.set_state(agent.state_dict()["_policy"])
     _, normal = torch.randn(2, 2, 1, generator=same)
     if value_network:
         target = sac.value_bellman_target(rows, agent.target_value_network, 0.99)

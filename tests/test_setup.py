@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from rlcourse import cli, doctor
+from rlcourse.operations import cli, doctor
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -92,7 +92,7 @@ def test_the_tests_are_all_the_checks() -> None:
         "ruff check .",
         "ruff format --check .",
         "mypy",
-        'pytest -m "not slow"',
+        'pytest -n 2 -m "not slow"',
     ]
 
 

@@ -8,7 +8,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from rlcourse import lessons, slides
-from rlcourse.publish import lectures
+from rlcourse.operations.publish import lectures
 
 LECTURES = list(lectures([Path(__file__).parents[1] / "notebooks"]))
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box
 
-from rlcourse import envs
+from rlcourse import envs, snapshots
 from rlcourse.algorithms import q_iteration
 
 IDS = [
@@ -52,13 +52,13 @@ def test_200_further_steps_are_identical(name: str) -> None:
     env.reset(seed=1)
     plan = actions(env, 207)
     roll(env, plan[:7])
-    snap = envs.snapshot(env)
+    snap = snapshots.snapshot(env)
     first = roll(env, plan[7:])
-    envs.restore(env, snap)
+    snapshots.restore(env, snap)
     assert roll(env, plan[7:]) == first
     other = make()  # a fresh environment, and the same snapshot a second time
     other.reset(seed=2)
-    envs.restore(other, snap)
+    snapshots.restore(other, snap)
     assert roll(other, plan[7:]) == first
     other.reset(seed=3)
     assert roll(other, plan[7:]) != first  # a comparison that can fail
@@ -70,10 +70,10 @@ def test_restore_after_the_episode_ended(limit: int) -> None:
     env = gym.make("CartPole-v1", max_episode_steps=limit)
     env.reset(seed=0)
     env.step(1)
-    snap = envs.snapshot(env)
+    snap = snapshots.snapshot(env)
     episodes: list[list[Any]] = []
     for _ in range(2):
-        envs.restore(env, snap)
+        snapshots.restore(env, snap)
         episodes.append([env.step(0)[1:4]])
         while not (episodes[-1][-1][1] or episodes[-1][-1][2]):
             episodes[-1].append(env.step(0)[1:4])
@@ -84,7 +84,7 @@ def test_restore_after_the_episode_ended(limit: int) -> None:
 def test_pictures_show_the_restored_state() -> None:
     env = envs.make("Hopper-v5")
     env.reset(seed=0)
-    envs.restore(env, envs.snapshot(env))
+    snapshots.restore(env, snapshots.snapshot(env))
     world: Any = env.unwrapped
     assert world.mujoco_renderer.data is world.data
 
@@ -93,7 +93,7 @@ def test_restore_refuses_another_environment() -> None:
     env, other = envs.make("CartPole-v1"), envs.make("Acrobot-v1")
     env.reset(seed=0)
     with pytest.raises(ValueError, match=r"the snapshot was taken of TimeLimit in .* CartPoleEnv"):
-        envs.restore(other, envs.snapshot(env))
+        snapshots.restore(other, snapshots.snapshot(env))
 
 
 @pytest.mark.parametrize("env_id", ["Pendulum-v1", "HalfCheetah-v5"])
@@ -109,15 +109,15 @@ def test_make_rescales_actions(env_id: str) -> None:
     np.testing.assert_array_equal(torque, inner.action_space.high)
 
 
-def saved(env: gym.Env) -> tuple[gym.Env, envs.Snapshot]:
+def saved(env: gym.Env) -> tuple[gym.Env, snapshots.Snapshot]:
     env.reset(seed=0)
-    return env, envs.snapshot(env)
+    return env, snapshots.snapshot(env)
 
 
 def test_ground_truth_of_an_endless_task() -> None:
     """Reward 1 for ever is worth 1 / (1 − γ) = 10, although each episode is cut after two steps."""
     env, snap = saved(envs.TruncationIsNotTermination())
-    value = envs.monte_carlo_return(env, snap, 0, lambda obs: 0, 0.9, max_reward=1.0, tolerance=1e-3)
+    value = snapshots.monte_carlo_return(env, snap, 0, lambda obs: 0, 0.9, max_reward=1.0, tolerance=1e-3)
     assert 10 - 1e-3 <= value < 10
 
 
@@ -131,7 +131,7 @@ def test_ground_truth_of_a_slippery_grid() -> None:
     rng, start = np.random.default_rng(0), 8
 
     def sample(rng: np.random.Generator | None) -> float:
-        return envs.monte_carlo_return(env, snap, up, lambda s: int(best[s].argmax()), gamma, 1.0, 1e-3, rng=rng)
+        return snapshots.monte_carlo_return(env, snap, up, lambda s: int(best[s].argmax()), gamma, 1.0, 1e-3, rng=rng)
 
     returns = np.array([sample(rng) for _ in range(2000)])
     assert abs(returns.mean() - exact[start, up]) < 4 * returns.std() / np.sqrt(2000)  # 4 standard errors
@@ -144,4 +144,4 @@ def test_ground_truth_of_a_slippery_grid() -> None:
 def test_ground_truth_refuses_nonsense(gamma: float, max_reward: float, tolerance: float) -> None:
     env, snap = saved(envs.ConstantReward())
     with pytest.raises(ValueError, match=r"gamma = .* must be in|no bound on"):
-        envs.monte_carlo_return(env, snap, 0, lambda obs: 0, gamma, max_reward, tolerance)
+        snapshots.monte_carlo_return(env, snap, 0, lambda obs: 0, gamma, max_reward, tolerance)

@@ -8,7 +8,12 @@ from torch import Tensor
 
 from rlcourse.algorithms import ddpg, td3
 from rlcourse.algorithms.td3 import TD3, Config
+from tests.probes import CONTINUOUS, ONE_NUMBER, Learner, q_value
 from tests.test_off_policy import PUSH, SIZES, batch
+
+LEARNERS = {
+    "td3": Learner(lambda: TD3(1, ONE_NUMBER, Config(**CONTINUOUS), 0), 1_500, q=q_value, continuous=True),
+}
 
 CONFIG = Config(**SIZES)
 
@@ -58,7 +63,7 @@ def test_an_update_follows_the_smaller_critic_with_noise() -> None:
     agent = TD3(1, PUSH, CONFIG, seed=0)
     rows = batch()
     same = torch.Generator()
-    same.set_state(agent.state_dict()["smoothing"])
+    same.set_state(agent.state_dict()["_smoothing"])
     noise = (0.2 * torch.randn(2, 1, generator=same)).clamp(-0.5, 0.5)
     target = td3.bellman_target(rows, agent.target_actor, agent.target_critic, 0.99, noise)
     loss = td3.critic_loss(agent.critic(rows.obs, rows.action), target)

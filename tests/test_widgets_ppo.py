@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rlcourse import returns
-from rlcourse.runs import CURVES, Curve
+from rlcourse.curves import CURVES, Curve
 from rlcourse.widgets import gae, ppo_clip, seed_lottery
 
 pytestmark = pytest.mark.thorough  # minutes together: in `make test`, not in the inner loop

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rlcourse.workcopy import RECORD, sync
+from rlcourse.operations.workcopy import RECORD, sync
 
 
 @pytest.fixture

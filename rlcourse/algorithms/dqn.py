@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 from rlcourse.buffers import Batch, NStep, PrioritizedReplay, ReplayBuffer, Transition
 from rlcourse.config import Count, Discount, Positive, Probability, Range, Threshold, check, require
-from rlcourse.nets import generators, mlp, polyak_update
+from rlcourse.nets import generators, mlp, polyak_update, restore_state, state_of
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Config:
     gamma: Discount = 0.99  # per step [DQN] table 1
     lr: Positive = 1e-3  # of Adam
     batch_size: Count = 128  # transitions per update
-    hidden: tuple[int, ...] = (128, 128)  # units of each hidden layer
+    hidden: tuple[Count, ...] = (128, 128)  # units of each hidden layer
     buffer_size: Count = 100_000  # transitions
     learning_starts: Count = 1_000  # transitions collected before the first update
     train_every: Count = 1  # environment steps between learning; [DQN] table 1: 4
@@ -63,8 +63,6 @@ class Config:
 
     def __post_init__(self) -> None:
         check(self)
-        for units in self.hidden:
-            require("dqn.Config.hidden", units, Range(1))
         if self.dueling:  # its two streams stand on the last hidden layer
             require("dqn.Config.hidden: number of layers", len(self.hidden), Range(1))
         require("dqn.Config.batch_size", self.batch_size, Range(1, self.buffer_size))
@@ -227,28 +225,13 @@ class DQN:
         return {"loss": loss.item(), "q": q.mean().item(), "grad_norm": grad_norm.item()}
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "q": copy.deepcopy(self.q.state_dict()),
-            "target_q": copy.deepcopy(self.target_q.state_dict()),
-            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
-            "replay": self.replay.state_dict(),
-            "pending": list(self._n_step.pending),
-            "exploration": self._exploration.get_state(),
-            "sampling": self._sampling.get_state(),
-            "steps": self.steps,
-            "updates": self.updates,
-        }
+        return state_of(self, _STATE)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.q.load_state_dict(state["q"])
-        self.target_q.load_state_dict(state["target_q"])
-        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
-        self.replay.load_state_dict(state["replay"])
-        self._n_step.pending.clear()
-        self._n_step.pending.extend(state["pending"])
-        self._exploration.set_state(state["exploration"])
-        self._sampling.set_state(state["sampling"])
-        self.steps, self.updates = state["steps"], state["updates"]
+        restore_state(self, state)
+
+
+_STATE = ("q", "target_q", "optimizer", "replay", "_n_step", "_exploration", "_sampling", "steps", "updates")
 
 
 def _anneal(start: float, end: float, progress: float) -> float:

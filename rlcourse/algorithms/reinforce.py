@@ -15,10 +15,9 @@ We leave out the factor $\gamma^t$ with which the gradient of the discounted ret
 everybody does: the policy shall act well at step 400 too.
 """
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,7 +27,7 @@ from torch import Tensor
 
 from rlcourse.buffers import Rollout, Transition
 from rlcourse.config import Count, Discount, Positive, Range, check, require
-from rlcourse.nets import Policy, generators
+from rlcourse.nets import Policy, generators, restore_state, state_of
 from rlcourse.returns import discounted_returns
 
 Baseline = Literal["none", "mean", "leave_one_out"]
@@ -39,17 +38,13 @@ class Config:
     # Tuned on CartPole-v1.
     gamma: Discount = 0.99  # per step
     lr: Positive = 1e-2  # of Adam
-    hidden: tuple[int, ...] = (64,)  # units of each hidden layer
+    hidden: tuple[Count, ...] = (64,)  # units of each hidden layer
     batch_size: Count = 8  # whole episodes per update
     causality: bool = True  # an action is credited only with the rewards that follow it
     baseline: Baseline = "leave_one_out"  # what an episode's returns are compared with
 
     def __post_init__(self) -> None:
         check(self)
-        for units in self.hidden:
-            require("reinforce.Config.hidden", units, Range(1))
-        if self.baseline not in get_args(Baseline):
-            raise ValueError(f"reinforce.Config.baseline = {self.baseline!r}: it must be one of {get_args(Baseline)}")
         if self.baseline == "leave_one_out":
             require("reinforce.Config.batch_size (others are averaged)", self.batch_size, Range(2))
 
@@ -135,21 +130,13 @@ class REINFORCE:
         return {"actor_loss": loss.item(), "entropy": policy.entropy().mean().item()}
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "policy": copy.deepcopy(self.policy.state_dict()),
-            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
-            "rollout": list(self.rollout.transitions),
-            "exploration": self._exploration.get_state(),
-            "episodes": self.episodes,
-            "updates": self.updates,
-        }
+        return state_of(self, _STATE)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.policy.load_state_dict(state["policy"])
-        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
-        self.rollout.transitions = list(state["rollout"])
-        self._exploration.set_state(state["exploration"])
-        self.episodes, self.updates = state["episodes"], state["updates"]
+        restore_state(self, state)
+
+
+_STATE = ("policy", "optimizer", "rollout", "_exploration", "episodes", "updates")
 
 
 def _by_episode(rollout: Transition) -> tuple[Float[np.ndarray, "T E"], np.ndarray]:

@@ -16,33 +16,13 @@ Papers: Haarnoja et al. (2017), *Reinforcement learning with deep energy-based p
 """
 
 from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy import sparse, special
 
 from rlcourse.config import Range, require
-
-Table = Float[np.ndarray, "S A"]  # Q, or the probabilities π(a|s) of a policy
-Values = Float[np.ndarray, " S"]
-
-
-@runtime_checkable  # the tests check every annotation while they run
-class Model(Protocol):
-    """What planning must know of the world; `envs.TabularMDP` has it."""
-
-    @property
-    def expected_reward(self) -> Table: ...
-
-    @property
-    def transition(self) -> sparse.csr_array: ...
-
-
-def backup(model: Model, values: Values, gamma: float) -> Table:
-    r"""$Q(s, a) = r(s, a) + \gamma \sum_{s'} P(s' \mid s, a)\, V(s')$: a step's own entropy is not in its Q."""
-    num_states, num_actions = model.expected_reward.shape
-    return model.expected_reward + gamma * (model.transition @ values).reshape(num_actions, num_states).T
+from rlcourse.planning import Model, Table, Values, backup, contracted, policy_system
 
 
 def entropy(policy: Float[np.ndarray, "*S A"]) -> Float[np.ndarray, "*S"]:
@@ -67,14 +47,10 @@ def evaluate_policy(model: Model, policy: Table, gamma: float, temperature: floa
     r"""The soft $Q^\pi$ exactly: $(I - \gamma P^\pi)\, V^\pi = r^\pi + \alpha \mathcal{H}(\pi)$, then one backup.
 
     Raises:
-        ValueError: gamma outside [0, 1).
+        ValueError: gamma outside [0, 1); a policy whose rows are no distributions, named by state.
     """
-    require("gamma", gamma, Range(0, 1, open_high=True))
-    num_states, num_actions = policy.shape
-    # Row s of the average takes rows (a, s) of the transition matrix, weighted by π(a|s).
-    average = sparse.hstack([sparse.diags_array(policy[:, a]) for a in range(num_actions)], format="csr")
-    system = sparse.csc_array(sparse.eye_array(num_states, format="csc") - gamma * (average @ model.transition))
-    values = sparse.linalg.spsolve(system, soft_value(model.expected_reward, policy, temperature))
+    reward = soft_value(model.expected_reward, policy, temperature)
+    values = sparse.linalg.spsolve(policy_system(model, policy, gamma), reward)
     return backup(model, np.asarray(values), gamma)
 
 
@@ -109,16 +85,8 @@ def optimal_soft_q(model: Model, gamma: float, temperature: float, tolerance: fl
     Raises:
         ValueError: gamma outside [0, 1), where the bound fails; temperature or tolerance not positive.
     """
-    require("gamma", gamma, Range(0, 1, open_high=True))
     require("temperature", temperature, Range(0, open_low=True))
-    require("tolerance", tolerance, Range(0, open_low=True))
-    sweeps = soft_q_iteration(model, gamma, temperature)
-    q = next(sweeps)
-    for following in sweeps:
-        change, q = np.abs(following - q).max(), following
-        if gamma * change <= tolerance * (1 - gamma):
-            break
-    return q
+    return contracted(soft_q_iteration(model, gamma, temperature), gamma, tolerance)
 
 
 def soft_policy_iteration(

@@ -8,7 +8,7 @@ from nbformat import NotebookNode
 from rlcourse.grading.homework import mark, question, role
 
 if TYPE_CHECKING:
-    from rlcourse.grading.grade import Result
+    from rlcourse.grading.result import Result
 
 KINDS = {"answer": "your answer", "check": "visible check", "hidden": "hidden check"}
 MEANINGS = {

@@ -14,64 +14,32 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import nbformat
 from joblib import Parallel, delayed
 from nbformat import NotebookNode
 from tqdm import tqdm
 
+from rlcourse import files
 from rlcourse.grading import homework
 from rlcourse.grading.feedback import page
 from rlcourse.grading.homework import SCORED, UnreadableError, mark, question, replaced, role, with_role
+from rlcourse.grading.result import STOPPED, Records, Result
 from rlcourse.grading.sandbox import ENVIRONMENT, KERNEL, isolation, write_kernelspec
 from rlcourse.grading.submissions import Entry, entries
 
-STOPPED = ("timeout", "died", "output-limit")
 FAILED = "the grader failed"
 STARTUP = 90  # seconds that a run may take besides its cells
 INI = "[pytest]\n"
 # jsonschema builds a parser of international addresses if it finds this package: 1.5 of 3.6 seconds per submission.
 PYTEST = "import sys; sys.modules['rfc3987_syntax'] = None; import pytest; sys.exit(pytest.main())"
 
-Records = dict[str, dict[str, Any]]
-
 
 class GradingError(RuntimeError):
     """The grader itself does not work: nobody is graded."""
-
-
-@dataclass
-class Result:
-    """What one student gets.
-
-    Attributes:
-        points: by question.
-        cells: by id: status, message, points, and the most they could be.
-        notes: what a person should look at; not empty means review.
-        fingerprint: of everything that the points follow from.
-    """
-
-    student: str
-    submission: str
-    points: dict[str, float]
-    cells: Records
-    notes: list[str] = field(default_factory=list)
-    fingerprint: str = ""
-
-    @property
-    def total(self) -> float:
-        return sum(self.points.values())
-
-    @property
-    def status(self) -> str:
-        """The worst that happened; "review" before all."""
-        statuses = {cell["status"] for cell in self.cells.values()}
-        found = [name for name in (*STOPPED, "error", "wrong") if name in statuses]
-        return "review" if self.notes else found[0] if found else "ok"
 
 
 @dataclass(frozen=True)
@@ -149,8 +117,8 @@ def _graded(entry: Entry, official: Official, name: str, out: Path) -> Result:
     result = grade_one(entry, official, name)
     if not any(note.startswith(FAILED) for note in result.notes):  # else the next grading tries again
         result.fingerprint = fingerprint
-    _write(out / "feedback" / f"{entry.student}.html", page(result, official.source, name))
-    _write(kept, json.dumps(asdict(result), indent=1, ensure_ascii=False))
+    files.write(out / "feedback" / f"{entry.student}.html", page(result, official.source, name))
+    files.write(kept, json.dumps(asdict(result), indent=1, ensure_ascii=False))
     return result
 
 
@@ -318,7 +286,7 @@ def write_gradebook(results: Sequence[Result], official: Official, out: Path) ->
         "most": most,
         "students": [{**asdict(one), "total": one.total, "status": one.status} for one in results],
     }
-    _write(out / "grades.json", json.dumps(everything, indent=1, ensure_ascii=False))
+    files.write(out / "grades.json", json.dumps(everything, indent=1, ensure_ascii=False))
 
 
 def _number(value: float) -> str:
@@ -328,14 +296,6 @@ def _number(value: float) -> str:
 def _harmless(text: str) -> str:
     """A spreadsheet would run a cell that begins like a formula; a file name can."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t")) else text
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all: a grading that is killed goes on where it was."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".draft")
-    draft.write_text(text, encoding="utf-8", errors="replace")
-    draft.replace(path)
 
 
 def summary(results: Iterable[Result]) -> str:

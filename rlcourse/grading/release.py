@@ -13,7 +13,7 @@ from nbformat import NotebookNode
 
 from rlcourse.grading import checks
 from rlcourse.grading.homework import BEGIN, END, SOLUTION, load, mark, replaced, role, stub, with_role
-from rlcourse.publish import KERNELSPEC, lectures, sources_hash
+from rlcourse.operations.publish import KERNELSPEC, lectures, sources_hash
 
 SOURCES = Path("notebooks/instructor")
 STUDENTS = Path("notebooks/homework")

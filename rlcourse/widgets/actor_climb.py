@@ -30,6 +30,9 @@ from scipy.special import ndtri
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "6 DDPG and TD3"
+QUESTION = "Does an actor that climbs its critic get to the top?"
+
 ACTIONS = np.linspace(-1, 1, 601)
 PEAK, WIDTH, LENGTH = 0.1, 0.03, 0.15
 DRAWS, SEED, SHOWN = 200, 0, 1  # draws of the errors, and which of them is in the left picture

@@ -38,6 +38,9 @@ from rlcourse.returns import n_step_targets
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "4 Actor-critic"
+QUESTION = "Same data, two answers: what do Monte Carlo and TD believe?"
+
 STEP_SIZE, SWEEPS, MOST = 0.2, 60, 10
 METHODS = ("Monte Carlo", "TD")
 LONGEST = 2  # steps of an episode: targets of so many are returns

@@ -18,6 +18,9 @@ from matplotlib.figure import Figure
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "9 TD7"
+QUESTION = "Which policy is the best so far?"
+
 CRITERIA = ("minimum", "mean")
 EPISODES = (1, 2, 3, 5, 10, 20, 50)
 STEADY, FALLEN, FALLEN_SPREAD, TRIALS, SEED = 3000.0, 1000.0, 300.0, 4000, 0

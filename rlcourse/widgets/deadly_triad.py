@@ -40,6 +40,9 @@ from matplotlib.figure import Figure
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "2 DQN"
+QUESTION = "Which three things together make values explode?"
+
 STEPS = 100
 GAMMAS = np.linspace(0, 1, 201)
 FEATURES = np.array([[1.0], [2.0]])

@@ -19,6 +19,9 @@ from rlcourse.widgets import broken_runs, presets
 from rlcourse.widgets.broken_runs import HEALTHY, compare, from_zero, short
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "Any lecture"
+QUESTION = "What is broken here?"
+
 BROKEN, NO_VOTE, LETTERS = "broken", "no vote yet", "abcde"
 
 

@@ -25,6 +25,9 @@ from matplotlib.figure import Figure
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "4 Actor-critic"
+QUESTION = "What has a discount to do with dying?"
+
 T = np.arange(10_000)  # the longest discount's weights have died out by then, to 10⁻²¹
 MOST_LIVES, SEED = 2000, 1
 STREAMS = ("1 every step", "10, once, late", "−1 at first, then 1")

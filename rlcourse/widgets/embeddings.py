@@ -13,10 +13,12 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from rlcourse import recordings
-from rlcourse.runs import Estimate, mean_estimate
-from rlcourse.widgets import presets
+from rlcourse.curves import Estimate, mean_estimate
+from rlcourse.widgets import presets, recordings
 from rlcourse.widgets.panel import COLORS, Panel
+
+LECTURE = "9 TD7"
+QUESTION = "What keeps an embedding alive?"
 
 QUANTITIES = {
     "scale of what is seen": "scale",

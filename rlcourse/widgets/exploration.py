@@ -22,6 +22,9 @@ from rlcourse.envs import GRIDS, GridWorld
 from rlcourse.widgets import grid, presets
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "1 Tabular Q-iteration"
+QUESTION = "What does it cost to explore, and what not to?"
+
 RUNS, STEPS, GAMMA, LR, SEED = 200, 300, 0.95, 0.5, 0
 WORLDS = ("two goals", "small", "cliff")
 STRATEGIES = ("ε-greedy", "Boltzmann", "optimistic")

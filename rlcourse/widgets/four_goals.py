@@ -26,10 +26,13 @@ from matplotlib.figure import Figure
 from scipy import sparse
 
 from rlcourse.algorithms import soft_q_iteration
+from rlcourse.curves import Estimate, share_estimate
 from rlcourse.envs import FourGoals, TabularMDP
-from rlcourse.runs import Estimate, share_estimate
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
+
+LECTURE = "7 SAC"
+QUESTION = "Can one policy want four things at once?"
 
 POLICIES = ("softmax(Q/α)", "Gaussian, reverse KL")
 TEMPERATURES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.7, 1.0)

@@ -32,6 +32,9 @@ from rlcourse import returns
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "5 PPO"
+QUESTION = "What does λ choose?"
+
 STATES, ROLLOUTS, SEED = 9, 60, 0
 MOST_STEPS = 50
 SAMPLES = (1, 3, 10, 30, 100)

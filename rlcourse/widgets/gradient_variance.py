@@ -35,6 +35,9 @@ from rlcourse.envs import TabularMDP, two_floors
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "3 Policy gradients"
+QUESTION = "Where does the noise in a policy gradient come from?"
+
 SAMPLED, SEED = 4096, 4  # episodes in all, however many of them make one estimate
 EPISODES = (2, 4, 8, 16, 32, 64)
 LONGEST = 20

@@ -28,6 +28,9 @@ from rlcourse.widgets import presets
 from rlcourse.widgets.grid import frame
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "8 Hindsight experience replay"
+QUESTION = "What can be learned from a walk that failed?"
+
 STRATEGIES: tuple[her.Strategy, ...] = get_args(her.Strategy)
 STEPS, EPISODES, MOST, SEED = 24, 8, 8, 24
 

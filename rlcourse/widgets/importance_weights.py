@@ -33,6 +33,9 @@ from rlcourse.widgets import presets
 from rlcourse.widgets.gradient_variance import Episodes, expected_return, roll_out
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "3 Policy gradients"
+QUESTION = "How long can old data speak for a new policy?"
+
 SAMPLED, SEED = 4096, 4  # episodes in all, however many of them make one estimate
 EPISODES = (16, 32, 64, 128, 256)
 LONGEST = 30

@@ -26,10 +26,12 @@ import torch
 from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 
-from rlcourse import recordings
 from rlcourse.algorithms import prioritisation, td7
-from rlcourse.widgets import presets
+from rlcourse.widgets import presets, recordings
 from rlcourse.widgets.panel import COLORS, Panel
+
+LECTURE = "9 TD7"
+QUESTION = "Who should pull, and how hard?"
 
 SCHEMES = ("uniform + MSE", "PER + MSE", "LAP + Huber", "PAL")
 PRIORITIES = ("fresh", "stale")

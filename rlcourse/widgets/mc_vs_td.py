@@ -40,6 +40,9 @@ from rlcourse.returns import monte_carlo_targets, n_step_targets
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "4 Actor-critic"
+QUESTION = "Bias or variance: how many rewards before the guess?"
+
 STATES, SETS, SEED = 7, 50, 0
 MOST_EPISODES = 50
 INFINITE = 1000  # stands for ∞: no walk is that long

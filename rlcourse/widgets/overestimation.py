@@ -38,6 +38,9 @@ from scipy.special import ndtr
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "2 DQN"
+QUESTION = "Why is the largest of many guesses too high?"
+
 MOST_ACTIONS, SEED = 50, 0
 DRAWS, CENTRED_DRAWS = 32, 1000  # of noisy polynomials; of errors that sum to 0
 ESTIMATORS = ("single", "double", "min of N")

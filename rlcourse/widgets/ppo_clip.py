@@ -26,6 +26,9 @@ from rlcourse.algorithms import ppo
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "5 PPO"
+QUESTION = "When does a clipped sample stop pushing?"
+
 OBJECTIVES = ("clipped, with min (PPO)", "clipped, without min", "not clipped")
 LINES = ("-", "--", ":")
 RATIOS = np.linspace(0.01, 3, 600)  # none of them where the objective has a corner

@@ -15,6 +15,9 @@ from rlcourse.envs import ACTIONS, GRIDS, GridWorld
 from rlcourse.widgets import grid, presets
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "1 Tabular Q-iteration"
+QUESTION = "How does a reward travel through a world?"
+
 SWEEPS = 50
 WIDE = {"style": {"description_width": "55px"}, "layout": {"width": "270px"}}
 Cell = tuple[int, int]  # row, column

@@ -25,6 +25,9 @@ from matplotlib.figure import Figure
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "2 DQN"
+QUESTION = "What does a batch from the past contain?"
+
 STEPS, RUNS, SEED, LR = 1000, 4, 0, 0.5
 LEARNERS = ("without replay", "with replay")
 WALKS = (1, 2, 5, 10, 20, 50, 100)

@@ -18,9 +18,12 @@ from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rlcourse.runs import Curve, Estimate, digits, mean_band, reference
+from rlcourse.curves import Curve, Estimate, digits, mean_band, reference
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
+
+LECTURE = "5 PPO"
+QUESTION = "Which is better, if one asks three seeds?"
 
 # PPO on CartPole, lecture 5's default, and one switch turned: the ten seeds of its table of details and more.
 RIVALS: Mapping[str, str] = MappingProxyType(

@@ -28,6 +28,9 @@ from rlcourse.nets import Gaussian
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "7 SAC"
+QUESTION = "How likely is an action that went through tanh?"
+
 STANDARD = np.linspace(-8, 8, 4001)  # z = (u − μ)/σ: outside lies less than 1e-14 of the probability
 WEIGHT = np.exp(-(STANDARD**2) / 2) / math.sqrt(2 * math.pi) * (STANDARD[1] - STANDARD[0])
 SPREADS = np.geomspace(0.05, 3, 40)

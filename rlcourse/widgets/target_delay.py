@@ -27,6 +27,9 @@ from numpy.polynomial import legendre
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "6 DDPG and TD3"
+QUESTION = "What do a slow target and a delayed actor calm down?"
+
 TAUS = (1.0, 0.3, 0.1, 0.03, 0.01)
 POLICIES = ("learning", "fixed")
 UPDATES, LAST, RUNS, BATCH, DEGREE, SEED = 500, 200, 8, 4, 5, 0

@@ -22,7 +22,7 @@ from tests.browser.conftest import ARTIFACTS
 from tests.browser.lab import SIZES, Lab, Notebook
 
 pytestmark = pytest.mark.browser
-NAMES = [name for questions in pages.QUESTIONS.values() for name in questions]
+NAMES = [name for asked in pages.questions().values() for name in asked]
 PROJECTORS: tuple[ViewportSize, ...] = ({"width": 1280, "height": 720}, {"width": 1920, "height": 1080})
 
 

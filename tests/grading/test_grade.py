@@ -20,8 +20,8 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
 from rlcourse.grading import grade, homework, sandbox
-from rlcourse.grading.grade import Result
 from rlcourse.grading.release import student_version
+from rlcourse.grading.result import Result
 from rlcourse.grading.submissions import Entry, MappingError, entries
 from tests.grading import tiny
 

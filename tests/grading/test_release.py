@@ -10,7 +10,7 @@ from nbformat.v4 import new_markdown_cell
 from rlcourse.grading import homework, release
 from rlcourse.grading.homework import mark, role
 from rlcourse.grading.release import student_version
-from rlcourse.publish import sources_hash
+from rlcourse.operations.publish import sources_hash
 from tests.grading import tiny
 
 ROOT = Path(__file__).parents[2]

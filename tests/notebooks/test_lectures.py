@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from rlcourse.publish import execute, lectures, sources_hash
+from rlcourse.operations.publish import execute, lectures, sources_hash
 
 PATHS = list(lectures([Path(__file__).parents[2] / "notebooks"]))
 

@@ -20,7 +20,7 @@ def doctor(json: FlagCreatePairsOff[bool] = False) -> None:
     Args:
         json: Print a report for machines instead, to paste into a bug report. It leaves out your home folder.
     """
-    from rlcourse import doctor
+    from rlcourse.operations import doctor
 
     checks = doctor.run()
     if json:
@@ -39,7 +39,7 @@ def sync(source: Path = Path("notebooks"), target: Path = Path("work")) -> None:
         source: The folder of lectures.
         target: Your own copy.
     """
-    from rlcourse import workcopy
+    from rlcourse.operations import workcopy
 
     try:
         for line in workcopy.sync(source, target):
@@ -56,12 +56,24 @@ def execute(paths: Positional[tuple[Path, ...]] = (Path("notebooks"),)) -> None:
     Args:
         paths: Notebooks, or folders of notebooks.
     """
-    from rlcourse import publish
+    from rlcourse.operations import publish
 
     try:
         publish.execute(paths)
     except FileNotFoundError as error:
         sys.exit(f"rlcourse execute: {error}")
+
+
+@app.command
+def readme() -> None:
+    """Make the tables of the README anew, from what lectures, workshops and homework declare in their metadata."""
+    from rlcourse.operations import readme
+
+    try:
+        for path in readme.write(Path()):
+            print(f"{path}: written anew")
+    except (OSError, readme.UndeclaredError) as error:
+        sys.exit(f"rlcourse readme: {error}")
 
 
 @app.command
@@ -97,7 +109,7 @@ def slides(paths: Positional[tuple[Path, ...]] = (Path("notebooks"),), out: Path
 
 @app.command
 def train(
-    run: Annotated[Any, arg(name="", constructor_factory=lambda: import_module("rlcourse.runs").command())],
+    run: Annotated[Any, arg(name="", constructor_factory=lambda: import_module("rlcourse.operations.train").command())],
 ) -> None:
     """Train an agent over several seeds; run the same command again to go on."""
 
@@ -160,6 +172,6 @@ def grade(
 
 def main() -> None:
     try:
-        app.cli(prog="rlcourse", description="Deep reinforcement learning in nine Jupyter lectures.")
+        app.cli(prog="rlcourse", description="Deep reinforcement learning in Jupyter lectures.")
     except OutOfRangeError as error:  # an option of `train`, refused while its Config is being made
         sys.exit(f"rlcourse: {error}")

@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 from rlcourse.rendering import find_backend
 
 TESTED_PYTHON = "3.11"
-CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"  # in a checkout; a wheel does not carry it
+CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"  # in a checkout; a wheel does not carry it
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 KERNEL_TIMEOUT = 20  # seconds; a start takes 1 to 5
 

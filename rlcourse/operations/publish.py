@@ -50,7 +50,7 @@ def normalise(notebook: NotebookNode) -> None:
     notebook.metadata = {
         "kernelspec": KERNELSPEC,
         "language_info": {"name": "python"},
-        "rlcourse": {"sources": sources_hash(notebook)},
+        "rlcourse": {**notebook.metadata.get("rlcourse", {}), "sources": sources_hash(notebook)},
     }
     for cell in notebook.cells:
         cell.metadata = {key: cell.metadata[key] for key in KEPT_CELL_METADATA if key in cell.metadata}

@@ -6,9 +6,10 @@ already been given stand in the copy's `.upstream.json`; if that is lost, the wo
 """
 
 import json
-import os
 from hashlib import sha256
 from pathlib import Path
+
+from rlcourse import files
 
 RECORD = ".upstream.json"
 SELF_CHECK = ("homework/conftest.py", "homework/.release/")  # what a homework's self-check compares with
@@ -54,7 +55,7 @@ def sync(source: Path, work: Path) -> list[str]:
             if not name.as_posix().startswith(SELF_CHECK):  # the homework itself is announced
                 announcements.append(f"{mine}: changed since you got it. Yours is kept; beside it lies {beside.name}")
         given[name.as_posix()] = digest
-    _replace(work / RECORD, json.dumps(known | given, indent=1))
+    files.write(work / RECORD, json.dumps(known | given, indent=1))
     return announcements
 
 
@@ -87,11 +88,3 @@ def _create(path: Path, content: bytes) -> None:
         except BaseException:
             path.unlink()
             raise
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write atomically: whenever this stops, the old or the new content is there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    draft.write_text(text)
-    draft.replace(path)

@@ -1,0 +1,144 @@
+"""The command `rlcourse train`: one subcommand for each agent, whose `Config` fields are its options."""
+
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union
+
+import gymnasium as gym
+import numpy as np
+import tyro
+from platformdirs import user_cache_path
+
+from rlcourse import envs, loop, rendering
+from rlcourse.algorithms import AGENTS, config_class, her
+from rlcourse.curves import recorded, save_curve
+from rlcourse.runs import EVALUATION_SEED, Experiment, run_all
+
+
+def command() -> Any:
+    """The type behind `rlcourse train`: one subcommand per agent, whose `Config` fields are its options (tyro)."""
+    subcommands = [
+        Annotated[Any, tyro.conf.subcommand(name, constructor=_subcommand(name), prefix_name=False)] for name in AGENTS
+    ]
+    return Union[tuple(subcommands)]  # noqa: UP007  (built at run time)
+
+
+def _subcommand(agent: str) -> Callable[..., None]:
+    config_type = config_class(agent)
+
+    def train(
+        env: str,
+        steps: int,
+        config: Annotated[Any, tyro.conf.arg(name="", constructor=config_type)],
+        seeds: str = "0:1",
+        evaluate_every: int = Experiment.evaluate_every,
+        episodes: int = Experiment.episodes,
+        evaluation_env: str = Experiment.evaluation_env,
+        truths: int = Experiment.truths,
+        max_reward: float = Experiment.max_reward,
+        hindsight: her.Strategy | Literal[""] = Experiment.hindsight,
+        hindsight_k: int = Experiment.hindsight_k,
+        out: Path = user_cache_path("rlcourse") / "runs",  # noqa: B008  (a constant)
+        curve: Path | None = None,
+        film: Path | None = None,
+        backend: Literal["loky", "dask"] = "loky",
+        scheduler: str | None = None,
+    ) -> None:
+        """Train over several seeds. Interrupted? The same command goes on; what is finished is not run again.
+
+        Args:
+            env: A gymnasium id.
+            steps: Environment steps per seed.
+            config: The algorithm's own options.
+            seeds: One seed, or first:last, the last one excluded.
+            evaluate_every: Environment steps between evaluations.
+            episodes: Episodes of each evaluation.
+            evaluation_env: A gymnasium id to evaluate in, where it differs.
+            truths: States at which each evaluation compares the critic with the true return.
+            max_reward: A bound on |r|, for that.
+            hindsight: Where replay takes new goals from, in a world that has goals.
+            hindsight_k: How many transitions are relabelled for each that is not.
+            out: Folder for results and checkpoints; on a cluster one that all machines share.
+            curve: Also store the curve over the seeds in this file.
+            film: Also store a film of the first seed's trained agent in this file, an MP4.
+            backend: Where seeds run in parallel: on this machine's cores (loky) or on a Dask cluster.
+            scheduler: Address of the Dask cluster; without it a local one is started.
+        """
+        try:
+            experiment = Experiment(
+                agent,
+                env,
+                steps,
+                config,
+                evaluate_every,
+                episodes,
+                evaluation_env,
+                truths,
+                max_reward,
+                hindsight,
+                hindsight_k,
+            )
+            if film:
+                os.environ["MUJOCO_GL"] = _renderer()  # before MuJoCo is imported: it binds a backend for good
+            wanted = _seeds(seeds)
+            held = recorded(curve, experiment, wanted) if curve else {}
+            todo = [seed for seed in wanted if seed not in held or (film and seed == wanted[0])]
+            runs = run_all(experiment, todo, out, backend, scheduler) if todo else []
+        except KeyboardInterrupt:
+            sys.exit("\nrlcourse train: stopped. The same command goes on from the last checkpoint.")
+        except (ValueError, gym.error.Error) as error:
+            sys.exit(f"rlcourse train: {error}")
+        for record in runs:
+            print(f"seed {record.seed}: {np.mean(record.returns[-1]):.1f} after {record.step[-1]} steps")
+        if held:
+            print(f"{curve} holds already: seeds {', '.join(map(str, held))}")
+        if runs:
+            print(f"results: {experiment.files(out, runs[0].seed)[0].parent}")
+        if curve and runs:
+            save_curve(curve, runs, command_line(experiment, seeds, curve), held)
+        if film:
+            world, trained = experiment.make_agent(runs[0].seed)
+            loop.resume(experiment.files(out, runs[0].seed)[1], world, trained)
+            stage = envs.make(experiment.evaluation_env or experiment.env, render_mode="rgb_array")
+            rendering.film(stage, trained, EVALUATION_SEED, film)
+
+    return train
+
+
+def _renderer() -> str:
+    backend = rendering.find_backend()
+    if backend is None:
+        raise ValueError("no OpenGL backend draws here: `rlcourse doctor` says what to install; or leave out --film")
+    return backend
+
+
+def _seeds(text: str) -> range:
+    first, colon, last = text.partition(":")
+    try:
+        seeds = range(int(first), int(last) if colon else int(first) + 1)
+    except ValueError:
+        seeds = range(0)
+    if not seeds:
+        raise ValueError(f"seeds = {text!r}: give one seed, or first:last with the last excluded, as in 0:5")
+    return seeds
+
+
+def command_line(experiment: Experiment, seeds: str, curve: Path) -> str:
+    """The command that makes a curve: what differs from the defaults, no folders of this machine."""
+    path = curve.name if curve.is_absolute() else curve.as_posix()
+    words = ["rlcourse", "train", experiment.agent, "--env", experiment.env, "--steps", str(experiment.steps)]
+    words += ["--seeds", seeds, "--curve", path]
+    changed = {f: getattr(config, f.name) for config in (experiment, experiment.config) for f in fields(config)}
+    for field, value in changed.items():
+        if field.default is MISSING or value == field.default:
+            continue
+        flag = field.name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            words += [f"--{flag}", *map(str, value if isinstance(value, tuple) else (value,))]
+    return shlex.join(words)
