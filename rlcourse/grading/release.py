@@ -74,7 +74,11 @@ def student_version(source: NotebookNode, name: str) -> NotebookNode:
             if graded(source):
                 cell.source = f"{CHECKED}\n{cell.source}"
         cells.append(cell)
-    about = {"homework" if graded(source) else "workshop": name, "seconds": mark(source)["seconds"], "source": sources_hash(source)}
+    about = {
+        "homework" if graded(source) else "workshop": name,
+        "seconds": mark(source)["seconds"],
+        "source": sources_hash(source),
+    }
     return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": KERNELSPEC, "rlcourse": about})
 
 

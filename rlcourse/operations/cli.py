@@ -120,7 +120,7 @@ def release(
     out: Path = Path("notebooks/homework"),
     course: Path | None = None,
 ) -> None:
-    """Make the students' homework and workshops from the instructor's: no solutions, no hidden checks, checked for leaks.
+    """Make the students' homework and workshops from the instructor's, without solutions and hidden checks.
 
     Args:
         paths: Instructor's notebooks, or folders of them.

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from IPython.display import display
 
-from rlcourse import lessons, runs
+from rlcourse import curves, lessons, pictures, runs
 from rlcourse.workshop import ladder
 from rlcourse.workshop.parts import Mine, _name
 
@@ -45,8 +45,8 @@ class Race:
     """A finished race: the trained agent, what was seen on the way, and where it lies among the recorded seeds."""
 
     agent: Any
-    history: lessons.History
-    comparison: runs.Comparison | None
+    history: pictures.History
+    comparison: curves.Comparison | None
 
     @property
     def passed(self) -> bool:
@@ -71,8 +71,8 @@ def race(mine: Mine, reference: str, steps: int | None = None, seed: int = 0) ->
         print(f"○ Nothing to compare yet: the first evaluation comes after {experiment.evaluate_every} steps.")
         return Race(agent, history, None)
     display(lessons.compare_to_reference(history, reference))
-    own = runs.Curve(history.evaluations[:, 0].astype(int), history.evaluations[None, :, 1])
-    result = Race(agent, history, runs.compare_to_reference(own, runs.reference(reference)))
+    own = curves.Curve(history.evaluations[:, 0].astype(int), history.evaluations[None, :, 1])
+    result = Race(agent, history, curves.compare_to_reference(own, curves.reference(reference)))
     whose = f"with {len(mine.yours)} parts of your own" if mine.yours else "all of it still the course's"
     if result.passed:
         print(f"✔ The agent, {whose}, runs with the recorded ones.")
@@ -83,7 +83,7 @@ def race(mine: Mine, reference: str, steps: int | None = None, seed: int = 0) ->
 
 def side_by_side(
     agents: Mapping[str, Mine], reference: str, steps: int, seeds: Sequence[int] = (0, 1)
-) -> dict[str, runs.Curve]:
+) -> dict[str, curves.Curve]:
     """Train several agents, all seeds in parallel, and draw returns and, where there is a Q, what they believe.
 
     Args:
@@ -96,20 +96,21 @@ def side_by_side(
         found = joblib.Parallel()(
             joblib.delayed(_measured)(experiment, _made_from(agents[name]), seed) for name, seed in jobs
         )
-    curves = {}
+    drawn = {}
     for name in agents:
-        step, returns, believed = zip(*(one for (each, _), one in zip(jobs, found, strict=True) if each == name))
+        seeds_of = [one for (each, _), one in zip(jobs, found, strict=True) if each == name]
+        step, returns, believed = zip(*seeds_of, strict=True)
         values = None if believed[0] is None else np.array(believed)
-        curves[name] = runs.Curve(np.array(step[0]), np.array(returns), values)
-    step = next(iter(curves.values())).step
+        drawn[name] = curves.Curve(np.array(step[0]), np.array(returns), values)
+    step = next(iter(drawn.values())).step
     title = "return without exploration"
-    display(lessons.curves({name: curve.returns for name, curve in curves.items()}, step, "environment step", title))
-    beliefs = {name: curve.believed for name, curve in curves.items() if curve.believed is not None}
+    display(lessons.curves({name: curve.returns for name, curve in drawn.items()}, step, "environment step", title))
+    beliefs = {name: curve.believed for name, curve in drawn.items() if curve.believed is not None}
     if beliefs:
         limit = experiment.max_reward / (1 - experiment.config.gamma)
         title = f"what the critic believes; no policy is worth more than {limit:.0f}"
         display(lessons.curves(beliefs, step, "environment step", title))
-    return curves
+    return drawn
 
 
 def _measured(
@@ -145,7 +146,7 @@ def _belief(env: Any, agent: Any, states: int = 20) -> float | None:
 
 
 def _experiment(reference: str, steps: int | None) -> runs.Experiment:
-    recorded = runs.recorded_experiment(reference)
+    recorded = curves.recorded_experiment(reference)
     return replace(recorded, truths=0, steps=recorded.steps if steps is None else steps)
 
 
