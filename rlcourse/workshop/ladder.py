@@ -182,6 +182,23 @@ def world_of(rung: Rung, continuous: bool = False, tabular: bool = False) -> gym
     return env
 
 
+def of_page(module: Any, continuous: bool = False, **changes: Any) -> "Ladder":
+    """The ladder of a page's agent, of the course's own page or of a student's copy; `changes` to its settings.
+
+    Raises:
+        ValueError: the page has no agent that could be trained there.
+    """
+    name = module.__name__.split(".")[-1]
+    recipe = RECIPES.get(name, Recipe(""))
+    steps = recipe.continuous if continuous else recipe.discrete
+    if not steps:
+        actions = "a continuous action" if continuous else "two actions"
+        raise ValueError(f"{name} has no agent for {actions}: there is nothing to train in these worlds")
+    kind, config = getattr(module, recipe.agent), module.Config(**{**recipe.config, **changes})
+    tabular = recipe.agent == "QLearning"
+    return climb(lambda env: make(kind, env, config, 0), steps, config.gamma, continuous, tabular)
+
+
 @dataclass(frozen=True)
 class Finding:
     """What one rung showed.
@@ -290,7 +307,7 @@ def _rows(
     for place, best in rung.best.items():
         action = agent.act(seen(place), explore=False)
         choice = float(np.squeeze(action)) if continuous else 2 * float(action) - 1
-        yield f"action at {place:g}", choice, float(best), abs(np.clip(choice, -1, 1) - best) < TOLERANCE
+        yield f"action at {place:g}", choice, float(best), bool(abs(np.clip(choice, -1, 1) - best) < TOLERANCE)
 
 
 def _agreement(believed: float, truth: float, gamma: float) -> tuple[float, float, bool]:

@@ -136,11 +136,12 @@ def where(module: ModuleType, name: str) -> tuple[Any, Any]:
     Raises:
         ValueError: in neither; names what is closest.
     """
-    agent = getattr(module, ladder.RECIPES[_name(module)].agent)
-    for owner in (module, agent):
+    recipe = ladder.RECIPES.get(_name(module))
+    owners = (module,) if recipe is None else (module, getattr(module, recipe.agent))
+    for owner in owners:
         if name in vars(owner):
             return owner, vars(owner)[name]
-    known = [each for owner in (module, agent) for each in vars(owner) if not each.startswith("__")]
+    known = [each for owner in owners for each in vars(owner) if not each.startswith("__")]
     near = difflib.get_close_matches(name, known, 1)
     raise ValueError(f"{_name(module)} has no part {name!r}{f': did you mean {near[0]!r}?' if near else ''}")
 

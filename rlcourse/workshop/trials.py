@@ -23,21 +23,8 @@ def probe(mine: Mine, continuous: bool | None = None) -> ladder.Ladder:
     Raises:
         ValueError: the page has no agent that could be trained there.
     """
-    recipe = ladder.RECIPES[_name(mine.page)]
-    continuous = not recipe.discrete if continuous is None else continuous
-    steps = recipe.continuous if continuous else recipe.discrete
-    if not steps:
-        raise ValueError(
-            f"{_name(mine.page)} has no agent for {'a continuous action' if continuous else 'two actions'}"
-        )
-    config = mine.module.Config(**recipe.config)
-    return ladder.climb(
-        lambda env: ladder.make(mine.agent, env, config, 0),
-        steps,
-        ladder.GAMMA,
-        continuous,
-        tabular=recipe.agent == "QLearning",
-    )
+    recipe = ladder.RECIPES.get(_name(mine.page), ladder.Recipe(""))
+    return ladder.of_page(mine.module, not recipe.discrete if continuous is None else continuous)
 
 
 @dataclass(frozen=True)
