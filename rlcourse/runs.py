@@ -38,7 +38,7 @@ class Experiment:
             sizes are numbers of states and actions where those are discrete.
         env: a gymnasium id.
         steps: environment steps to train for.
-        config: the agent's `Config`.
+        config: the agent's `Config`; None for a class that is made as `Class(observation_space, action_space, seed)`.
         evaluate_every: environment steps between evaluations.
         episodes: of each evaluation.
         evaluation_env: a gymnasium id, where it differs from `env` (noise that is for training only, say).
@@ -78,6 +78,8 @@ class Experiment:
         """
         env = envs.make(self.env)
         kind = agent_class(self.agent) if kind is None else kind
+        if self.config is None:
+            return env, kind(env.observation_space, env.action_space, seed)
         takes = signature(kind).parameters
         action = env.action_space if "action_space" in takes else flatdim(env.action_space)
         value = getattr(kind, "value", None)
@@ -148,7 +150,7 @@ class Run:
     agent: str
     env: str
     steps: int
-    config: dict[str, Any]
+    config: dict[str, Any] | None
     evaluate_every: int
     episodes: int
     evaluation_env: str
@@ -191,7 +193,8 @@ def run(experiment: Experiment, seed: int, out: Path, position: int = 0, save_ev
 
         def save(step: int, **extra: Any) -> float:
             wall_time = float(state["wall_time"] + time.monotonic() - began)
-            loop.save(checkpoint, env, agent, step, evaluations=evaluations, wall_time=wall_time, **extra)
+            if hasattr(agent, "state_dict"):  # which an agent from a student's own file need not have
+                loop.save(checkpoint, env, agent, step, evaluations=evaluations, wall_time=wall_time, **extra)
             return wall_time
 
         begin = None if resumed else seed

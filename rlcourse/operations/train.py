@@ -1,4 +1,7 @@
-"""The command `rlcourse train`: one subcommand for each agent, whose `Config` fields are its options."""
+"""The command `rlcourse train`: one subcommand for each agent, whose `Config` fields are its options.
+
+An agent from a student's own file, `my_dqn.py:MyDQN`, is a subcommand under that name.
+"""
 
 import os
 import shlex
@@ -15,14 +18,17 @@ from platformdirs import user_cache_path
 
 from rlcourse import envs, loop, rendering
 from rlcourse.algorithms import AGENTS, config_class, her
-from rlcourse.curves import recorded, save_curve
+from rlcourse.curves import compare_to_reference, curve, recorded, recorded_experiment, reference, save_curve
 from rlcourse.runs import EVALUATION_SEED, Experiment, run_all
 
 
 def command() -> Any:
     """The type behind `rlcourse train`: one subcommand per agent, whose `Config` fields are its options (tyro)."""
+    constructors = {name: _subcommand(name) for name in AGENTS}
+    constructors |= {each: _own(each) for each in sys.argv[2:3] if ".py" in each}
     subcommands = [
-        Annotated[Any, tyro.conf.subcommand(name, constructor=_subcommand(name), prefix_name=False)] for name in AGENTS
+        Annotated[Any, tyro.conf.subcommand(name, constructor=constructor, prefix_name=False)]
+        for name, constructor in constructors.items()
     ]
     return Union[tuple(subcommands)]  # noqa: UP007  (built at run time)
 
@@ -44,6 +50,7 @@ def _subcommand(agent: str) -> Callable[..., None]:
         hindsight_k: int = Experiment.hindsight_k,
         out: Path = user_cache_path("rlcourse") / "runs",  # noqa: B008  (a constant)
         curve: Path | None = None,
+        compare: str = "",
         film: Path | None = None,
         backend: Literal["loky", "dask"] = "loky",
         scheduler: str | None = None,
@@ -64,6 +71,7 @@ def _subcommand(agent: str) -> Callable[..., None]:
             hindsight_k: How many transitions are relabelled for each that is not.
             out: Folder for results and checkpoints; on a cluster one that all machines share.
             curve: Also store the curve over the seeds in this file.
+            compare: Say where each seed lies among those of this recording, as in 02_cartpole_dqn.
             film: Also store a film of the first seed's trained agent in this file, an MP4.
             backend: Where seeds run in parallel: on this machine's cores (loky) or on a Dask cluster.
             scheduler: Address of the Dask cluster; without it a local one is started.
@@ -82,31 +90,99 @@ def _subcommand(agent: str) -> Callable[..., None]:
                 hindsight,
                 hindsight_k,
             )
-            if film:
-                os.environ["MUJOCO_GL"] = _renderer()  # before MuJoCo is imported: it binds a backend for good
-            wanted = _seeds(seeds)
-            held = recorded(curve, experiment, wanted) if curve else {}
-            todo = [seed for seed in wanted if seed not in held or (film and seed == wanted[0])]
-            runs = run_all(experiment, todo, out, backend, scheduler) if todo else []
-        except KeyboardInterrupt:
-            sys.exit("\nrlcourse train: stopped. The same command goes on from the last checkpoint.")
-        except (ValueError, gym.error.Error) as error:
+        except ValueError as error:
             sys.exit(f"rlcourse train: {error}")
-        for record in runs:
-            print(f"seed {record.seed}: {np.mean(record.returns[-1]):.1f} after {record.step[-1]} steps")
-        if held:
-            print(f"{curve} holds already: seeds {', '.join(map(str, held))}")
-        if runs:
-            print(f"results: {experiment.files(out, runs[0].seed)[0].parent}")
-        if curve and runs:
-            save_curve(curve, runs, command_line(experiment, seeds, curve), held)
-        if film:
-            world, trained = experiment.make_agent(runs[0].seed)
-            loop.resume(experiment.files(out, runs[0].seed)[1], world, trained)
-            stage = envs.make(experiment.evaluation_env or experiment.env, render_mode="rgb_array")
-            rendering.film(stage, trained, EVALUATION_SEED, film)
+        _execute(experiment, seeds, out, curve, compare, film, backend, scheduler)
 
     return train
+
+
+def _own(spec: str) -> Callable[..., None]:
+    def train(
+        env: str,
+        steps: int,
+        seeds: str = "0:1",
+        evaluate_every: int = Experiment.evaluate_every,
+        episodes: int = Experiment.episodes,
+        evaluation_env: str = Experiment.evaluation_env,
+        out: Path = user_cache_path("rlcourse") / "runs",  # noqa: B008  (a constant)
+        curve: Path | None = None,
+        compare: str = "",
+    ) -> None:
+        """Train an agent from your own file over several seeds, all in parallel.
+
+        Args:
+            env: A gymnasium id.
+            steps: Environment steps per seed.
+            seeds: One seed, or first:last, the last one excluded.
+            evaluate_every: Environment steps between evaluations; with --compare as often as the recording was.
+            episodes: Episodes of each evaluation.
+            evaluation_env: A gymnasium id to evaluate in, where it differs.
+            out: Folder for results and checkpoints.
+            curve: Also store the curve over the seeds in this file.
+            compare: Say where each seed lies among those of this recording, as in 02_cartpole_dqn.
+        """
+        from rlcourse.workshop import own  # late: it loads what notebooks need
+
+        file = Path(spec.rpartition(":")[0])
+        try:
+            kind = own.load(spec)
+            if compare:
+                evaluate_every = recorded_experiment(compare).evaluate_every
+            agent = f"{kind.__module__}:{kind.__name__}"
+            experiment = Experiment(agent, env, steps, None, evaluate_every, episodes, evaluation_env)
+            own.rehearse(kind, experiment.make_evaluation_env())
+        except (own.OwnAgentError, FileNotFoundError) as error:
+            sys.exit(f"rlcourse train: {error}")
+        except Exception as error:  # a student's agent can raise anything
+            sys.exit(f"rlcourse train: {own.words(error, file)}")
+        print(*own.without(kind), sep="\n")
+        try:
+            _execute(experiment, seeds, out, curve, compare)
+        except Exception as error:
+            sys.exit(f"rlcourse train: {own.words(error, file)}")
+
+    return train
+
+
+def _execute(
+    experiment: Experiment,
+    seeds: str,
+    out: Path,
+    curve_file: Path | None,
+    compare: str,
+    film: Path | None = None,
+    backend: Literal["loky", "dask"] = "loky",
+    scheduler: str | None = None,
+) -> None:
+    try:
+        if compare and recorded_experiment(compare).env != experiment.env:
+            raise ValueError(f"{compare} is a recording of {recorded_experiment(compare).env}, not of {experiment.env}")
+        if film:
+            os.environ["MUJOCO_GL"] = _renderer()  # before MuJoCo is imported: it binds a backend for good
+        wanted = _seeds(seeds)
+        held = recorded(curve_file, experiment, wanted) if curve_file else {}
+        todo = [seed for seed in wanted if seed not in held or (film and seed == wanted[0])]
+        runs = run_all(experiment, todo, out, backend, scheduler) if todo else []
+    except KeyboardInterrupt:
+        sys.exit("\nrlcourse train: stopped. The same command goes on from the last checkpoint.")
+    except (ValueError, FileNotFoundError, gym.error.Error) as error:
+        sys.exit(f"rlcourse train: {error}")
+    for record in runs:
+        print(f"seed {record.seed}: {np.mean(record.returns[-1]):.1f} after {record.step[-1]} steps")
+        if compare:
+            print(compare_to_reference(curve([record]), reference(compare)).words)
+    if held:
+        print(f"{curve_file} holds already: seeds {', '.join(map(str, held))}")
+    if runs:
+        print(f"results: {experiment.files(out, runs[0].seed)[0].parent}")
+    if curve_file and runs:
+        save_curve(curve_file, runs, command_line(experiment, seeds, curve_file), held)
+    if film:
+        world, trained = experiment.make_agent(runs[0].seed)
+        loop.resume(experiment.files(out, runs[0].seed)[1], world, trained)
+        stage = envs.make(experiment.evaluation_env or experiment.env, render_mode="rgb_array")
+        rendering.film(stage, trained, EVALUATION_SEED, film)
 
 
 def _renderer() -> str:
@@ -132,7 +208,9 @@ def command_line(experiment: Experiment, seeds: str, curve: Path) -> str:
     path = curve.name if curve.is_absolute() else curve.as_posix()
     words = ["rlcourse", "train", experiment.agent, "--env", experiment.env, "--steps", str(experiment.steps)]
     words += ["--seeds", seeds, "--curve", path]
-    changed = {f: getattr(config, f.name) for config in (experiment, experiment.config) for f in fields(config)}
+    changed = {
+        f: getattr(config, f.name) for config in (experiment, experiment.config) if config for f in fields(config)
+    }
     for field, value in changed.items():
         if field.default is MISSING or value == field.default:
             continue

@@ -10,19 +10,22 @@ import torch
 from IPython.display import display
 
 from rlcourse import curves, lessons, pictures, runs
-from rlcourse.workshop import ladder
+from rlcourse.workshop import ladder, own
 from rlcourse.workshop.parts import Mine, _name
 
 
-def probe(mine: Mine, continuous: bool | None = None) -> ladder.Ladder:
+def probe(mine: Mine | type[Any], continuous: bool | None = None) -> ladder.Ladder:
     """Train the agent in each of the ladder's small worlds, in seconds, and compare what it believes with the truth.
 
     Args:
+        mine: an assembled page, or a class of one's own, see `workshop.own`.
         continuous: in worlds with a continuous action; None: only if the agent has no other.
 
     Raises:
         ValueError: the page has no agent that could be trained there.
     """
+    if isinstance(mine, type):
+        return own.probe(mine, continuous=bool(continuous))
     recipe = ladder.RECIPES.get(_name(mine.page), ladder.Recipe(""))
     return ladder.of_page(mine.module, not recipe.discrete if continuous is None else continuous)
 
@@ -51,6 +54,8 @@ def race(mine: Mine, reference: str, steps: int | None = None, seed: int = 0) ->
         steps: environment steps, if not as many as were recorded.
     """
     experiment = _experiment(reference, steps)
+    if ladder.only_tested():
+        experiment = replace(experiment, steps=experiment.evaluate_every)
     env, agent = experiment.make_agent(seed, **_made_from(mine))
     training = experiment.train(env, agent, experiment.make_evaluation_env(), seed)
     history = lessons.watch(training, experiment.steps)
@@ -78,8 +83,11 @@ def side_by_side(
         steps: environment steps of each run.
     """
     experiment = _experiment(reference, steps)
+    if ladder.only_tested():
+        experiment = replace(experiment, steps=600, evaluate_every=300, episodes=1)
     jobs = [(name, seed) for name in agents for seed in seeds]
-    with joblib.parallel_config(backend="loky", n_jobs=min(joblib.cpu_count(), len(jobs))):
+    n_jobs = 1 if ladder.only_tested() else min(joblib.cpu_count(), len(jobs))
+    with joblib.parallel_config(backend="loky", n_jobs=n_jobs):
         found = joblib.Parallel()(
             joblib.delayed(_measured)(experiment, _made_from(agents[name]), seed) for name, seed in jobs
         )
