@@ -62,7 +62,7 @@ def _shown(code: Callable[..., Any]) -> str:
 
 def folded(summary: str, text: str) -> str:
     """Markdown that opens on a click."""
-    return f"<details><summary>{escape(summary)}</summary>\n\n{text}\n\n</details>"
+    return f"<details><summary>{escape(summary, quote=False)}</summary>\n\n{text}\n\n</details>"
 
 
 @cache

@@ -156,9 +156,9 @@ def trial(module: Any) -> Iterator[dict[str, Any]]:
         agent = kind(1, 1, lambda obs: -obs, config(hidden=(4,), round_steps=8, updates=2, batch_size=4), 0)
         yield from loop.train(world_of(RUNGS[1], continuous=True), agent, 16, 0)
     elif name == "her":
-        env = envs.make("rlcourse/BitFlip3-v0")
+        env = envs.make("rlcourse/BitFlip5-v0")
         small = dqn.Config(hidden=(4,), batch_size=4, buffer_size=50, learning_starts=8, n_step=1)
-        agent = dqn.DQN(flatdim(env.observation_space), 3, small, 0, kind(env, 50, config()))
+        agent = dqn.DQN(flatdim(env.observation_space), 5, small, 0, kind(env, 50, config()))
         yield from loop.train(env, agent, 30, 0)
     else:
         small = {"hidden": (4,), "learning_starts": 16, "batch_size": 8, "rollout_steps": 8, "target_every": 2}
@@ -182,14 +182,17 @@ def world_of(rung: Rung, continuous: bool = False, tabular: bool = False) -> gym
     """The rung's world as the agent sees it; `tabular` numbers the observations −1, 0, 1 as states 0, 1, 2."""
     env: gym.Env = rung.world(continuous)
     if continuous:
-        env = gym.wrappers.ClipAction(env)
+        env = gym.wrappers.TransformAction(env, lambda action: np.clip(action, -1, 1), env.action_space)
     if tabular:
         env = gym.wrappers.TransformObservation(env, lambda obs: int(obs[0]) + 1, Discrete(3))
     return env
 
 
-def of_page(module: Any, continuous: bool = False, **changes: Any) -> "Ladder":
-    """The ladder of a page's agent, of the course's own page or of a student's copy; `changes` to its settings.
+def of_page(module: Any, continuous: bool = False, stop: bool = False, **changes: Any) -> "Ladder":
+    """The ladder of a page's agent, the course's own or a student's copy; `changes` to its settings.
+
+    Args:
+        stop: at the first rung that fails.
 
     Raises:
         ValueError: the page has no agent that could be trained there.
@@ -204,7 +207,7 @@ def of_page(module: Any, continuous: bool = False, **changes: Any) -> "Ladder":
         raise ValueError(f"{name} has no agent for {actions}: there is nothing to train in these worlds")
     kind, config = getattr(module, recipe.agent), module.Config(**{**recipe.config, **changes})
     tabular = recipe.agent == "QLearning"
-    return climb(lambda env: make(kind, env, config, 0), steps, config.gamma, continuous, tabular)
+    return climb(lambda env: make(kind, env, config, 0), steps, config.gamma, continuous, tabular, stop=stop)
 
 
 @dataclass(frozen=True)
@@ -270,11 +273,13 @@ def climb(
     continuous: bool = False,
     tabular: bool = False,
     words: Callable[[BaseException], str] = repr,
+    stop: bool = False,
 ) -> Ladder:
     """Train a fresh agent in each rung's world and look at what it believes and does.
 
     Args:
         agent: makes one for a world.
+        stop: at the first rung that fails.
         words: says what an exception means to whoever wrote the agent.
     """
     findings = []
@@ -288,6 +293,8 @@ def climb(
             findings.append(Finding(rung, error=words(error)))
         else:
             findings.append(Finding(rung, rows))
+        if stop and not findings[-1].ok:
+            break
     return Ladder(tuple(findings))
 
 

@@ -97,15 +97,16 @@ def broken(mine: Mine, name: str, old: str, new: str) -> Mine:
     Raises:
         ValueError: the source has no `old`, or more than one.
     """
-    source = textwrap.dedent(inspect.getsource(_unwrapped(where(_copy_of(mine.page), name)[1])))
+    ours = _unwrapped(where(_copy_of(mine.page), name)[1])
+    source = textwrap.dedent(inspect.getsource(ours))
     if source.count(old) != 1:
         raise ValueError(f"{name} has {old!r} {source.count(old)} times: name a piece that it has once")
     namespace: dict[str, Any] = {}
     file = f"<{name}, broken on purpose>"
     text = source.replace(old, new)
     linecache.cache[file] = len(text), None, text.splitlines(keepends=True), file
-    exec(compile(_without_decorators(text), file, "exec"), dict(vars(mine.page)), namespace)
-    mistake = namespace[name]
+    exec(compile(_without_decorators(text), file, "exec"), dict(vars(sys.modules[ours.__module__])), namespace)
+    mistake = namespace[ours.__name__]
     changed = Mine(mine.page, mine.module, {**mine.parts, name: mistake}, {**mine.whose, name: "broken on purpose"})
     changed.module = put(mine.page, {**{each: mine.parts[each] for each in mine.yours}, name: mistake})
     return changed
@@ -117,8 +118,10 @@ def _without_decorators(source: str) -> str:
 
 def is_stub(part: Any) -> bool:
     """Whether nothing has been written yet: it raises NotImplementedError, or does nothing and returns nothing."""
-    functions = [part] if not isinstance(part, type) else [_unwrapped(each) for each in vars(part).values()]
-    return any(_is_stub(each.__code__) for each in functions if isinstance(each, FunctionType))
+    kinds = part.__mro__ if isinstance(part, type) else ()
+    written = [each for each in kinds if each is part or _home(each) is _home(part)]  # what it is made of, too
+    functions = [function for each in written or [part] for function in _functions(each)]
+    return any(_is_stub(each.__code__) for each in functions)
 
 
 def _is_stub(code: CodeType) -> bool:
@@ -284,7 +287,7 @@ def _first_fault(page: ModuleType, parts: Mapping[str, Any]) -> tuple[str, str] 
     for name, theirs in parts.items():
         if sentence := _unknown_name(page, theirs) or _misfit(theirs, where(page, name)[1]):
             return name, sentence
-    return _trial(page, parts)
+    return _trial(page, parts) if parts else None
 
 
 def _unknown_name(page: ModuleType, theirs: Any) -> str | None:
