@@ -257,7 +257,7 @@ def test_a_part_that_the_page_does_not_know_is_refused() -> None:
 def test_a_page_without_an_agent_can_be_assembled_but_not_probed() -> None:
     mine = workshop.assemble(soft_q_iteration)
     assert mine.entropy is not soft_q_iteration.entropy
-    with pytest.raises(ValueError, match="soft_q_iteration has no agent for two actions"):
+    with pytest.raises(ValueError, match="soft_q_iteration has no agent"):
         workshop.probe(mine)
 
 
@@ -287,7 +287,7 @@ def test_broken_on_purpose_changes_one_line_of_that_part_alone() -> None:
     assert broken.whose == {"critic_loss": "yours", "bellman_target": "broken on purpose"}
     assert "amin" in inspect.getsource(broken.bellman_target)
     assert not same(run(broken.module), run(dqn))
-    with pytest.raises(ValueError, match="has 'batch.' 3 times: name a piece that it has once"):
+    with pytest.raises(ValueError, match=r"has 'batch\.' 3 times: name a piece that it has once"):
         workshop.broken(mine, "bellman_target", "batch.", "x.")
 
 

@@ -39,8 +39,9 @@ class Rung:
 RUNGS = (
     Rung(
         envs.ConstantReward,
-        "the critic does not learn at all (no optimiser step, a wrong sign, a gradient that was cut off), or it "
-        "bootstraps past a terminated step: the mask (1 − terminated) is missing",
+        "the critic does not learn (no optimiser step, a wrong sign, a gradient that was cut off), it learns the value "
+        "of another action than the one taken or never tries one, or it bootstraps past a terminated step: the mask "
+        "(1 − terminated) is missing",
         lambda gamma: {(0.0, 1): 1.0},
     ),
     Rung(

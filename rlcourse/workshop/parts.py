@@ -150,12 +150,12 @@ def where(module: ModuleType, name: str) -> tuple[Any, Any]:
 
 
 def put(
-    page: ModuleType, parts: Mapping[str, Any], wrap: Callable[[str, Any], Any] = lambda name, rebuilt: rebuilt
+    page: ModuleType, parts: Mapping[str, Any], wrap: Callable[[str, Any, Any], Any] = lambda name, theirs, ours: theirs
 ) -> ModuleType:
     """A private copy of the page that holds the parts, each rebuilt so that it finds the copy's other parts.
 
     Args:
-        wrap: what to put around a plain function, given its name.
+        wrap: makes what stands in the place of a plain function, from its name, theirs and the copy's own.
     """
     module = _copy_of(page)
     namespaces: dict[int, _Namespace] = {}
@@ -165,7 +165,7 @@ def put(
         space = namespaces.setdefault(id(home), _Namespace(home or {}, module))
         rebuilt = space.rebuilt(theirs)
         if owner is module and isinstance(rebuilt, FunctionType):
-            rebuilt = wrap(name, rebuilt)
+            rebuilt = wrap(name, rebuilt, ours)
         if isinstance(ours, property | staticmethod | classmethod) and not isinstance(rebuilt, type(ours)):
             rebuilt = type(ours)(rebuilt)
         setattr(owner, name, rebuilt)
@@ -336,7 +336,7 @@ class _ShapeError(Exception):
 
 def _trial(page: ModuleType, parts: Mapping[str, Any]) -> tuple[str, str] | None:
     """Train for a moment; pure functions are compared with ours on the way."""
-    module = put(page, parts, wrap=lambda name, rebuilt: _compared(name, rebuilt, getattr(page, name)))
+    module = put(page, parts, wrap=_compared)
     codes = {function.__code__: name for name, theirs in parts.items() for function in _functions(theirs)}
     try:
         for _ in ladder.trial(module):
