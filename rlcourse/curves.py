@@ -18,6 +18,7 @@ from rlcourse.provenance import origin
 from rlcourse.runs import Experiment, Run
 
 CURVES = Path(__file__).parents[1] / "assets" / "curves"
+ENOUGH = 20  # seeds from which on the bootstrap may be trusted, see `mean_band`
 _COLUMNS = ("wall_time", "returns", "believed", "truth")  # of a stored curve: a row for each seed
 
 
@@ -29,6 +30,11 @@ class Estimate:
     low: float
     high: float
 
+    @property
+    def resolved(self) -> bool:
+        """Whether the sign is known: the interval does not hold zero."""
+        return self.low > 0 or self.high < 0
+
     def __str__(self) -> str:
         return f"{digits(self.value)} ({digits(self.low)} to {digits(self.high)})"
 
@@ -39,11 +45,26 @@ def digits(value: float, sign: str = "") -> str:
 
 
 def mean_band(seeds: Float[np.ndarray, "N ..."]) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
-    """Low and high end of the 95 % bootstrap interval of the mean over seeds; needs two seeds.
+    """Low and high end of the 95 % interval of the mean over seeds: the one standard of the course.
 
-    It says how well the mean is known, not where single seeds fall. With few seeds it is too narrow: a mean of 20
-    normal numbers lies inside in 93 % of the cases, one of 10 in 91 %, one of 5 in 84 %.
+    Fewer than `ENOUGH` seeds: Student's t, which allows for a spread that is itself estimated from few numbers. From
+    there on: the percentile bootstrap, which does not assume that seeds are normal. A mean of 20 normal numbers lies
+    inside it in 93 % of the cases; with five it would be 84 %, too few. The interval says how well the mean is known,
+    not where single seeds fall.
+
+    Two settings that were run with the same seeds are compared by the interval of their differences, seed by seed
+    (`Curve.gain`). A difference is *resolved* if its interval does not hold zero (`Estimate.resolved`).
+
+    Raises:
+        ValueError: a single seed, which tells nothing about spread.
     """
+    if len(seeds) < 2:
+        raise ValueError(
+            f"seeds = {len(seeds)}: an interval of their mean needs at least 2; run more, as --seeds 0:5 does"
+        )
+    if len(seeds) < ENOUGH:
+        half = stats.t.ppf(0.975, len(seeds) - 1) * stats.sem(seeds, axis=0)
+        return np.asarray(seeds.mean(0) - half), np.asarray(seeds.mean(0) + half)
     interval = stats.bootstrap(
         (seeds,), np.mean, axis=0, n_resamples=2000, method="percentile", rng=np.random.default_rng(0)
     ).confidence_interval
@@ -152,9 +173,13 @@ def curve(runs: Sequence[Run]) -> Curve:
     return Curve(np.array(runs[0].step), returns, believed, truth, wall_time)
 
 
-def recorded(path: Path, experiment: Experiment, seeds: Sequence[int]) -> dict[int, Any]:
-    """Those of `seeds` that a stored curve holds, if it comes from this experiment, code and kind of machine."""
-    data = json.loads(path.read_text()) if path.exists() else {}
+def reusable_seeds(path: Path, experiment: Experiment, seeds: Sequence[int]) -> dict[int, Any]:
+    """Those of `seeds` that a stored curve holds, if it comes from this experiment, code and kind of machine.
+
+    Raises:
+        BrokenFileError: the file is not whole.
+    """
+    data = files.read_json(path) if path.exists() else {}
     here = json.loads(json.dumps(origin(experiment.settings, experiment.matmul_precision)))
     if any(data.get(key) != value for key, value in here.items()):
         return {}
@@ -167,7 +192,7 @@ def save_curve(path: Path, runs: Sequence[Run], command: str, held: Mapping[int,
     """Store the curve with the command that makes it, the code that made it and where it ran.
 
     Args:
-        held: seeds to keep of those that the file holds already, see `recorded`.
+        held: seeds to keep of those that the file holds already, see `reusable_seeds`.
     """
     rows = dict(held)
     for r in runs:
@@ -177,7 +202,7 @@ def save_curve(path: Path, runs: Sequence[Run], command: str, held: Mapping[int,
     one = asdict(runs[0])
     data = {
         "command": command,
-        **{key: one[key] for key in one if key not in ("seed", *_COLUMNS)},
+        **{key: one[key] for key in one if key not in ("seed", "cut_off", *_COLUMNS)},
         "seeds": sorted(rows),
     }
     for key, *column in zip(_COLUMNS, *(rows[seed] for seed in sorted(rows)), strict=True):
@@ -186,8 +211,12 @@ def save_curve(path: Path, runs: Sequence[Run], command: str, held: Mapping[int,
 
 
 def load_curve(path: Path) -> Curve:
-    """Read what `save_curve` stored."""
-    data = json.loads(path.read_text())
+    """Read what `save_curve` stored.
+
+    Raises:
+        BrokenFileError: the file is not whole.
+    """
+    data = files.read_json(path)
     believed, truth = (None if data[key] is None else np.array(data[key], float) for key in ("believed", "truth"))
     wall_time = np.array(data["wall_time"], float)
     return Curve(np.array(data["step"]), np.array(data["returns"], float), believed, truth, wall_time)
@@ -200,7 +229,7 @@ def reference(name: str) -> Curve:
 
 def recorded_experiment(name: str) -> Experiment:
     """What `reference(name)` is a recording of; the first ones do not tell what was measured of the critic's truth."""
-    data = json.loads((CURVES / f"{name}.json").read_text())
+    data = files.read_json(CURVES / f"{name}.json")
     # JSON has no tuples, and the first recordings do not tell how often they were evaluated.
     config = {key: tuple(value) if isinstance(value, list) else value for key, value in data["config"].items()}
     settings = {field.name: data[field.name] for field in fields(Experiment) if field.name in data}

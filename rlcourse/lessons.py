@@ -32,11 +32,11 @@ from rlcourse.pictures import History, learning_curve
 from rlcourse.pictures import bias as bias
 from rlcourse.pictures import compare_to_reference as compare_to_reference
 from rlcourse.pictures import curves as curves
-from rlcourse.pictures import drives as drives
-from rlcourse.pictures import each_seed as each_seed
 from rlcourse.pictures import efficiency as efficiency
 from rlcourse.pictures import estimates as estimates
-from rlcourse.pictures import passing as passing
+from rlcourse.pictures import plot_drives as plot_drives
+from rlcourse.pictures import plot_each_seed as plot_each_seed
+from rlcourse.pictures import plot_passing as plot_passing
 from rlcourse.rendering import record as record
 from rlcourse.widgets.panel import Choice, Keys
 

@@ -1,38 +1,15 @@
-"""What several algorithms share unchanged: arithmetic, random generators, perceptrons, policies, target networks."""
+"""What several algorithms share unchanged: random generators, perceptrons, policies, target networks."""
 
-import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import torch
 from gymnasium.spaces import Box, Discrete, Space
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-
-
-def matmul_precision(rows: int, units: int) -> str:
-    """For `torch.set_float32_matmul_precision`: what multiplies `rows` by square layers of `units` fastest, exactly.
-
-    At "highest" MKL multiplies, which makes no use of AVX-512 on AMD's processors. "medium" lets in oneDNN, which does:
-    layers of 256 units take half the time, but those of 64 a little more, since each call costs more (on a Zen 5).
-    """
-    return _exact_precision() if rows * units**2 >= 256 * 128**2 else "highest"
-
-
-@cache
-def _exact_precision() -> str:
-    # "medium" permits bfloat16, too. oneDNN takes it only where a processor has units for it (AMX, say), so try.
-    before = torch.get_float32_matmul_precision()
-    factor = torch.randn(256, 256, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
-    torch.set_float32_matmul_precision("medium")
-    error = (factor @ factor - factor.double() @ factor.double()).abs().max()
-    torch.set_float32_matmul_precision(before)
-    return "medium" if error < 1e-3 else "highest"  # measured: 4e-5 in float32; bfloat16 keeps 8 bits
 
 
 def generators(seed: int, count: int) -> list[torch.Generator]:
@@ -119,8 +96,8 @@ class Gaussian:
         r"""$\mathrm{KL}(p \,\|\, q)$ with p this distribution."""
         log_ratio = 2 * (self.log_std - other.log_std)
         distance = ((self.mean - other.mean) * _precision(other.log_std)) ** 2
-        # expm1, since exp(x) − 1 − x rounds to less than 0 near 0; and no logarithm of what has become 0
-        return 0.5 * ((log_ratio.expm1() - log_ratio).clamp(min=0) + distance).sum(-1)
+        # expm1(x) = exp(x) − 1 is exact near 0, and nothing takes the logarithm of a ratio that has become 0
+        return 0.5 * (log_ratio.expm1() - log_ratio + distance).sum(-1)
 
 
 def _precision(log_std: Tensor) -> Tensor:
@@ -135,8 +112,8 @@ class Policy(nn.Module):
     """A network that gives a distribution over actions for each observation.
 
     Args:
-        action_space: `Discrete` (a `Categorical` over its actions), or a `Box` of A numbers (a `Gaussian`, whose
-            spread is learned, from 1 on, and does not depend on the observation).
+        action_space: `Discrete` (a `Categorical` over its actions), or a `Box` of A numbers in [−1, 1] (a `Gaussian`,
+            whose spread is learned, from 1 on, and does not depend on the observation).
 
     Raises:
         ValueError: another kind of action space.
@@ -152,13 +129,14 @@ class Policy(nn.Module):
     ) -> None:
         super().__init__()
         if isinstance(action_space, Discrete):
+            if action_space.start != 0:
+                raise ValueError(f"action_space = {action_space}: it must count from 0, as envs.make lets it")
             self.net = mlp([obs_size, *hidden, int(action_space.n)], generator, activation)
             self.log_std = None
-        elif isinstance(action_space, Box) and len(action_space.shape) == 1:
-            self.net = mlp([obs_size, *hidden, *action_space.shape], generator, activation)
-            self.log_std = nn.Parameter(torch.zeros(action_space.shape, dtype=torch.float32))
         else:
-            raise ValueError(f"action_space = {action_space}: it must be Discrete, or a Box with one axis")
+            size = action_size(action_space)
+            self.net = mlp([obs_size, *hidden, size], generator, activation)
+            self.log_std = nn.Parameter(torch.zeros(size, dtype=torch.float32))
 
     def forward(self, obs: Float[Tensor, "*B O"]) -> Distribution:
         return Categorical(self.net(obs)) if self.log_std is None else Gaussian(self.net(obs), self.log_std)
@@ -240,32 +218,3 @@ class Critics(nn.Module):
 def polyak_update(target: nn.Module, online: nn.Module, tau: float) -> None:
     r"""$\theta' \leftarrow (1 - \tau)\, \theta' + \tau\, \theta$; with τ = 1 a copy."""
     torch._foreach_lerp_(list(target.parameters()), list(online.parameters()), tau)
-
-
-def state_of(agent: Any, names: Sequence[str]) -> dict[str, Any]:
-    """Copies of an agent's attributes, for its `state_dict`: of networks, optimisers, memories, generators, values."""
-    return {name: _copy(getattr(agent, name)) for name in names}
-
-
-def _copy(value: Any) -> Any:
-    if isinstance(value, torch.Generator):
-        return value.get_state()
-    if isinstance(value, nn.Module | torch.optim.Optimizer):
-        return copy.deepcopy(value.state_dict())
-    if hasattr(value, "state_dict"):  # a replay buffer: it copies itself, and only the part that is filled
-        return value.state_dict()
-    return copy.deepcopy(value.detach() if isinstance(value, Tensor) else value)
-
-
-def restore_state(agent: Any, state: Mapping[str, Any]) -> None:
-    """Put back what `state_of` returned. The state shares nothing with the agent: it can be put back again later."""
-    for name, saved in state.items():
-        value = getattr(agent, name)
-        if isinstance(value, torch.Generator):
-            value.set_state(saved)
-        elif hasattr(value, "load_state_dict"):
-            value.load_state_dict(copy.deepcopy(saved) if isinstance(value, torch.optim.Optimizer) else saved)
-        elif isinstance(value, Tensor):
-            value.data.copy_(saved)  # in place, because an optimiser may hold it
-        else:
-            setattr(agent, name, copy.deepcopy(saved))

@@ -85,7 +85,7 @@ def curves(
     return Still(draw, f"{what}. {ends}.", size=(11, 3.6))
 
 
-def each_seed(agents: Mapping[str, Curve], title: str) -> Still:
+def plot_each_seed(agents: Mapping[str, Curve], title: str) -> Still:
     """Every recorded seed as a line of its own, one panel for each entry, side by side on equal axes."""
 
     def draw(figure: Figure) -> None:
@@ -108,7 +108,7 @@ def each_seed(agents: Mapping[str, Curve], title: str) -> Still:
     return Still(draw, f"{title}, every seed for itself. {words}.", size=(11, 3.4))
 
 
-def passing(clones: Mapping[str, Imitation]) -> Still:
+def plot_passing(clones: Mapping[str, Imitation]) -> Still:
     """What clones of two drivers have learned about passing a tree (`envs.TreeAhead`): one picture each."""
     trees, places = np.linspace(-0.4, 0.4, 41), np.linspace(-1.2, 1.2, 121)
     grid = torch.as_tensor(np.stack(np.meshgrid(trees, places), -1), dtype=torch.float32)
@@ -148,7 +148,7 @@ def _hits(clone: Imitation) -> float:
     return float(((action - tree).abs() <= TreeAhead.CLEAR).float().mean())
 
 
-def drives(env: gym.Env, drivers: Mapping[str, Callable[[np.ndarray], np.ndarray]], seed: int) -> Still:
+def plot_drives(env: gym.Env, drivers: Mapping[str, Callable[[np.ndarray], np.ndarray]], seed: int) -> Still:
     """The same road (`envs.Road`), driven by several: from above, and as the offset from its centre line."""
     road, tracks = env.unwrapped, {}
     assert isinstance(road, Road)

@@ -2,7 +2,6 @@
 
 import ast
 import hashlib
-import json
 import os
 import platform
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from typing import Any
 
 import torch
 
+from rlcourse import files
 from rlcourse.algorithms import AGENTS
 
 _PACKAGES = ("rlcourse", "gymnasium", "mujoco", "numpy", "torch")
@@ -35,22 +35,38 @@ def origin(settings: Mapping[str, Any], precision: str) -> dict[str, Any]:
     }
 
 
+@cache
 def code_hash(agent: str, hindsight: bool = False) -> str:
-    """A hash of every definition that a run of `agent`, with hindsight or without, can reach in its package.
+    """A hash of all the code of its package that a run of `agent`, with hindsight or without, can reach.
 
-    Comments, docstrings and layout do not count, nor what stands beside in the same files: a curve is stale only if
-    the code behind it changed.
+    Comments, docstrings and layout do not count, nor other definitions in the same files: a curve is stale only if the
+    code behind it has changed. The hash is computed once in a process.
+    """
+    return digest(reached(agent, hindsight))
+
+
+def digest(definitions: Mapping[tuple[str, str], str]) -> str:
+    """The hash of what `reached` found."""
+    text = "\n".join(f"{key}: {definitions[key]}" for key in sorted(definitions))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def reached(agent: str, hindsight: bool = False, root: Path | None = None) -> dict[tuple[str, str], str]:
+    """The definitions that a run can reach, by module and name, each as the text of its syntax tree.
+
+    Args:
+        root: a folder with another state of the package; None reads the modules that Python would import.
     """
     module, name = AGENTS.get(agent, agent).split(":")
     todo = {(module, name), ("rlcourse.loop", "train"), ("rlcourse.loop", "evaluated"), ("rlcourse.envs", "make")}
-    if "num_envs" in ast.unparse(_parse(module)[0].get("Config", ast.Pass())):
+    if "num_envs" in ast.unparse(_parse(module, root)[0].get("Config", ast.Pass())):
         todo |= {("rlcourse.loop", "train_vector"), ("rlcourse.envs", "make_vector")}
     if hindsight:
         todo.add(("rlcourse.algorithms.her", "HindsightReplay"))
     found: dict[tuple[str, str], str] = {}
     while todo:
         here = todo.pop()
-        definitions, imported = _parse(here[0])
+        definitions, imported = _parse(here[0], root)
         if here in found or here[1] not in definitions:
             continue
         found[here] = _canonical(definitions[here[1]])
@@ -59,8 +75,7 @@ def code_hash(agent: str, hindsight: bool = False) -> str:
                 todo.add(imported.get(node.id, (here[0], node.id)))
             elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in imported:
                 todo.add((".".join(imported[node.value.id]), node.attr))  # `nets.mlp` after `from rlcourse import nets`
-    text = "\n".join(f"{key}: {found[key]}" for key in sorted(found))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return found
 
 
 def _canonical(node: Any) -> str:
@@ -72,15 +87,12 @@ def _canonical(node: Any) -> str:
 
 
 @cache
-def _parse(module: str) -> tuple[dict[str, ast.stmt], dict[str, tuple[str, str]]]:
+def _parse(module: str, root: Path | None = None) -> tuple[dict[str, ast.stmt], dict[str, tuple[str, str]]]:
     """A module's top-level definitions, without docstrings, and what it imports from the course's own package."""
-    try:
-        spec = find_spec(module)
-    except ModuleNotFoundError:  # an attribute of something that is no module
-        spec = None
-    if spec is None or spec.origin is None:
+    file = _file(module, root)
+    if file is None:
         return {}, {}
-    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    tree = ast.parse(file.read_text(encoding="utf-8"))
     definitions: dict[str, ast.stmt] = {}
     imported: dict[str, tuple[str, str]] = {}
     for node in ast.walk(tree):
@@ -97,9 +109,20 @@ def _parse(module: str) -> tuple[dict[str, ast.stmt], dict[str, tuple[str, str]]
     return definitions, imported
 
 
+def _file(module: str, root: Path | None) -> Path | None:
+    if root is not None:
+        file = root.joinpath(*module.split(".")).with_suffix(".py")
+        return file if file.exists() else None
+    try:
+        spec = find_spec(module)
+    except ModuleNotFoundError:  # an attribute of something that is no module
+        return None
+    return Path(spec.origin) if spec is not None and spec.origin is not None else None
+
+
 def stale(folder: Path) -> dict[str, str]:
     """The curves in `folder` whose code has changed since, each with the command that makes it anew."""
-    stored = {path.name: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    stored = {path.name: files.read_json(path) for path in sorted(folder.glob("*.json"))}
     return {
         name: data["command"]
         for name, data in stored.items()

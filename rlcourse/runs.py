@@ -3,30 +3,49 @@
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import asdict, dataclass, field
+from functools import cache, partial
 from inspect import signature
 from itertools import count
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import gymnasium as gym
 import joblib
 import numpy as np
 import torch
 from filelock import FileLock
-from gymnasium.spaces import flatdim
 from jaxtyping import Float
 from tqdm.auto import tqdm
 
-from rlcourse import envs, files, loop, provenance, snapshots
-from rlcourse.algorithms import agent_class, her
-from rlcourse.config import Count, Positive, Range, check
-from rlcourse.nets import matmul_precision
+from rlcourse import checkpoints, envs, files, loop, provenance, snapshots
+from rlcourse.algorithms import agent_class, arguments, her
+from rlcourse.config import Count, CountOrZero, Positive, Range, check, require
 
 EVALUATION_SEED = 1_000_000  # far from the seeds that people train with
+
+
+def matmul_precision(rows: int, units: int) -> str:
+    """For `torch.set_float32_matmul_precision`: what multiplies `rows` by square layers of `units` fastest, exactly.
+
+    At "highest" MKL multiplies, which makes no use of AVX-512 on AMD's processors. "medium" lets in oneDNN, which does:
+    layers of 256 units take half the time, but those of 64 a little more, since each call costs more (on a Zen 5).
+    """
+    return _exact_precision() if rows * units**2 >= 256 * 128**2 else "highest"
+
+
+@cache
+def _exact_precision() -> str:
+    # "medium" permits bfloat16, too. oneDNN takes it only where a processor has units for it (AMX, say), so try.
+    before = torch.get_float32_matmul_precision()
+    factor = torch.randn(256, 256, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
+    torch.set_float32_matmul_precision("medium")
+    error = (factor @ factor - factor.double() @ factor.double()).abs().max()
+    torch.set_float32_matmul_precision(before)
+    return "medium" if error < 1e-3 else "highest"  # measured: 4e-5 in float32; bfloat16 keeps 8 bits
 
 
 @dataclass(frozen=True)
@@ -39,13 +58,14 @@ class Experiment:
         env: a gymnasium id.
         steps: environment steps to train for.
         config: the agent's `Config`; None for a class that is made as `Class(observation_space, action_space, seed)`.
-        evaluate_every: environment steps between evaluations.
+        evaluate_every: environment steps between evaluations; at most `steps`, so that there is one.
         episodes: of each evaluation.
         evaluation_env: a gymnasium id, where it differs from `env` (noise that is for training only, say).
         truths: states at which each evaluation sets the critic against the truth, see `ground_truth`.
         max_reward: a bound on |r| in `evaluation_env`; tells how far the truth must look ahead.
         hindsight: where an off-policy agent's replay takes new goals from, a `her.Strategy`; empty: no new goals.
         hindsight_k: how many transitions are relabelled for each that is not.
+        evaluation_limit: steps after which an evaluation's episode is cut off, in a world without a time limit.
     """
 
     agent: str
@@ -55,13 +75,15 @@ class Experiment:
     evaluate_every: Count = 2_000
     episodes: Count = 10
     evaluation_env: str = ""
-    truths: Annotated[int, Range(0, open_high=True)] = 0
+    truths: CountOrZero = 0
     max_reward: Positive = 1.0
     hindsight: her.Strategy | Literal[""] = ""
-    hindsight_k: int = her.Config.k
+    hindsight_k: CountOrZero = her.Config.k
+    evaluation_limit: Count = loop.EVALUATION_LIMIT
 
     def __post_init__(self) -> None:
         check(self)
+        object.__setattr__(self, "evaluate_every", min(self.evaluate_every, self.steps))  # the dataclass is frozen
 
     def make_agent(
         self, seed: int, kind: Any = None, hindsight_replay: type[her.HindsightReplay] = her.HindsightReplay
@@ -73,27 +95,26 @@ class Experiment:
             hindsight_replay: the same for hindsight's memory.
 
         Raises:
-            ValueError: truths for an agent without Q; hindsight for one without replay or with priorities, or in an
-                environment without goals.
+            ValueError: an agent that does not suit the environment; truths for an agent without Q; hindsight for one
+                without replay or with priorities, or in an environment without goals.
         """
         env = envs.make(self.env)
         kind = agent_class(self.agent) if kind is None else kind
         if self.config is None:
             return env, kind(env.observation_space, env.action_space, seed)
-        takes = signature(kind).parameters
-        action = env.action_space if "action_space" in takes else flatdim(env.action_space)
+        told = arguments(self.agent, env)
         value = getattr(kind, "value", None)
         if self.truths and (value is None or "action" not in signature(value).parameters):
             raise ValueError(f"agent = {self.agent!r} has no Q(s, a) to set against the truth: leave out truths")
         memory = {}
         if self.hindsight:
-            if "replay" not in takes:
+            if "replay" not in signature(kind).parameters:
                 raise ValueError(f"agent = {self.agent!r} has no replay to relabel: take dqn, ddpg, td3 or sac")
             if getattr(self.config, "priority_exponent", 0):
                 raise ValueError("hindsight samples uniformly: set priority_exponent to 0")
             config = her.Config(self.hindsight, self.hindsight_k)
             memory["replay"] = hindsight_replay(env, self.config.buffer_size, config)
-        agent = kind(flatdim(env.observation_space), action, self.config, seed, **memory)
+        agent = kind(*told, self.config, seed, **memory)
         return envs.make_vector(self.env, self.config.num_envs) if self.vector else env, agent
 
     def train(
@@ -103,26 +124,40 @@ class Experiment:
         evaluation_env: gym.Env,
         seed: int | None,
         start: int = 0,
-        running: dict[str, Any] | None = None,
+        env_state: dict[str, Any] | None = None,
     ) -> Iterator[dict[str, Any]]:
         """The training loop that suits the agent, evaluated as the experiment says.
 
         The arguments after `evaluation_env`, and what comes out, are those of `loop.train` and `loop.train_vector`.
         """
         if self.vector:
-            training = loop.train_vector(env, agent, self.steps, seed, start, running)
+            training = loop.train_vector(env, agent, self.steps, seed, start, env_state)
         else:
             training = loop.train(env, agent, self.steps, seed, start)
-        return loop.evaluated(training, evaluation_env, agent, self.evaluate_every, self.episodes, EVALUATION_SEED)
+        every, episodes, limit = self.evaluate_every, self.episodes, self.evaluation_limit
+        return loop.evaluated(training, evaluation_env, agent, every, episodes, EVALUATION_SEED, limit)
 
     def make_evaluation_env(self) -> gym.Env:
-        """What the agent is evaluated in."""
-        return envs.make(self.evaluation_env or self.env)
+        """What the agent is evaluated in.
+
+        Raises:
+            ValueError: it is not a world for an agent trained in `env`.
+        """
+        env = envs.make(self.evaluation_env or self.env)
+        if self.evaluation_env and arguments(self.agent, env) != arguments(self.agent, envs.make(self.env)):
+            raise ValueError(
+                f"evaluation_env = {self.evaluation_env!r} has observation_space = {env.observation_space} and "
+                f"action_space = {env.action_space}: they must be those of env = {self.env!r}"
+            )
+        return env
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Every field; without hindsight those that experiments had before there was any, so files stay theirs."""
-        return {name: value for name, value in asdict(self).items() if self.hindsight or "hindsight" not in name}
+        """Every field, but for unused ones that did not exist when the first files were named."""
+        unused = set() if self.hindsight else {"hindsight", "hindsight_k"}
+        if self.evaluation_limit == loop.EVALUATION_LIMIT:
+            unused.add("evaluation_limit")
+        return {name: value for name, value in asdict(self).items() if name not in unused}
 
     @property
     def vector(self) -> bool:
@@ -131,7 +166,7 @@ class Experiment:
 
     @property
     def matmul_precision(self) -> str:
-        """What multiplies the matrices of this experiment fastest, see `nets.matmul_precision`."""
+        """What multiplies the matrices of this experiment fastest, see `matmul_precision`."""
         units = max(getattr(self.config, "hidden", ()), default=0)
         return matmul_precision(getattr(self.config, "batch_size", 0), units)
 
@@ -145,7 +180,10 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Run:
-    """The record of one finished seed; `step` `(T,)`, `returns` `(T, episodes)`, `truth` `(T, 2, truths)`."""
+    """The record of one finished seed; `step` `(T,)`, `returns` `(T, episodes)`, `truth` `(T, 2, truths)`.
+
+    `cut_off` has a pair for each evaluation in which `evaluation_limit` ended episodes: its step, and how many.
+    """
 
     agent: str
     env: str
@@ -166,40 +204,68 @@ class Run:
     machine: dict[str, str]
     hindsight: str = ""
     hindsight_k: int = her.Config.k
+    evaluation_limit: int = loop.EVALUATION_LIMIT
+    cut_off: list[list[int]] = field(default_factory=list)
+
+
+class SeedsFailedError(RuntimeError):
+    """Some seeds of `run_all` raised an error; the message names each, and the file with its traceback.
+
+    Attributes:
+        finished: the records of the other seeds.
+    """
+
+    def __init__(self, finished: list[Run], failed: Mapping[int, str]) -> None:
+        self.finished = finished
+        super().__init__("\n".join(f"seed {seed} failed: {what}" for seed, what in failed.items()))
 
 
 def run(experiment: Experiment, seed: int, out: Path, position: int = 0, save_every: float = 60.0) -> Run:
     """Train one seed, or go on with it, or return its record if it is finished.
 
-    The checkpoint, kept at the end as the trained agent (`loop.resume` opens it), is written at the first episode end
-    after `save_every` seconds. Sets torch to one thread, since results differ between one and two, and to the
-    experiment's `matmul_precision`.
+    The checkpoint is written at the first episode end after `save_every` seconds, and kept at the end as the trained
+    agent (`checkpoints.resume` opens it). Torch is set to one thread, since results differ between one and two, and to
+    the experiment's `matmul_precision`. A result or a checkpoint that is broken is set aside, with a warning.
+
+    Raises:
+        ValueError: a negative seed; a world whose state is needed in mid-episode and cannot be saved; and what
+            `Experiment.make_agent` refuses.
     """
+    require("seed", seed, Range(0, open_high=True))
     result, checkpoint = experiment.files(out, seed)
     result.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(result.with_suffix(".lock")):  # the same command started twice: the second waits for the first
         if result.exists():
-            return read(result)
+            try:
+                return read(result)
+            except files.BrokenFileError as error:
+                files.set_aside(result, error)
         torch.set_num_threads(1)
         torch.set_float32_matmul_precision(experiment.matmul_precision)
         env, agent = experiment.make_agent(seed)
         evaluation_env = experiment.make_evaluation_env()
+        _check_snapshots(experiment)
+        state: dict[str, Any] = {"step": 0, "evaluations": [], "cut_off": [], "wall_time": 0.0}
         resumed = checkpoint.exists()
-        state: dict[str, Any] = {"step": 0, "evaluations": [], "wall_time": 0.0}
         if resumed:
-            state = loop.resume(checkpoint, env, agent)
-        start, evaluations = state["step"], state["evaluations"]
+            try:
+                state = checkpoints.resume(checkpoint, env, agent)
+            except files.BrokenFileError as error:
+                files.set_aside(checkpoint, error)
+                resumed = False
+        start, evaluations, cut_off = state["step"], state["evaluations"], state["cut_off"]
         began = saved = time.monotonic()
 
         def save(step: int, **extra: Any) -> float:
             wall_time = float(state["wall_time"] + time.monotonic() - began)
+            extra |= {"evaluations": evaluations, "cut_off": cut_off, "wall_time": wall_time}
             if hasattr(agent, "state_dict"):  # which an agent from a student's own file need not have
-                loop.save(checkpoint, env, agent, step, evaluations=evaluations, wall_time=wall_time, **extra)
+                checkpoints.save(checkpoint, env, agent, step, **extra)
             return wall_time
 
         begin = None if resumed else seed
-        training = experiment.train(env, agent, evaluation_env, begin, start, state.get("running"))
-        moment = "running" if experiment.vector else "episode_return"  # at which it can be saved
+        training = experiment.train(env, agent, evaluation_env, begin, start, state.get("env_state"))
+        moment = "env_state" if experiment.vector else "episode_return"  # at which it can be saved
         # disable=None: no bar where nobody watches.
         with tqdm(
             total=experiment.steps, initial=start, desc=f"seed {seed}", unit=" steps", position=position, disable=None
@@ -210,6 +276,8 @@ def run(experiment: Experiment, seed: int, out: Path, position: int = 0, save_ev
                     truth = ground_truth(evaluation_env, agent, experiment) if experiment.truths else np.zeros((2, 0))
                     evaluations.append((metrics["step"], metrics["evaluation"].tolist(), truth.tolist()))
                     bar.set_postfix(evaluation=f"{metrics['evaluation'].mean():.1f}")
+                if "cut_off" in metrics:
+                    cut_off.append([metrics["step"], metrics["cut_off"]])
                 if moment in metrics and time.monotonic() - saved >= save_every:
                     save(metrics["step"], **{moment: metrics[moment]} if experiment.vector else {})
                     saved = time.monotonic()
@@ -221,9 +289,19 @@ def run(experiment: Experiment, seed: int, out: Path, position: int = 0, save_ev
             returns=[returns for _, returns, _ in evaluations],
             truth=[truth for _, _, truth in evaluations],
             wall_time=round(wall_time, 1),
+            cut_off=cut_off,
         )
         files.write(result, json.dumps(asdict(record)) + "\n")
         return read(result)
+
+
+def _check_snapshots(experiment: Experiment) -> None:
+    """Refuse a world that cannot be saved in mid-episode now, not after the first minute of training."""
+    worlds = [envs.make(experiment.env)] if experiment.vector else []
+    worlds += [experiment.make_evaluation_env()] if experiment.truths else []
+    for world in worlds:
+        world.reset(seed=EVALUATION_SEED)
+        snapshots.snapshot(world)
 
 
 def ground_truth(env: gym.Env, agent: Any, experiment: Experiment, every: int = 20) -> Float[np.ndarray, "2 truths"]:
@@ -253,8 +331,16 @@ def ground_truth(env: gym.Env, agent: Any, experiment: Experiment, every: int = 
 
 
 def read(result: Path) -> Run:
-    """The record in a `seed-….json`."""
-    return Run(**json.loads(result.read_text()))
+    """The record in a `seed-….json`.
+
+    Raises:
+        BrokenFileError: the file is not whole.
+    """
+    record = files.read_json(result)
+    try:
+        return Run(**record)
+    except TypeError as error:
+        raise files.BrokenFileError(f"{result} is broken: {error}") from error
 
 
 def run_all(
@@ -269,7 +355,15 @@ def run_all(
     Args:
         out: a folder; with a cluster one that all its machines share.
         scheduler: the address of the cluster's scheduler; None starts a cluster on this machine.
+
+    Raises:
+        SeedsFailedError: some seeds raised an error; the others have finished. Called again, it retries only those.
+        ValueError: what `run` refuses, before any seed begins.
     """
+    for seed in seeds:
+        require("seed", seed, Range(0, open_high=True))
+    experiment.make_agent(seeds[0])  # what is refused is refused here, and once
+    experiment.make_evaluation_env()
     n_jobs = min(joblib.cpu_count(), len(seeds))  # of loky; a cluster has its own size
     client: Any = nullcontext()
     if backend == "dask":
@@ -277,8 +371,28 @@ def run_all(
 
         client = Client(scheduler)
     with client, joblib.parallel_config(backend=backend, n_jobs=n_jobs):
-        return list(
-            joblib.Parallel()(
-                joblib.delayed(run)(experiment, seed, out.absolute(), position) for position, seed in enumerate(seeds)
-            )
+        tasks = (
+            joblib.delayed(_attempt)(experiment, seed, out.absolute(), position) for position, seed in enumerate(seeds)
         )
+        outcomes = dict(zip(seeds, joblib.Parallel()(tasks), strict=True))
+    finished = [outcome for outcome in outcomes.values() if isinstance(outcome, Run)]
+    failed = {seed: outcome for seed, outcome in outcomes.items() if isinstance(outcome, str)}
+    if failed:
+        raise SeedsFailedError(finished, failed)
+    return finished
+
+
+def _attempt(experiment: Experiment, seed: int, out: Path, position: int) -> Run | str:
+    """The seed's record, or what went wrong; the traceback is then in a file beside its checkpoint."""
+    log = experiment.files(out, seed)[0].with_suffix(".traceback.txt")
+    try:
+        record = run(experiment, seed, out, position)
+    except Exception as error:  # any: the other seeds go on
+        what = f"{type(error).__name__}: {error}"
+        try:
+            files.write(log, traceback.format_exc())
+        except OSError as unwritten:
+            return f"{what} (no traceback: {unwritten})"
+        return f"{what} (traceback: {log})"
+    log.unlink(missing_ok=True)
+    return record

@@ -62,7 +62,7 @@ def test_ends_that_belong_to_the_range_are_taken() -> None:
 )
 def test_what_lies_outside_is_refused_by_name(change: dict[str, Any], rule: str) -> None:
     with pytest.raises(ValueError) as refused:  # noqa: PT011  (the whole message is compared)
-        Config(**change)  # type: ignore[arg-type]
+        Config(**change)
     assert str(refused.value) == f"test_config.Config.{rule}"
 
 
@@ -80,7 +80,8 @@ def test_a_whole_number_is_taken_for_a_count_whoever_made_it() -> None:
         assert (config.batch_size, type(config.batch_size)) == (1_000_000, int)
         assert config.units == (3, 4)
         assert [type(units) for units in config.units] == [int, int]
-    for number in (1, np.float32(1), np.int8(1)):
+    numbers: tuple[Any, ...] = 1, np.float32(1), np.int8(1)
+    for number in numbers:
         assert type(Config(lr=number).lr) is float
 
 

@@ -211,7 +211,7 @@ def test_every_seed_is_a_line_on_equal_axes() -> None:
     few, many = (
         curves.Curve(np.arange(3), np.array(rows)) for rows in ([[1.0, 2, 3], [1, 1, 2]], [[0.0, 5, 4], [0, 9, -6]])
     )
-    picture = lessons.each_seed({"few": few, "many": many}, "return")
+    picture = lessons.plot_each_seed({"few": few, "many": many}, "return")
     assert picture.alt == (
         "return, every seed for itself. few: 2 seeds end between 2 and 3; many: 2 seeds end between -6 and 4."
     )

@@ -38,6 +38,13 @@ WIDGETS = pytest.mark.parametrize("module", MODULES, ids=lambda module: module._
 STARTS = [(module, next(iter(module.PRESETS))) for module in MODULES] + [(overestimation, "zero noise: bump, degree 9")]
 
 
+@pytest.fixture(autouse=True)
+def forgotten() -> Iterator[None]:
+    """ipywidgets keeps every widget, with its figure, until it is closed: two gigabytes by the end."""
+    yield
+    ipywidgets.Widget.close_all()
+
+
 def ends(control: Any, presets: Mapping[str, Mapping[str, Any]], name: str) -> list[Any]:
     """The values to try; of a control without a face, which other code moves, those of the presets."""
     if not isinstance(control, ipywidgets.Widget):

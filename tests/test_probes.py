@@ -9,9 +9,9 @@ import torch
 from gymnasium.spaces import Discrete
 from gymnasium.utils.env_checker import check_env
 
-from rlcourse import envs, snapshots
+from rlcourse import probes, snapshots
 from rlcourse.algorithms import actor_critic, dqn, q_iteration
-from rlcourse.envs import ConstantReward, ObservationMatters, TruncationIsNotTermination
+from rlcourse.probes import ConstantReward, ObservationMatters, TruncationIsNotTermination
 from rlcourse.workshop import ladder
 from rlcourse.workshop.ladder import GAMMA, RECIPES, RUNGS, TOLERANCE, Rung
 
@@ -40,12 +40,12 @@ def test_every_agent_climbs_the_ladder(page: str, continuous: bool) -> None:
 def test_five_step_targets_hold_where_values_do_not_depend_on_the_policy() -> None:
     """Where they do, an exploring action stands between 0 and 1: off-policy without a correction, a known bias."""
     found = ladder.of_page(dqn, n_step=5)
-    assert [finding.rung.world for finding in found.findings if not finding.ok] == [envs.NextActionMatters]
+    assert [finding.rung.world for finding in found.findings if not finding.ok] == [probes.NextActionMatters]
 
 
 @pytest.mark.parametrize("continuous", [False, True])
-@pytest.mark.parametrize("probe", envs.PROBES, ids=lambda probe: probe.__name__)
-def test_probes_are_proper_environments(probe: type[envs.Probe], continuous: bool) -> None:
+@pytest.mark.parametrize("probe", probes.PROBES, ids=lambda probe: probe.__name__)
+def test_probes_are_proper_environments(probe: type[probes.Probe], continuous: bool) -> None:
     check_env(probe(continuous), skip_render_check=True)
 
 
@@ -60,7 +60,7 @@ def test_the_stated_values_are_true(rung: Rung, obs: float, action: int, value: 
 
     for seed in range(20):  # until it starts where we want it, or gets there
         start = env.reset(seed=seed)[0][0]
-        two_steps = rung.world not in (ConstantReward, ObservationMatters, envs.ActionMatters)
+        two_steps = rung.world not in (ConstantReward, ObservationMatters, probes.ActionMatters)
         if start == obs or (two_steps and env.step(coded(1))[0][0] == obs):
             break
     snap = snapshots.snapshot(env)

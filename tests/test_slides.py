@@ -123,6 +123,17 @@ def test_of_code_only_the_listing_is_shown_not_its_documentation() -> None:
     assert "Docs" not in str(slide)
 
 
+def test_findings_are_shown_and_what_they_fold_away_is_the_speakers() -> None:
+    table, folded = "| a |\n| --- |", "<details><summary>Say</summary>\n\n+3 (+1 to +5)\n\n</details>"
+    finding = shown("text/markdown", f"{table}\n\n{folded}")
+    (slide,) = made(text("## Title"), ran("-", finding))
+    assert sources(slide.shown) == ["## Title", table]
+    assert slide.notes == ["", "**Say**\n\n+3 (+1 to +5)"]
+    (slide,) = made(text("## Title"), ran("notes", finding))
+    assert sources(slide.shown) == ["## Title"]
+    assert slide.notes == ["", table, "**Say**\n\n+3 (+1 to +5)"]
+
+
 def test_what_is_skipped_is_nowhere() -> None:
     (slide,) = made(text("## Title"), ran("skip", STREAM), text("", "skip", minutes=3, notes="no"))
     assert "1 &lt; 2" not in str(slide)

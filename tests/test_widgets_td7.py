@@ -11,7 +11,7 @@ import torch
 from gymnasium.spaces import flatdim
 
 from rlcourse import envs, loop
-from rlcourse.algorithms import td7
+from rlcourse.algorithms import prioritisation, td7
 from rlcourse.curves import Estimate
 from rlcourse.provenance import code_hash
 from rlcourse.widgets import checkpoints, embeddings, lap_sampling, recordings
@@ -219,3 +219,13 @@ def test_the_text_of_checkpoints() -> None:
     data = assessed(FALLS)
     assert "3000 on average, the challenger 3450" in checkpoints.describe(data)
     assert f"{data.chosen[1]:.1f} episodes are spent" in checkpoints.describe(data)
+
+
+def test_what_holds_no_errors_costs_nothing() -> None:
+    """0 for both twins, and no NaN from dividing one sum of zeros by another."""
+    none = torch.zeros(4, requires_grad=True)
+    loss = prioritisation.per(none, 2.0, 0.6, 0.4).sum() + prioritisation.pal(none, 0.4, 1.0).sum()
+    loss.backward()
+    assert loss.item() == 0
+    assert none.grad is not None
+    assert none.grad.tolist() == [0, 0, 0, 0]

@@ -21,8 +21,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rlcourse.buffers import Rollout, Transition
+from rlcourse.checkpoints import restore_state, state_of
 from rlcourse.config import Count, Discount, NonNegative, Positive, Range, Threshold, check, require
-from rlcourse.nets import Policy, generators, mlp, restore_state, state_of
+from rlcourse.nets import Policy, generators, mlp
 from rlcourse.returns import n_step_targets
 
 
@@ -89,6 +90,9 @@ class ActorCritic:
 
     def observe(self, transition: Transition) -> None:
         self.rollout.add(transition)
+
+    def drop_episode(self) -> None:
+        self.rollout.truncate()
 
     def learn(self) -> Iterator[dict[str, float]]:
         if len(self.rollout) < self.config.rollout_steps:

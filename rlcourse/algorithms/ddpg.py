@@ -24,8 +24,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rlcourse.buffers import Batch, ReplayBuffer, Transition
+from rlcourse.checkpoints import restore_state, state_of
 from rlcourse.config import Count, Discount, NonNegative, Positive, Probability, Range, check, require
-from rlcourse.nets import Actor, Critics, action_size, generators, polyak_update, restore_state, state_of
+from rlcourse.nets import Actor, Critics, action_size, generators, polyak_update
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,10 @@ class DDPG:
         self.steps += 1
         self.replay.add(transition)
         if transition.terminated or transition.truncated:
-            self._noise = torch.zeros(self.action_size)
+            self.drop_episode()
+
+    def drop_episode(self) -> None:
+        self._noise = torch.zeros(self.action_size)
 
     def learn(self) -> Iterator[dict[str, float]]:
         if self.steps < self.config.learning_starts:

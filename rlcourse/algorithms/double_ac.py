@@ -29,8 +29,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rlcourse.buffers import Batch, ReplayBuffer, Transition
+from rlcourse.checkpoints import restore_state, state_of
 from rlcourse.config import Count, Discount, NonNegative, Positive, Probability, Range, check, require
-from rlcourse.nets import Actor, Critics, action_size, generators, polyak_update, restore_state, state_of
+from rlcourse.nets import Actor, Critics, action_size, generators, polyak_update
 
 
 @dataclass(frozen=True)

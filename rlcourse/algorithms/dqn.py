@@ -32,8 +32,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rlcourse.buffers import Batch, NStep, PrioritizedReplay, ReplayBuffer, Transition
+from rlcourse.checkpoints import restore_state, state_of
 from rlcourse.config import Count, Discount, Positive, Probability, Range, Threshold, check, require
-from rlcourse.nets import generators, mlp, polyak_update, restore_state, state_of
+from rlcourse.nets import generators, mlp, polyak_update
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def critic_loss(
 
 
 def priority(td_error: Float[Tensor, " B"], exponent: float) -> Float[Tensor, " B"]:
-    r"""$p = (|\delta| + 10^{-6})^{\alpha}$: what surprised most is replayed most, and nothing never."""
+    r"""$p = (|\delta| + 10^{-6})^{\alpha}$: large errors are replayed more often, and every p is above 0."""
     return (td_error.abs() + 1e-6) ** exponent
 
 
@@ -190,6 +191,10 @@ class DQN:
     def observe(self, transition: Transition) -> None:
         self.steps += 1
         for long_transition in self._n_step(transition):
+            self.replay.add(long_transition)
+
+    def drop_episode(self) -> None:
+        for long_transition in self._n_step.drop_episode():
             self.replay.add(long_transition)
 
     def learn(self) -> Iterator[dict[str, float]]:

@@ -27,8 +27,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rlcourse.buffers import Transition
+from rlcourse.checkpoints import restore_state, state_of
 from rlcourse.config import Count, CountOrZero, Positive, check
-from rlcourse.nets import generators, mlp, restore_state, state_of
+from rlcourse.nets import generators, mlp
 
 
 @dataclass(frozen=True)

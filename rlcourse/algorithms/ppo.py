@@ -27,8 +27,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from rlcourse.buffers import Rollout, Transition
+from rlcourse.checkpoints import restore_state, state_of
 from rlcourse.config import Count, Discount, NonNegative, Positive, Probability, Range, Threshold, check, require
-from rlcourse.nets import Policy, generators, mlp, restore_state, state_of
+from rlcourse.nets import Policy, generators, mlp
 from rlcourse.returns import gae
 
 
@@ -180,6 +181,9 @@ class PPO:
 
     def observe(self, transition: Transition) -> None:
         self.rollout.add(transition)
+
+    def drop_episode(self) -> None:
+        self.rollout.truncate()
 
     def learn(self) -> Iterator[dict[str, float]]:
         config = self.config

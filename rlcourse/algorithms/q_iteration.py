@@ -25,8 +25,10 @@ from jaxtyping import Float, Int
 from scipy import sparse
 
 from rlcourse.buffers import Transition
-from rlcourse.config import Discount, Finite, NonNegative, Probability, Range, check
-from rlcourse.planning import Model, Table, Values, backup, contracted, policy_system
+from rlcourse.config import Discount, Finite, NonNegative, Probability, Range, check, require
+from rlcourse.planning import Model, Values, contracted, policy_system
+from rlcourse.planning import Table as Table  # part of this page, like `backup`
+from rlcourse.planning import backup as backup
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,11 @@ def fit_v(model: Model, pairs: Table, gamma: float) -> Values:
     \beta(a \mid s) = \frac{n(s, a)}{\sum_{a'} n(s, a')}$$
 
     States that the buffer does not hold keep the value 0.
+
+    Raises:
+        ValueError: gamma outside [0, 1).
     """
+    require("gamma", gamma, Range(0, 1, open_high=True))
     visits = pairs.sum(-1, keepdims=True)
     share = np.divide(pairs, visits, out=np.zeros_like(pairs), where=visits > 0)
     return _repeated(lambda values: (share * backup(model, values, gamma)).sum(-1), np.zeros(len(pairs)))
@@ -151,7 +157,11 @@ def fit_q(model: Model, pairs: Table, policy: Table, gamma: float) -> Table:
     r"""Where regression of $Q(s, a)$ on $y = r + \gamma\, Q(s', a')$ ends, with a fresh $a' \sim \pi(\cdot \mid s')$.
 
     How often the buffer holds a pair does not matter, but pairs that it does not hold keep the value 0.
+
+    Raises:
+        ValueError: gamma outside [0, 1).
     """
+    require("gamma", gamma, Range(0, 1, open_high=True))
     return _repeated(
         lambda q: np.where(pairs > 0, backup(model, (policy * q).sum(-1), gamma), 0.0), np.zeros_like(pairs)
     )
@@ -184,7 +194,7 @@ def boltzmann(q: Float[np.ndarray, "*batch A"], temperature: float | np.ndarray)
     A temperature per row broadcasts: shape `(*batch, 1)`.
     """
     gap = q - q.max(-1, keepdims=True)  # ≤ 0, so that exp cannot overflow
-    with np.errstate(divide="ignore", invalid="ignore"):  # 0/0 belongs to T = 0 and is replaced
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # 0/0 belongs to T = 0 and is replaced
         weight = np.where(np.equal(gap, 0), 1.0, np.exp(gap / temperature))
     return weight / weight.sum(-1, keepdims=True)
 

@@ -26,8 +26,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rlcourse.buffers import Rollout, Transition
+from rlcourse.checkpoints import restore_state, state_of
 from rlcourse.config import Count, Discount, Positive, Range, check, require
-from rlcourse.nets import Policy, generators, restore_state, state_of
+from rlcourse.nets import Policy, generators
 from rlcourse.returns import discounted_returns
 
 Baseline = Literal["none", "mean", "leave_one_out"]
@@ -63,6 +64,9 @@ def baseline(returns: Float[np.ndarray, "T E"], kind: Baseline) -> Float[np.ndar
 
     The last depends on none of the episode's own actions, so the estimate stays unbiased. The mean contains the
     episode's own return, which shrinks the gradient by the factor $1 - 1/E$.
+
+    Raises:
+        ValueError: a single episode, which has no others.
     """
     if kind == "none":
         return np.zeros_like(returns)
@@ -70,6 +74,7 @@ def baseline(returns: Float[np.ndarray, "T E"], kind: Baseline) -> Float[np.ndar
     total = returns.sum(1, keepdims=True)
     if kind == "mean":
         return np.broadcast_to(total / episodes, returns.shape)
+    require("reinforce.baseline: number of episodes", episodes, Range(2))
     return (total - returns) / (episodes - 1)
 
 
@@ -106,6 +111,9 @@ class REINFORCE:
     def observe(self, transition: Transition) -> None:
         self.rollout.add(transition)
         self.episodes += bool(transition.terminated or transition.truncated)
+
+    def drop_episode(self) -> None:
+        self.rollout.drop_episode()
 
     def learn(self) -> Iterator[dict[str, float]]:
         if self.episodes < self.config.batch_size:

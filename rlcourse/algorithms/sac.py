@@ -28,8 +28,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rlcourse.buffers import Batch, ReplayBuffer, Transition
+from rlcourse.checkpoints import restore_state, state_of
 from rlcourse.config import Count, Discount, Finite, Positive, Probability, Range, check, require
-from rlcourse.nets import Critics, Gaussian, action_size, generators, mlp, polyak_update, restore_state, state_of
+from rlcourse.nets import Critics, Gaussian, action_size, generators, mlp, polyak_update
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,12 @@ Papers: Haarnoja et al. (2017), *Reinforcement learning with deep energy-based p
 | `soft_maximum`, `improve` | [SQL] theorem 1, [SAC1] lemma 2 |
 | `soft_q_iteration` | [SQL] theorem 3 |
 | `soft_policy_iteration` | [SAC1] theorem 1 |
-| `gaussians`, `reverse_kl`, `closest` | [SAC1] eq. 4 for a family of policies that is not all of them |
 """
 
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from scipy import sparse, special
 
 from rlcourse.config import Range, require
@@ -58,13 +57,22 @@ def soft_maximum(q: Float[np.ndarray, "*S A"], temperature: float) -> Float[np.n
     r"""$V(s) = \alpha \log \sum_a \exp(Q(s, a) / \alpha)$: what `soft_value` is at its best policy.
 
     From $\max_a Q$, its limit for α → 0, to $\max_a Q + \alpha \log |\mathcal{A}|$, where all actions are equal.
+
+    Raises:
+        ValueError: a temperature of 0 or below.
     """
+    require("temperature", temperature, Range(0, open_low=True))
     top = q.max(-1, keepdims=True)  # so that exp cannot overflow
     return top.squeeze(-1) + temperature * np.log(np.exp((q - top) / temperature).sum(-1))
 
 
 def improve(q: Float[np.ndarray, "*S A"], temperature: float) -> Float[np.ndarray, "*S A"]:
-    r"""$\pi(a \mid s) = \exp\big((Q(s, a) - V(s)) / \alpha\big)$, softmax of Q/α: it has the highest soft value."""
+    r"""$\pi(a \mid s) = \exp\big((Q(s, a) - V(s)) / \alpha\big)$, softmax of Q/α: it has the highest soft value.
+
+    Raises:
+        ValueError: a temperature of 0 or below.
+    """
+    require("temperature", temperature, Range(0, open_low=True))
     return special.softmax(q / temperature, axis=-1)
 
 
@@ -97,39 +105,3 @@ def soft_policy_iteration(
         q = evaluate_policy(model, policy, gamma, temperature)
         yield policy, q
         policy = improve(q, temperature)
-
-
-# --- when the policy cannot be softmax(Q/α): a Gaussian
-
-
-def gaussians(
-    mean: Float[np.ndarray, " M"], std: Float[np.ndarray, " D"], directions: int
-) -> Float[np.ndarray, "M*D A"]:
-    r"""Normal distributions of an angle, wrapped round the circle, for A `directions` at equal distances.
-
-    Rows run through the means (radians), and for each through the standard deviations. A direction's probability is in
-    proportion to its density $\sum_k \exp\big(-(\vartheta - \mu + 2 \pi k)^2 / 2 \sigma^2\big)$, and all sum to 1.
-    """
-    angle = 2 * np.pi * np.arange(directions) / directions
-    turns = 2 * np.pi * np.arange(-3, 4)  # beyond, less than e⁻⁸ for a spread of up to 4
-    distance = (angle - mean[:, None])[:, None, :, None] + turns
-    return special.softmax(
-        special.logsumexp(-0.5 * (distance / std[:, None, None]) ** 2, axis=-1).reshape(-1, directions), axis=-1
-    )
-
-
-def reverse_kl(
-    family: Float[np.ndarray, "F A"], q: Float[np.ndarray, "S A"], temperature: float
-) -> Float[np.ndarray, "S F"]:
-    r"""How far each π of a family is from softmax(Q/α), $\mathrm{KL}(\pi \,\|\, e^{Q(s, \cdot)/\alpha} / Z(s))$.
-
-    It is $\mathbb{E}_{a \sim \pi}[\log \pi(a) - Q(s, a)/\alpha] + \log Z(s)$. Who minimises needs no Z.
-    """
-    return (soft_maximum(q, temperature)[:, None] - q @ family.T) / temperature - entropy(family)
-
-
-def closest(family: Float[np.ndarray, "F A"], q: Float[np.ndarray, "S A"], temperature: float) -> Int[np.ndarray, " S"]:
-    """The member with the smallest `reverse_kl` in each state; of equals the first."""
-    distance = reverse_kl(family, q, temperature)
-    # Of members that differ by a symmetry alone, rounding would pick one at random.
-    return (distance <= distance.min(-1, keepdims=True) + 1e-9).argmax(-1)

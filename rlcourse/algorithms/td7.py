@@ -34,8 +34,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rlcourse.buffers import Batch, PrioritizedReplay, ReplayBuffer, Transition
+from rlcourse.checkpoints import restore_state, state_of
 from rlcourse.config import Count, Discount, NonNegative, OutOfRangeError, Positive, Probability, Range, check, require
-from rlcourse.nets import action_size, generators, mlp, parallel, polyak_update, restore_state, state_of
+from rlcourse.nets import action_size, generators, mlp, parallel, polyak_update
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,7 @@ def critic_loss(q: Float[Tensor, "N B"], target: Float[Tensor, " B"], threshold:
 
 
 def priority(error: Float[Tensor, "N B"], exponent: float, floor: float) -> Float[Tensor, " B"]:
-    r"""LAP: $\max(\max_i |\delta_i|, \kappa)^\alpha$: what is known well is drawn alike, not ever more rarely."""
+    r"""LAP: $\max(\max_i |\delta_i|, \kappa)^\alpha$: all transitions with errors below κ are drawn equally often."""
     return error.abs().amax(0).clamp(min=floor).pow(exponent)
 
 
@@ -300,6 +301,10 @@ class TD7:
         self._collected += 1
         self._over = transition.terminated or transition.truncated
 
+    def drop_episode(self) -> None:
+        if not self._over:  # its steps count for the updates to come, its return not for the assessment
+            self._return = 0.0
+
     def learn(self) -> Iterator[dict[str, float]]:
         config = self.config
         if self.steps < config.learning_starts:
@@ -367,7 +372,7 @@ class TD7:
             low, high = (float(end) for end in target.aminmax())
             self._targets_seen = min(self._targets_seen[0], low), max(self._targets_seen[1], high)
 
-        # Actor: up the critics' mean, in every second update.
+        # Actor: climb the mean of both critics, once in `policy_every` updates.
         if self.updates % config.policy_every == 0:
             policy_loss = actor_loss(batch, actor, critic, 2 if config.appendix_changes else 1, config.copying)
             self.actor_optimizer.zero_grad()
@@ -378,7 +383,7 @@ class TD7:
                 polyak_update(self.target_actor, self.actor, config.tau)
                 polyak_update(self.target_critic, self.critic, config.tau)
 
-        # Copies: after every 250 updates the targets and the fixed encoders move on.
+        # Copies: once in `target_every` updates the targets and the fixed encoders move on.
         if config.appendix_changes and self.updates % config.target_every == 0:
             self._copy()
         return metrics

@@ -8,7 +8,7 @@ from nbformat import NotebookNode
 from nbval.plugin import IPyNbCell, IPyNbFile, NbCellError
 
 from rlcourse.grading import checks
-from rlcourse.grading.homework import mark
+from rlcourse.grading.homework import meta
 
 
 def printed(outputs: Sequence[NotebookNode]) -> str:
@@ -23,7 +23,7 @@ class HomeworkCell(IPyNbCell):
 
     def compare_outputs(self, test: Any, ref: Any, skip_compare: Any = None) -> bool:
         found = checks.marked(printed(test))
-        if self.reference is None or checks.agree(self.reference, found, mark(self.cell).get("rtol", checks.RTOL)):
+        if self.reference is None or checks.agree(self.reference, found, meta(self.cell).get("rtol", checks.RTOL)):
             return True
         wrong = [line for line in found if line.startswith(checks.WRONG)]
         self.comparison_traceback = wrong or ["it did not print what the solution prints"]

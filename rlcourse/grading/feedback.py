@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment
 from nbformat import NotebookNode
 
-from rlcourse.grading.homework import mark, question, role
+from rlcourse.grading.homework import meta, question, role
 
 if TYPE_CHECKING:
     from rlcourse.grading.result import Result
@@ -47,5 +47,5 @@ def page(result: "Result", source: NotebookNode, homework: str) -> str:
     for cell in source.cells:
         if cell.id in result.cells:
             questions[str(question(cell))].append((KINDS[str(role(cell))], result.cells[cell.id]))
-    most = sum(mark(cell).get("points", 0) for cell in source.cells)
+    most = sum(meta(cell).get("points", 0) for cell in source.cells)
     return TEMPLATE.render(result=result, homework=homework, questions=questions, most=most, meanings=MEANINGS)

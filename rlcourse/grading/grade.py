@@ -26,7 +26,7 @@ from tqdm import tqdm
 from rlcourse import files
 from rlcourse.grading import homework
 from rlcourse.grading.feedback import page
-from rlcourse.grading.homework import SCORED, UnreadableError, mark, question, replaced, role, with_role
+from rlcourse.grading.homework import SCORED, UnreadableError, meta, question, replaced, role, with_role
 from rlcourse.grading.result import STOPPED, Records, Result
 from rlcourse.grading.sandbox import ENVIRONMENT, KERNEL, isolation, write_kernelspec
 from rlcourse.grading.submissions import Entry, entries
@@ -53,7 +53,7 @@ class Official:
 
     @property
     def seconds(self) -> float:
-        return float(mark(self.source)["seconds"])
+        return float(meta(self.source)["seconds"])
 
 
 def grade(submissions: Path, source: Path, out: Path, workers: int, students: Path | None = None) -> list[Result]:
@@ -82,7 +82,7 @@ def prepare(source: NotebookNode, out: Path) -> Official:
         replaced(cell, homework.with_nonce(cell.source, nonce)) if role(cell) == "hidden" else cell
         for cell in source.cells
     ]
-    seconds = float(mark(source)["seconds"])
+    seconds = float(meta(source)["seconds"])
     solution = homework.graded(source)
     printed, _ = attempt(solution, {}, seconds, level)
     references = {cell.id: printed.get(cell.id, {}).get("lines", []) for cell in with_role(source, *SCORED)}
@@ -130,7 +130,7 @@ def grade_one(entry: Entry, official: Official, name: str) -> Result:
         if entry.path is None:
             raise UnreadableError("there is no notebook")
         submission = homework.read_submission(entry.path)
-        theirs = mark(submission).get("homework", name)
+        theirs = meta(submission).get("homework", name)
         if theirs != name:
             raise UnreadableError(f"it is another homework: {str(theirs)[:20]}")
         grafted = homework.graft(source, submission)
@@ -145,10 +145,10 @@ def grade_one(entry: Entry, official: Official, name: str) -> Result:
     for cell in source.cells:
         if role(cell) in ("answer", *SCORED):
             record = records.get(cell.id, {"status": "not run", "message": ""})
-            most = float(mark(cell).get("points", 0))
+            most = float(meta(cell).get("points", 0))
             earned = most if record["status"] == "ok" else 0.0
             # What a hidden check printed or raised shows what it asks: students get the author's hint instead.
-            message = mark(cell).get("hint", "") if role(cell) == "hidden" else record.get("message", "")
+            message = meta(cell).get("hint", "") if role(cell) == "hidden" else record.get("message", "")
             cells[cell.id] = {"status": record["status"], "points": earned, "of": most}
             cells[cell.id]["message"] = "" if record["status"] == "ok" else message
             if role(cell) in SCORED:
@@ -270,7 +270,7 @@ def write_gradebook(results: Sequence[Result], official: Official, out: Path) ->
     """`grades.csv` for a spreadsheet, `grades.json` with everything."""
     questions = list(dict.fromkeys(str(question(cell)) for cell in with_role(official.source, *SCORED)))
     most = {
-        q: sum(mark(c)["points"] for c in with_role(official.source, *SCORED) if question(c) == q) for q in questions
+        q: sum(meta(c)["points"] for c in with_role(official.source, *SCORED) if question(c) == q) for q in questions
     }
     rows = [["student", "submission", "total", *questions, "status", "notes"]]
     rows.append(["(most)", "", _number(sum(most.values())), *(_number(most[q]) for q in questions), "", ""])

@@ -34,18 +34,18 @@ class UnreadableError(ValueError):
     """A submission that is no notebook; says why."""
 
 
-def mark(cell: NotebookNode) -> dict[str, Any]:
+def meta(cell: NotebookNode) -> dict[str, Any]:
     """What a cell or a notebook says about itself, empty if it says nothing; a student's may say anything."""
     found = cell.get("metadata", {}).get("rlcourse") if isinstance(cell.get("metadata"), dict) else None
     return found if isinstance(found, dict) else {}
 
 
 def role(cell: NotebookNode) -> str | None:
-    return found if isinstance(found := mark(cell).get("role"), str) else None
+    return found if isinstance(found := meta(cell).get("role"), str) else None
 
 
 def question(cell: NotebookNode) -> str | None:
-    return found if isinstance(found := mark(cell).get("question"), str) else None
+    return found if isinstance(found := meta(cell).get("question"), str) else None
 
 
 def with_role(notebook: NotebookNode, *roles: str) -> list[NotebookNode]:
@@ -73,7 +73,7 @@ def load(path: Path) -> NotebookNode:
             source = nbformat.read(path, as_version=4)
         except DuplicateCellId as error:
             raise HomeworkError(f"{path}: {error}") from None
-    seconds = mark(source).get("seconds")
+    seconds = meta(source).get("seconds")
     if not (isinstance(seconds, int | float) and seconds > 0):
         remedy = "set rlcourse.seconds in the notebook's metadata to a positive number"
         raise HomeworkError(f"{path}: seconds = {seconds!r}: {remedy}")
@@ -92,8 +92,8 @@ def _fault(cell: NotebookNode) -> str | None:
         return f"role = {role(cell)!r} must be one of {', '.join(ROLES)}"
     if role(cell) in ("answer", *SCORED) and not isinstance(question(cell), str):
         return "it must name its question"
-    if role(cell) in SCORED and not (isinstance(mark(cell).get("points"), int | float) and mark(cell)["points"] >= 0):
-        return f"points = {mark(cell).get('points')!r} must be a number, 0 or more"
+    if role(cell) in SCORED and not (isinstance(meta(cell).get("points"), int | float) and meta(cell)["points"] >= 0):
+        return f"points = {meta(cell).get('points')!r} must be a number, 0 or more"
     if role(cell) == "answer" and not SOLUTION.search(cell.source):
         return f"an answer must hold lines between {BEGIN} and {END}"
     if len(SOLUTION.findall(cell.source)) != cell.source.count(BEGIN) or cell.source.count(BEGIN) != (
@@ -210,7 +210,7 @@ def _extras(
     for number, cell in enumerate(submission.cells):
         if id(cell) in owner:
             place = owner[id(cell)] if owner[id(cell)] in code else place
-        elif cell.cell_type == "code" and not mark(cell):
+        elif cell.cell_type == "code" and not meta(cell):
             extra = nbformat.v4.new_code_cell(
                 cell.source, id=f"extra-{number}", metadata={"rlcourse": {"role": "extra"}}
             )
@@ -224,7 +224,7 @@ def replaced(cell: NotebookNode, source: str) -> NotebookNode:
 
 def notebook_of(cells: Iterable[NotebookNode]) -> NotebookNode:
     """A notebook of code cells without outputs, ready to be run."""
-    bare = [nbformat.v4.new_code_cell(cell.source, id=cell.id, metadata={"rlcourse": mark(cell)}) for cell in cells]
+    bare = [nbformat.v4.new_code_cell(cell.source, id=cell.id, metadata={"rlcourse": meta(cell)}) for cell in cells]
     return nbformat.v4.new_notebook(cells=bare)
 
 

@@ -12,7 +12,7 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 from rlcourse.grading import checks
-from rlcourse.grading.homework import BEGIN, END, SOLUTION, load, mark, replaced, role, stub, with_role
+from rlcourse.grading.homework import BEGIN, END, SOLUTION, load, meta, replaced, role, stub, with_role
 from rlcourse.operations.publish import KERNELSPEC, lectures, sources_hash
 
 SOURCES = Path("notebooks/instructor")
@@ -54,7 +54,7 @@ def release(source: Path, target: Path) -> None:
 
 def graded(source: NotebookNode) -> bool:
     """Whether it is a homework; a workshop is not graded, so nothing in it is protected or kept for comparison."""
-    return bool(mark(source).get("graded", True))
+    return bool(meta(source).get("graded", True))
 
 
 def student_version(source: NotebookNode, name: str) -> NotebookNode:
@@ -64,7 +64,7 @@ def student_version(source: NotebookNode, name: str) -> NotebookNode:
         if role(cell) in ("hidden", "notes"):
             continue
         cell = replaced(cell, stub(cell.source))
-        cell.metadata = {"rlcourse": mark(cell)} if mark(cell) else {}
+        cell.metadata = {"rlcourse": meta(cell)} if meta(cell) else {}
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
         if role(cell) != "answer" and graded(source):
@@ -74,11 +74,8 @@ def student_version(source: NotebookNode, name: str) -> NotebookNode:
             if graded(source):
                 cell.source = f"{CHECKED}\n{cell.source}"
         cells.append(cell)
-    about = {
-        "homework" if graded(source) else "workshop": name,
-        "seconds": mark(source)["seconds"],
-        "source": sources_hash(source),
-    }
+    kind = "homework" if graded(source) else "workshop"
+    about = {kind: name, "seconds": meta(source)["seconds"], "source": sources_hash(source)}
     return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": KERNELSPEC, "rlcourse": about})
 
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 CELL_TIMEOUT = 300  # seconds; a lecture has five minutes in all
 LIVE_VIEW = "application/vnd.jupyter.widget-view+json"
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
-KEPT_CELL_METADATA = ("rlcourse", "slideshow", "tags")
+KEPT_CELL_METADATA = ("jupyter", "rlcourse", "slideshow", "tags")  # jupyter: whether the source is folded
 
 
 def lectures(paths: Iterable[Path]) -> Iterator[Path]:

@@ -2,9 +2,11 @@
 
 Each says it in its notebook's metadata, under `rlcourse`; `TABLES` says what a table needs. A table stands between
 `<!-- name -->` and `<!-- /name -->`, and what is between them is written anew. A lecture's run time stands in its
-metadata alone (`seconds`); its first cell repeats it, written anew as well.
+metadata alone (`seconds`); its first cell repeats it, written anew as well. So is the command behind each recorded
+curve, which the curve itself holds, in the README of the assets.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from rlcourse import files
 from rlcourse.operations.publish import sources_hash
 
 RUN_TIME = re.compile(r"(?<=\*\*Run time\*\* ).*?(?= on two CPU cores)")
+UNSAID = "(say what it shows)"  # in the row of a new curve
 
 
 class UndeclaredError(ValueError):
@@ -87,6 +90,21 @@ def with_tables(text: str, root: Path) -> str:
     return text
 
 
+def with_commands(text: str, curves: Path) -> str:
+    """The text, where each curve's row ends with the command that the curve holds; a row for each curve without one."""
+    for path in sorted(curves.glob("*.json")):
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        start, command = f"| `curves/{path.name}` | ", f"`{stored['command']}` |\n"
+        row = re.compile(f"^({re.escape(start)}.* \\| )`.*\n", re.MULTILINE)
+        if found := row.search(text):
+            text = text[: found.end(1)] + command + text[found.end() :]
+        else:
+            before, head, after = text.rpartition("\n| `curves/")
+            last, end, rest = after.partition("\n")
+            text = f"{before}{head}{last}{end}{start}{UNSAID}, {len(stored['seeds'])} seeds | {command}{rest}"
+    return text
+
+
 def with_run_time(notebook: NotebookNode) -> NotebookNode:
     """The lecture, whose first cell states the declared run time. Its outputs do not depend on it, and stay current."""
     about, header = notebook.metadata["rlcourse"], notebook.cells[0]
@@ -98,12 +116,14 @@ def with_run_time(notebook: NotebookNode) -> NotebookNode:
 
 
 def stale(root: Path) -> dict[Path, str]:
-    """The new text of the README and of each lecture that is not as the metadata say.
+    """The new text of each README and lecture that is not as the notebooks and the curves say.
 
     Raises:
         UndeclaredError: the metadata do not say what a table needs.
     """
-    texts = {root / "README.md": with_tables((root / "README.md").read_text(encoding="utf-8"), root)}
+    course, assets = root / "README.md", root / "assets/README.md"
+    texts = {course: with_tables(course.read_text(encoding="utf-8"), root)}
+    texts[assets] = with_commands(assets.read_text(encoding="utf-8"), root / "assets/curves")
     for path in (root / "notebooks").glob("*.ipynb"):
         texts[path] = nbformat.writes(with_run_time(nbformat.read(path, as_version=4))) + "\n"
     return {path: text for path, text in texts.items() if path.read_text(encoding="utf-8") != text}

@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
@@ -16,10 +17,10 @@ import numpy as np
 import tyro
 from platformdirs import user_cache_path
 
-from rlcourse import envs, loop, rendering
+from rlcourse import checkpoints, envs, files, rendering
 from rlcourse.algorithms import AGENTS, config_class, her
-from rlcourse.curves import compare_to_reference, curve, recorded, recorded_experiment, reference, save_curve
-from rlcourse.runs import EVALUATION_SEED, Experiment, run_all
+from rlcourse.curves import compare_to_reference, curve, recorded_experiment, reference, reusable_seeds, save_curve
+from rlcourse.runs import EVALUATION_SEED, Experiment, SeedsFailedError, run_all
 
 
 def command() -> Any:
@@ -48,6 +49,7 @@ def _subcommand(agent: str) -> Callable[..., None]:
         max_reward: float = Experiment.max_reward,
         hindsight: her.Strategy | Literal[""] = Experiment.hindsight,
         hindsight_k: int = Experiment.hindsight_k,
+        evaluation_limit: int = Experiment.evaluation_limit,
         out: Path = user_cache_path("rlcourse") / "runs",  # noqa: B008  (a constant)
         curve: Path | None = None,
         compare: str = "",
@@ -69,6 +71,7 @@ def _subcommand(agent: str) -> Callable[..., None]:
             max_reward: A bound on |r|, for that.
             hindsight: Where replay takes new goals from, in a world that has goals.
             hindsight_k: How many transitions are relabelled for each that is not.
+            evaluation_limit: Steps after which an evaluation's episode is cut off.
             out: Folder for results and checkpoints; on a cluster one that all machines share.
             curve: Also store the curve over the seeds in this file.
             compare: Say where each seed lies among those of this recording, as in 02_cartpole_dqn.
@@ -89,6 +92,7 @@ def _subcommand(agent: str) -> Callable[..., None]:
                 max_reward,
                 hindsight,
                 hindsight_k,
+                evaluation_limit,
             )
         except ValueError as error:
             sys.exit(f"rlcourse train: {error}")
@@ -155,34 +159,65 @@ def _execute(
     backend: Literal["loky", "dask"] = "loky",
     scheduler: str | None = None,
 ) -> None:
+    failed = ""
     try:
         if compare and recorded_experiment(compare).env != experiment.env:
             raise ValueError(f"{compare} is a recording of {recorded_experiment(compare).env}, not of {experiment.env}")
         if film:
             os.environ["MUJOCO_GL"] = _renderer()  # before MuJoCo is imported: it binds a backend for good
         wanted = _seeds(seeds)
-        held = recorded(curve_file, experiment, wanted) if curve_file else {}
+        held = _held(curve_file, experiment, wanted) if curve_file else {}
         todo = [seed for seed in wanted if seed not in held or (film and seed == wanted[0])]
         runs = run_all(experiment, todo, out, backend, scheduler) if todo else []
     except KeyboardInterrupt:
         sys.exit("\nrlcourse train: stopped. The same command goes on from the last checkpoint.")
-    except (ValueError, FileNotFoundError, gym.error.Error) as error:
+    except BrokenProcessPool:
+        sys.exit(
+            "rlcourse train: a process was killed, for want of memory or from outside. The same command goes on "
+            "from the last checkpoints; so does one with fewer seeds, which needs less memory."
+        )
+    except SeedsFailedError as error:
+        runs, failed = error.finished, str(error)
+    except (ValueError, OSError, gym.error.Error) as error:
         sys.exit(f"rlcourse train: {error}")
     for record in runs:
         print(f"seed {record.seed}: {np.mean(record.returns[-1]):.1f} after {record.step[-1]} steps")
+        if record.cut_off:
+            number = sum(number for _, number in record.cut_off)
+            print(
+                f"seed {record.seed}: {number} evaluation episodes did not end and were cut off at "
+                f"--evaluation-limit {record.evaluation_limit}, first at step {record.cut_off[0][0]}"
+            )
         if compare:
             print(compare_to_reference(curve([record]), reference(compare)).words)
     if held:
         print(f"{curve_file} holds already: seeds {', '.join(map(str, held))}")
     if runs:
         print(f"results: {experiment.files(out, runs[0].seed)[0].parent}")
+    if failed:
+        missing = f"\n{curve_file} is stored once all seeds have finished." if curve_file else ""
+        sys.exit(f"rlcourse train: {failed}\nThe same command retries only what failed.{missing}")
     if curve_file and runs:
         save_curve(curve_file, runs, command_line(experiment, seeds, curve_file), held)
     if film:
         world, trained = experiment.make_agent(runs[0].seed)
-        loop.resume(experiment.files(out, runs[0].seed)[1], world, trained)
+        result, checkpoint = experiment.files(out, runs[0].seed)
+        try:
+            checkpoints.resume(checkpoint, world, trained)
+        except files.BrokenFileError as error:
+            result.unlink()  # else the seed would count as finished
+            files.set_aside(checkpoint, error)
+            sys.exit(f"rlcourse train: no film: {error}. The same command trains seed {runs[0].seed} again.")
         stage = envs.make(experiment.evaluation_env or experiment.env, render_mode="rgb_array")
         rendering.film(stage, trained, EVALUATION_SEED, film)
+
+
+def _held(curve: Path, experiment: Experiment, seeds: range) -> dict[int, Any]:
+    try:
+        return reusable_seeds(curve, experiment, seeds)
+    except files.BrokenFileError as error:
+        files.set_aside(curve, error)
+        return {}
 
 
 def _renderer() -> str:
@@ -198,8 +233,8 @@ def _seeds(text: str) -> range:
         seeds = range(int(first), int(last) if colon else int(first) + 1)
     except ValueError:
         seeds = range(0)
-    if not seeds:
-        raise ValueError(f"seeds = {text!r}: give one seed, or first:last with the last excluded, as in 0:5")
+    if not seeds or seeds[0] < 0:
+        raise ValueError(f"seeds = {text!r}: give one seed, or first:last with the last excluded, as in 0:5; from 0 on")
     return seeds
 
 

@@ -264,6 +264,7 @@ def describe(data: Triad) -> str:
     )
 
 
+@presets.checked
 def widget(preset: str = "all three: it grows", **changes: Any) -> Panel:
     """Take away one of the three parts, or move γ across its threshold, and step.
 
@@ -272,7 +273,7 @@ def widget(preset: str = "all three: it grows", **changes: Any) -> Panel:
         changes: values of controls, by `compute`'s names, that differ from the preset's.
 
     Raises:
-        ValueError: the preset or the name of a control is unknown.
+        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
     wide = {"style": {"description_width": "90px"}, "layout": {"width": "320px"}}

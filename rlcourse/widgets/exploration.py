@@ -139,6 +139,7 @@ def describe(data: Exploration) -> str:
     return f"Visits and regret of {RUNS} Q-learners after {STEPS} steps (mean ± standard error). {'; '.join(parts)}."
 
 
+@presets.checked
 def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     """Choose how much each of the three strategies explores, and compare visits and regret.
 
@@ -147,7 +148,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         changes: values of controls, by `compute`'s names, that differ from the preset's.
 
     Raises:
-        ValueError: the preset or the name of a control is unknown.
+        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
     wide = {"style": {"description_width": "120px"}, "layout": {"width": "330px"}}

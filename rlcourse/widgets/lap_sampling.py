@@ -183,6 +183,7 @@ def describe(data: Sampling) -> str:
     )
 
 
+@presets.checked
 def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     """Choose a scheme, its exponent and its floor, and see who is drawn and who pulls.
 
@@ -191,7 +192,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         changes: values of controls, by `compute`'s names, that differ from the preset's.
 
     Raises:
-        ValueError: the preset or the name of a control is unknown.
+        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
     wide = {"style": {"description_width": "90px"}, "layout": {"width": "310px"}}

@@ -214,6 +214,7 @@ def describe(data: Live) -> str:
     )
 
 
+@presets.checked
 def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     """Choose a run, start it, stop it, start another; moving a control ends the one that is under way.
 
@@ -222,7 +223,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         changes: values of controls, by `compute`'s names, that differ from the preset's.
 
     Raises:
-        ValueError: the preset or the name of a control is unknown.
+        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
     wide = {"style": {"description_width": "90px"}, "layout": {"width": "330px"}}

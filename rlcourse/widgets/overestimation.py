@@ -376,6 +376,7 @@ def describe(data: OneState | AlongStates) -> str:
     return f"Estimated maximum of a table's values: {settings}. Bias: {biases}. Lower bound {bound}."
 
 
+@presets.checked
 def widget(preset: str = "noise only", **changes: Any) -> Panel:
     """Choose actions, noise, samples, function class and estimator, and see by how much the maximum is wrong.
 
@@ -384,7 +385,7 @@ def widget(preset: str = "noise only", **changes: Any) -> Panel:
         changes: values of controls, by `compute`'s names, that differ from the preset's.
 
     Raises:
-        ValueError: the preset or the name of a control is unknown.
+        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
     wide = {"style": {"description_width": "90px"}, "layout": {"width": "300px"}}

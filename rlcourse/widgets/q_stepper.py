@@ -145,6 +145,7 @@ def first_free(world: GridWorld) -> Cell:
     return int(row), int(column)
 
 
+@presets.checked
 def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     """Choose a world, γ and slip; drag or play the sweeps; click a cell to look at it and to edit it.
 
@@ -155,7 +156,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         changes: values of controls, by `compute`'s names, that differ from the preset's.
 
     Raises:
-        ValueError: the preset or the name of a control is unknown.
+        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
     current, loaded = _World(value=values["world"]), values["world"]

@@ -189,6 +189,7 @@ def listed(values: Float[np.ndarray, " n"]) -> str:
     return ", ".join(f"{value:.2f}" for value in values)
 
 
+@presets.checked
 def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     """Choose τ, the delay and whether the policy learns, and see whether the value is right and how restless it is.
 
@@ -197,7 +198,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         changes: values of controls, by `compute`'s names, that differ from the preset's.
 
     Raises:
-        ValueError: the preset or the name of a control is unknown.
+        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
     wide = {"style": {"description_width": "90px"}, "layout": {"width": "300px"}}

@@ -13,7 +13,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Discrete, flatdim
 
-from rlcourse import envs, loop
+from rlcourse import envs, loop, probes
 from rlcourse.algorithms import dqn
 
 GAMMA = 0.5  # far from 1, so that every mistake is large
@@ -30,7 +30,7 @@ class Rung:
         best: for each observation in which the action matters, the best one.
     """
 
-    world: type[envs.Probe]
+    world: type[probes.Probe]
     cause: str
     truth: Callable[[float], Mapping[tuple[float, int], float]]
     best: Mapping[float, int] = field(default_factory=dict)
@@ -38,45 +38,45 @@ class Rung:
 
 RUNGS = (
     Rung(
-        envs.ConstantReward,
+        probes.ConstantReward,
         "the critic does not learn (no optimiser step, a wrong sign, a gradient that was cut off), it learns the value "
         "of another action than the one taken or never tries one, or it bootstraps past a terminated step: the mask "
         "(1 − terminated) is missing",
         lambda gamma: {(0.0, 1): 1.0},
     ),
     Rung(
-        envs.ObservationMatters,
+        probes.ObservationMatters,
         "rows are mixed up: observations and rewards of different steps meet, a memory hands out the same array again, "
         "or a (B, 1) met a (B,), so that every prediction is compared with every target and all become the average",
         lambda gamma: {(-1.0, 1): -1.0, (1.0, 1): 1.0},
     ),
     Rung(
-        envs.Discounting,
+        probes.Discounting,
         "the target: γ is missing or counted twice, it uses the observation instead of the next one, it does not "
         "bootstrap, or the target network never follows",
         lambda gamma: {(0.0, 1): gamma, (1.0, 1): 1.0},
     ),
     Rung(
-        envs.ActionMatters,
+        probes.ActionMatters,
         "actions are mixed up: Q of another action is learned than the one that was taken, the actor goes downhill (a "
         "wrong sign), the policy does not follow the values, or nothing is ever explored",
         lambda gamma: {(0.0, -1): -1.0, (0.0, 1): 1.0},
         {0.0: 1},
     ),
     Rung(
-        envs.NextActionMatters,
+        probes.NextActionMatters,
         "the target judges another policy than the one that is to be learned: no maximum over the next actions, the "
         "action that was taken instead of the policy's, or several off-policy steps in one target",
         lambda gamma: {(0.0, 1): gamma, (1.0, -1): -1.0, (1.0, 1): 1.0},
         {1.0: 1},
     ),
     Rung(
-        envs.TruncationIsNotTermination,
+        probes.TruncationIsNotTermination,
         "a time limit is taken for an end: mask with `terminated`, never with `terminated or truncated`",
         lambda gamma: {(0.0, 1): 1 / (1 - gamma), (1.0, 1): 1 / (1 - gamma)},
     ),
 )
-assert tuple(rung.world for rung in RUNGS) == envs.PROBES
+assert tuple(rung.world for rung in RUNGS) == probes.PROBES
 
 
 @dataclass(frozen=True)
@@ -182,8 +182,6 @@ def training(world: Callable[[], gym.Env], agent: Any, steps: int, seed: int = 0
 def world_of(rung: Rung, continuous: bool = False, tabular: bool = False) -> gym.Env:
     """The rung's world as the agent sees it; `tabular` numbers the observations −1, 0, 1 as states 0, 1, 2."""
     env: gym.Env = rung.world(continuous)
-    if continuous:
-        env = gym.wrappers.TransformAction(env, lambda action: np.clip(action, -1, 1), env.action_space)
     if tabular:
         env = gym.wrappers.TransformObservation(env, lambda obs: int(obs[0]) + 1, Discrete(3))
     return env

@@ -7,6 +7,8 @@ each update. All else is optional:
 - `value(obs, action)` or `value(obs)`: what its critic believes, for the probes; without it they look at actions only;
 - `gamma`, an attribute: the probes' true values depend on it. If the class can be made with `gamma=…`, the probes
   make it with ½, at which mistakes are large;
+- `drop_episode()`: called before new episodes begin though the last one is not over, for agents that hold something
+  of an episode under way;
 - `state_dict()` and `load_state_dict(state)`: without them a training run that was interrupted begins anew.
 """
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlcourse.grading import checks, homework
-from rlcourse.grading.homework import mark, question, role
+from rlcourse.grading.homework import meta, question, role
 
 INSTRUCTOR = Path(__file__).parents[2] / "notebooks" / "instructor"
 NAMES = sorted(path.stem for path in INSTRUCTOR.glob("hw??.ipynb"))
@@ -86,7 +86,7 @@ class Course:
         rows = []
         for asked, official in self.official.items():
             assert asked is not None
-            rtol = max(mark(c).get("rtol", checks.RTOL) for c in self.source.cells if question(c) == asked)
+            rtol = max(meta(c).get("rtol", checks.RTOL) for c in self.source.cells if question(c) == asked)
             references = self.printed(asked, official, "hidden", nonces)
             answers = [(True, "", text) for text in (official, *self.right[asked])]
             for old, new, message in self.wrong[asked]:

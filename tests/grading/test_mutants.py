@@ -15,7 +15,6 @@ def rows(request: pytest.FixtureRequest) -> list[Row]:
     return Course(request.param).rows(NONCES)
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.thorough
 def test_right_answers_pass_and_mistakes_are_named(rows: list[Row]) -> None:
     for row in rows:

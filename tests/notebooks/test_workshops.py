@@ -14,7 +14,7 @@ from nbformat import NotebookNode
 
 from rlcourse import lessons
 from rlcourse.grading import checks, homework
-from rlcourse.grading.homework import mark, question, role
+from rlcourse.grading.homework import meta, question, role
 from rlcourse.grading.release import student_version
 from rlcourse.operations.publish import sources_hash
 from tests.broken_agents import BROKEN, table
@@ -55,7 +55,7 @@ def test_the_pattern_of_a_workshop(source: NotebookNode) -> None:
         assert call in code
     assert code.count("workshop.broken(") == 3
     answers = [cell for cell in source.cells if role(cell) == "answer"]
-    assert [mark(cell)["step"] for cell in answers] == list(range(1, len(answers) + 1))
+    assert [meta(cell)["step"] for cell in answers] == list(range(1, len(answers) + 1))
     assert 6 <= len(answers) <= 10
     for number in range(1, len(answers) + 1):
         assert len(re.findall(rf"^## Step {number} · ", text, re.MULTILINE)) == 1
@@ -71,8 +71,8 @@ def test_each_step_names_four_mistakes(source: NotebookNode) -> None:
 
 def test_the_parts_are_the_packages_own(source: NotebookNode) -> None:
     for cell in (cell for cell in source.cells if role(cell) == "answer"):
-        for part in mark(cell)["parts"]:
-            assert lessons.workshop_steps()[part][1] == mark(cell)["step"]
+        for part in meta(cell)["parts"]:
+            assert lessons.workshop_steps()[part][1] == meta(cell)["step"]
 
 
 class Kernel:
