@@ -6,13 +6,14 @@ from typing import Any
 from IPython.display import Markdown
 
 from rlcourse import lessons
-from rlcourse.grading import checks
+from rlcourse.grading.checks import RTOL
+from rlcourse.grading.checks import Check as GradedCheck
 from rlcourse.workshop.parts import is_stub
 
 NOT_YET = "○"
 
 
-class Check(checks.Check):
+class Check(GradedCheck):
     """The checks of one part, as in the homework: each call runs it on one input and prints one verdict.
 
     Never raises. A part that is still a stub is not wrong: it is not yet the student's.
@@ -33,7 +34,7 @@ class Check(checks.Check):
         args: tuple[Any, ...],
         expected: Any,
         mistakes: Mapping[str, Any],
-        rtol: float = checks.RTOL,
+        rtol: float = RTOL,
     ) -> None:
         if is_stub(self.part):
             print(f"{NOT_YET} {claim}: not yet yours")

@@ -18,6 +18,7 @@ from rlcourse.grading.homework import meta, question, role
 from rlcourse.grading.release import student_version
 from rlcourse.operations.publish import sources_hash
 from tests.broken_agents import BROKEN, table
+from tests.grading.changes import mutants
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 SOURCES = sorted((NOTEBOOKS / "instructor" / "workshops").glob("w??.ipynb"))
@@ -76,27 +77,28 @@ def test_the_parts_are_the_packages_own(source: NotebookNode) -> None:
 
 
 class Kernel:
-    """A workshop's setup and answers, run here; `check` says what a step's check prints about an answer to it."""
+    """A workshop's setup, answers and checks, run here; `check` says what a step's check prints about an answer."""
 
-    def __init__(self, source: NotebookNode) -> None:
-        self.cells = [cell for cell in source.cells if role(cell) in ("setup", "answer")]
-        self.checks = {question(cell): cell.source for cell in source.cells if role(cell) == "check"}
+    def __init__(self, source: NotebookNode, answered: bool = True) -> None:
+        cells = [cell for cell in source.cells if role(cell) in ("setup", "answer", "check")]
+        self.names: dict[str, object] = {}
+        self.answers = {question(cell): cell.source for cell in cells if role(cell) == "answer"}
+        self.checks = {question(cell): cell.source for cell in cells if role(cell) == "check"}
+        self.said = "".join(
+            self._run(cell.source if answered else homework.stub(cell.source), self.names) for cell in cells
+        ).splitlines()
 
-    def check(self, asked: str, answer: str | None = None) -> list[str]:
-        names: dict[str, object] = {}
+    def check(self, asked: str | None, answer: str) -> list[str]:
+        names = dict(self.names)
+        return (self._run(answer, names) + self._run(self.checks[asked], names)).splitlines()
+
+    @staticmethod
+    def _run(source: str, names: dict[str, object]) -> str:
         out = io.StringIO()
         with contextlib.redirect_stdout(out), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PyTorch warns of some of the mistakes
-            for cell in self.cells:
-                exec(answer if answer is not None and question(cell) == asked else cell.source, names)
-            for each in self.checks if asked not in self.checks else self._until(asked):
-                exec(self.checks[each], names)
-        return out.getvalue().splitlines()
-
-    def _until(self, asked: str) -> list[str]:
-        """Its check, after those of earlier steps, whose definitions it may use."""
-        order = list(self.checks)
-        return order[: order.index(asked) + 1]
+            exec(source, names)
+        return out.getvalue()
 
 
 @cache
@@ -105,15 +107,31 @@ def kernel(path: Path) -> Kernel:
 
 
 def test_the_solution_passes_its_checks_and_a_stub_is_not_yet_yours(path: Path) -> None:
-    here = kernel(path)
-    last = list(here.checks)[-1]
-    assert all(line.startswith(checks.RIGHT) for line in here.check(last))
-    here = Kernel(homework.load(path))
-    for cell in here.cells:
-        cell.source = homework.stub(cell.source)
-    said = here.check(last)
+    said = kernel(path).said
     assert said
-    assert all(line.endswith("not yet yours") for line in said)
+    assert all(line.startswith(checks.RIGHT) for line in said)
+    untouched = Kernel(homework.load(path), answered=False).said
+    assert len(untouched) == len(said)
+    assert all(line.endswith("not yet yours") for line in untouched)
+
+
+@pytest.mark.thorough
+def test_every_small_change_of_a_solution_is_found(path: Path) -> None:
+    """But for those that change nothing: each is listed in the answer's metadata, under `alike`, with the reason."""
+    here, survivors = kernel(path), []
+    alike = {
+        change for cell in homework.load(path).cells if role(cell) == "answer" for change in meta(cell).get("alike", {})
+    }
+    for asked, answer in here.answers.items():
+        for name, changed in mutants(answer).items():
+            try:
+                said = here.check(asked, changed)
+            except Exception:  # it cannot even be defined, or the check's own arithmetic stops
+                continue
+            if all(line.startswith(checks.RIGHT) for line in said):
+                survivors.append(f"{asked}: {name}")
+    assert [each for each in survivors if each not in alike] == []
+    assert sorted(alike - set(survivors)) == []
 
 
 def solved(path: Path, budget: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> NotebookNode:
