@@ -11,6 +11,7 @@ import textwrap
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from html import escape
 from itertools import zip_longest
 from pathlib import Path
@@ -41,11 +42,52 @@ from rlcourse.widgets.panel import Choice, Keys
 
 PREDICTIONS = Path("predictions.json")  # in the notebook's own folder: that is where its kernel runs
 PACKAGE = Path(__file__).parent
+WORKSHOPS = PACKAGE.parent / "notebooks" / "workshops"
 
 
 def show(*code: Callable[..., Any]) -> Markdown:
-    """The source of functions or classes, as the tests test it, each under its docstring with the maths rendered."""
-    return Markdown("\n\n---\n\n".join(_page(one) for one in code))
+    """The source of functions or classes, as the tests test it, each under its docstring with the maths rendered.
+
+    What a workshop asks for is folded, with the step that does.
+    """
+    return Markdown("\n\n---\n\n".join(_shown(one) for one in code))
+
+
+def _shown(code: Callable[..., Any]) -> str:
+    if (asked := workshop_steps().get(name_of(code))) is None:
+        return page(code)
+    workshop, step = asked
+    return folded(f"Write it yourself first: workshop {workshop}, step {step}", page(code))
+
+
+def folded(summary: str, text: str) -> str:
+    """Markdown that opens on a click."""
+    return f"<details><summary>{escape(summary, quote=False)}</summary>\n\n{text}\n\n</details>"
+
+
+@cache
+def workshop_steps() -> dict[str, tuple[int, int]]:
+    """For each part that a workshop asks for, as in `name_of`: the workshop's number and the step's.
+
+    It stands in the workshops' cells, under `rlcourse`: `step`, and `parts`, a list of such names.
+    """
+    steps = {}
+    for path in sorted(WORKSHOPS.glob("w??.ipynb")):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            about = cell["metadata"].get("rlcourse", {})
+            steps |= {part: (int(path.stem[1:]), about["step"]) for part in about.get("parts", ())}
+    return steps
+
+
+def name_of(code: Callable[..., Any]) -> str:
+    """As in `dqn.bellman_target`, `dqn.DQN.update`, `buffers.ReplayBuffer`."""
+    code = inspect.unwrap(code)
+    return f"{code.__module__.split('.')[-1]}.{code.__qualname__}"
+
+
+def page(*code: Callable[..., Any]) -> str:
+    """The source of each under its docstring, as markdown."""
+    return "\n\n---\n\n".join(_page(one) for one in code)
 
 
 def _page(code: Callable[..., Any]) -> str:
@@ -185,7 +227,7 @@ def budget(quick: int, full: int) -> int:
     Raises:
         ValueError: the variable says something else than "quick" or "full".
     """
-    choices = {"quick": quick, "full": full}
+    choices = {"quick": quick, "full": full, "test": quick}  # the last is for workshops, see `workshop.ladder`
     chosen = os.environ.get("RLCOURSE_BUDGET", "quick")
     if chosen not in choices:
         raise ValueError(f"RLCOURSE_BUDGET = {chosen!r} is unknown: set it to quick or full")

@@ -11,7 +11,7 @@ class Probe(gym.Env[np.ndarray, Any]):
     """A world so small that its true values can be written down; an agent that misses them has a certain bug.
 
     Observations are `(1,)` in [−1, 1]. Actions are −1 or +1, coded as 0 and 1, or with `continuous` anything in
-    between, `(1,)`. All values are the same for every policy but for `ActionMatters`, whose episodes last one step.
+    between, `(1,)`. Only in `ActionMatters` and `NextActionMatters` do values depend on the policy.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  (gymnasium's own convention)
@@ -71,6 +71,13 @@ class ActionMatters(Probe):
         return 0.0, choice, True, False
 
 
+class NextActionMatters(Probe):
+    """Two steps, 0 then 1, the second pays its action: Q(0, ·) = γ, Q(1, a) = a. Missed by a target without its max."""
+
+    def outcome(self, place: float, choice: float) -> tuple[float, float, bool, bool]:
+        return 1.0, place * choice, place == 1.0, False
+
+
 class TruncationIsNotTermination(Probe):
     """Pays 1 for ever, but is cut after two steps, 0 then 1: Q = 1 / (1 − γ). Missed (Q(1) = 1) if cut means end."""
 
@@ -83,5 +90,6 @@ PROBES: tuple[type[Probe], ...] = (  # in the order in which to look for the bug
     ObservationMatters,
     Discounting,
     ActionMatters,
+    NextActionMatters,
     TruncationIsNotTermination,
 )

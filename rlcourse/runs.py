@@ -57,7 +57,7 @@ class Experiment:
             sizes are numbers of states and actions where those are discrete.
         env: a gymnasium id.
         steps: environment steps to train for.
-        config: the agent's `Config`.
+        config: the agent's `Config`; None for a class that is made as `Class(observation_space, action_space, seed)`.
         evaluate_every: environment steps between evaluations; at most `steps`, so that there is one.
         episodes: of each evaluation.
         evaluation_env: a gymnasium id, where it differs from `env` (noise that is for training only, say).
@@ -85,15 +85,24 @@ class Experiment:
         check(self)
         object.__setattr__(self, "evaluate_every", min(self.evaluate_every, self.steps))  # the dataclass is frozen
 
-    def make_agent(self, seed: int) -> tuple[Any, loop.Agent]:
+    def make_agent(
+        self, seed: int, kind: Any = None, hindsight_replay: type[her.HindsightReplay] = her.HindsightReplay
+    ) -> tuple[Any, loop.Agent]:
         """The environment and a fresh agent for it: `num_envs` of them side by side if its Config says so.
+
+        Args:
+            kind: a class to use instead of the one that `agent` names.
+            hindsight_replay: the same for hindsight's memory.
 
         Raises:
             ValueError: an agent that does not suit the environment; truths for an agent without Q; hindsight for one
                 without replay or with priorities, or in an environment without goals.
         """
         env = envs.make(self.env)
-        kind, told = agent_class(self.agent), arguments(self.agent, env)
+        kind = agent_class(self.agent) if kind is None else kind
+        if self.config is None:
+            return env, kind(env.observation_space, env.action_space, seed)
+        told = arguments(self.agent, env)
         value = getattr(kind, "value", None)
         if self.truths and (value is None or "action" not in signature(value).parameters):
             raise ValueError(f"agent = {self.agent!r} has no Q(s, a) to set against the truth: leave out truths")
@@ -104,7 +113,7 @@ class Experiment:
             if getattr(self.config, "priority_exponent", 0):
                 raise ValueError("hindsight samples uniformly: set priority_exponent to 0")
             config = her.Config(self.hindsight, self.hindsight_k)
-            memory["replay"] = her.HindsightReplay(env, self.config.buffer_size, config)
+            memory["replay"] = hindsight_replay(env, self.config.buffer_size, config)
         agent = kind(*told, self.config, seed, **memory)
         return envs.make_vector(self.env, self.config.num_envs) if self.vector else env, agent
 
@@ -179,7 +188,7 @@ class Run:
     agent: str
     env: str
     steps: int
-    config: dict[str, Any]
+    config: dict[str, Any] | None
     evaluate_every: int
     episodes: int
     evaluation_env: str
@@ -250,7 +259,8 @@ def run(experiment: Experiment, seed: int, out: Path, position: int = 0, save_ev
         def save(step: int, **extra: Any) -> float:
             wall_time = float(state["wall_time"] + time.monotonic() - began)
             extra |= {"evaluations": evaluations, "cut_off": cut_off, "wall_time": wall_time}
-            checkpoints.save(checkpoint, env, agent, step, **extra)
+            if hasattr(agent, "state_dict"):  # which an agent from a student's own file need not have
+                checkpoints.save(checkpoint, env, agent, step, **extra)
             return wall_time
 
         begin = None if resumed else seed

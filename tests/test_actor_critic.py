@@ -10,15 +10,6 @@ from rlcourse.algorithms import actor_critic
 from rlcourse.algorithms.actor_critic import ActorCritic, Config
 from rlcourse.buffers import Transition
 from rlcourse.loop import evaluate, train_vector
-from tests.probes import GAMMA, ONE_NUMBER, Learner, value
-
-PROBE_CONFIG = Config(gamma=GAMMA, lr=1e-2, hidden=(32,), rollout_steps=8, n_step=2, entropy_coefficient=0.0)
-LEARNERS = {
-    "actor_critic": Learner(lambda: ActorCritic(1, Discrete(2), PROBE_CONFIG, 0), 6_000, v=value, num_envs=8),
-    "actor_critic, continuous": Learner(
-        lambda: ActorCritic(1, ONE_NUMBER, PROBE_CONFIG, 0), 12_000, v=value, num_envs=8, continuous=True
-    ),
-}
 
 
 def test_actor_loss_by_hand() -> None:

@@ -28,7 +28,8 @@ ROOMS: Mapping[str, set[str]] = {
     },
     "evidence": {"runs", "curves", "provenance"},
     "teaching": {"findings", "probes", "lessons", "pictures", "rendering", "widgets"},
-    "course": {"grading", "slides", "demos", "operations", "__main__"},
+    # Workshops check as homework does, so they stand above its checks.
+    "course": {"grading", "slides", "demos", "operations", "workshop", "__main__"},
 }
 
 # What a module of each kind may import from the package. `widgets/*` may also use each other's drawing.
@@ -48,6 +49,10 @@ ALLOWED: Mapping[str, set[str]] = {
     "findings": {"findings", "envs", "widgets", *EVIDENCE},
     "pictures": {"widgets", "algorithms", *FOUNDATION, "loop", *EVIDENCE},
     "lessons": {"widgets", "algorithms", *FOUNDATION, "loop", *EVIDENCE, "pictures", "rendering"},
+    "workshop": {
+        *("workshop", "algorithms", *FOUNDATION, "loop", *EVIDENCE),
+        *("pictures", "lessons", "probes", "grading.checks"),
+    },
     "grading": {"files", "grading", "operations.publish"},
     "demos": {"widgets", "operations.publish"},
     "slides": {"operations.publish"},
@@ -62,8 +67,9 @@ ALLOWED: Mapping[str, set[str]] = {
         *EVIDENCE,
         "operations",
         "widgets",
+        "workshop",
     },
-    "operations.cli": {"config", "operations", "grading", "demos", "slides"},
+    "operations.cli": {"config", "operations", "grading", "demos", "slides", "workshop"},
     "__main__": {"operations.cli"},
     "__init__": set(),
 }

@@ -10,12 +10,7 @@ from torch import Tensor
 from rlcourse.algorithms import ddpg
 from rlcourse.algorithms.ddpg import DDPG, Config
 from rlcourse.nets import Critics, generators, mlp
-from tests.probes import CONTINUOUS, ONE_NUMBER, Learner, q_value
 from tests.test_off_policy import PUSH, SIZES, batch
-
-LEARNERS = {
-    "ddpg": Learner(lambda: DDPG(1, ONE_NUMBER, Config(**CONTINUOUS), 0), 1_500, q=q_value, continuous=True),
-}
 
 CONFIG = Config(**SIZES)
 

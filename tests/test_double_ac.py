@@ -8,17 +8,7 @@ from torch import Tensor
 
 from rlcourse.algorithms import ddpg, double_ac
 from rlcourse.algorithms.double_ac import Config, DoubleAC
-from tests.probes import CONTINUOUS, ONE_NUMBER, Learner, q_value
 from tests.test_off_policy import PUSH, SIZES, batch
-
-LEARNERS = {
-    "double_ac": Learner(
-        lambda: DoubleAC(1, ONE_NUMBER, Config(**CONTINUOUS, pairs=2), 0),
-        steps=1_500,
-        q=q_value,
-        continuous=True,
-    ),
-}
 
 CONFIG = Config(**SIZES)
 

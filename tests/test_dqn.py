@@ -14,18 +14,6 @@ from rlcourse.algorithms import dqn
 from rlcourse.algorithms.dqn import DQN, Config
 from rlcourse.buffers import Batch, PrioritizedReplay, ReplayBuffer, Transition
 from rlcourse.loop import evaluate, train
-from tests.probes import GAMMA, Learner
-
-PROBE_CONFIG = Config(
-    gamma=GAMMA, lr=1e-2, hidden=(32,), batch_size=32, learning_starts=32, epsilon_end=0.5, epsilon_steps=1, tau=0.1
-)
-LEARNERS = {
-    "dqn": Learner(
-        lambda: DQN(1, 2, PROBE_CONFIG, seed=0),
-        steps=600,
-        q=lambda agent, obs, action: agent.q(torch.tensor([obs]))[(action + 1) // 2].item(),
-    ),
-}
 
 SMALL = Config(
     hidden=(8,), batch_size=4, buffer_size=64, learning_starts=4, epsilon_steps=20, n_step=1, huber_threshold=1.0

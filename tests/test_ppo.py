@@ -15,15 +15,6 @@ from rlcourse.buffers import Transition
 from rlcourse.loop import evaluate, train_vector
 from rlcourse.nets import generators, mlp
 from rlcourse.returns import gae
-from tests.probes import GAMMA, ONE_NUMBER, Learner, value
-
-PROBE_CONFIG = Config(gamma=GAMMA, lr=1e-2, hidden=(32,), num_envs=2, rollout_steps=32, batch_size=32, epochs=4)
-LEARNERS = {
-    "ppo": Learner(lambda: PPO(1, Discrete(2), PROBE_CONFIG, 0), 3_000, v=value, num_envs=2),
-    "ppo, continuous": Learner(
-        lambda: PPO(1, ONE_NUMBER, PROBE_CONFIG, 0), 8_000, v=value, num_envs=2, continuous=True
-    ),
-}
 
 HALF, ONE, DOUBLE = -math.log(2), 0.0, math.log(2)  # log-probabilities that make ratios ½, 1 and 2 of old ones of 0
 

@@ -14,16 +14,6 @@ from rlcourse.algorithms import q_iteration as qi
 from rlcourse.buffers import Transition
 from rlcourse.envs import GRIDS, GridWorld, TabularEnv, TabularMDP, from_gymnasium, road_and_ditch
 from rlcourse.loop import evaluate, train
-from tests.probes import GAMMA, Learner
-
-LEARNERS = {
-    "q_learning": Learner(
-        lambda: qi.QLearning(3, 2, qi.Config(gamma=GAMMA, lr=0.2, epsilon=0.5), seed=0),
-        steps=300,
-        q=lambda agent, obs, action: float(agent.q[int(obs) + 1, (action + 1) // 2]),
-        tabular=True,
-    ),
-}
 
 CORRIDOR = GridWorld("S.G").mdp()  # states 0, 1 and the goal 2; action 1 goes right
 SLIPPERY = GridWorld(GRIDS["small"].text, slip=0.2).mdp()

@@ -12,11 +12,6 @@ from rlcourse.algorithms import reinforce
 from rlcourse.algorithms.reinforce import REINFORCE, Config
 from rlcourse.buffers import Transition
 from rlcourse.loop import evaluate, train
-from tests.probes import GAMMA, Learner
-
-LEARNERS = {
-    "reinforce": Learner(lambda: REINFORCE(1, Discrete(2), Config(gamma=GAMMA, lr=3e-2), seed=0), steps=1_000),
-}
 
 # Three episodes: rewards 1, 2, 4; then 3; then 5, 6.
 REWARD = np.array([[1.0, 3.0, 5.0], [2.0, 0.0, 6.0], [4.0, 0.0, 0.0]])

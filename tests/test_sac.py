@@ -12,17 +12,7 @@ from torch import Tensor
 from rlcourse.algorithms import sac
 from rlcourse.algorithms.sac import SAC, Config
 from rlcourse.nets import Gaussian, generators
-from tests.probes import CONTINUOUS, ONE_NUMBER, Learner, q_value
 from tests.test_off_policy import PUSH, SIZES, batch
-
-LEARNERS = {
-    "sac": Learner(
-        lambda: SAC(1, ONE_NUMBER, Config(**CONTINUOUS, temperature=1e-3, learn_temperature=False), 0),
-        steps=1_500,
-        q=q_value,
-        continuous=True,
-    ),
-}
 
 CONFIG = Config(**SIZES)
 

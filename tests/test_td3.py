@@ -8,12 +8,7 @@ from torch import Tensor
 
 from rlcourse.algorithms import ddpg, td3
 from rlcourse.algorithms.td3 import TD3, Config
-from tests.probes import CONTINUOUS, ONE_NUMBER, Learner, q_value
 from tests.test_off_policy import PUSH, SIZES, batch
-
-LEARNERS = {
-    "td3": Learner(lambda: TD3(1, ONE_NUMBER, Config(**CONTINUOUS), 0), 1_500, q=q_value, continuous=True),
-}
 
 CONFIG = Config(**SIZES)
 

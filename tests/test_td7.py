@@ -14,17 +14,7 @@ from rlcourse.algorithms import prioritisation, td3, td7
 from rlcourse.algorithms.td7 import TD7, Config
 from rlcourse.buffers import PrioritizedReplay, Transition
 from rlcourse.config import OutOfRangeError
-from tests.probes import CONTINUOUS, ONE_NUMBER, Learner, q_value
 from tests.test_off_policy import PUSH, SIZES, batch
-
-LEARNERS = {
-    "td7": Learner(
-        lambda: TD7(1, ONE_NUMBER, Config(**CONTINUOUS, embedding=8, target_every=20, checkpoints=False), 0),
-        steps=1_500,
-        q=q_value,
-        continuous=True,
-    ),
-}
 
 CONFIG = Config(**SIZES, embedding=6, target_every=5)
 OFF: dict[str, Any] = dict.fromkeys(("appendix_changes", "lap", "sale", "clip_target", "checkpoints"), False)

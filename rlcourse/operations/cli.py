@@ -116,16 +116,41 @@ def train(
 
 
 @app.command
+def probe(agent: Positional[str], gamma: float | None = None, steps: int = 5_000, continuous: bool = False) -> None:
+    """Let an agent from your own file climb the ladder of small worlds. Exit status 1: a rung fails.
+
+    Args:
+        agent: A file and a class in it, as in my_dqn.py:MyDQN.
+        gamma: Its discount, if it has no attribute gamma.
+        steps: Environment steps in each world.
+        continuous: In worlds with a continuous action instead of two.
+    """
+    from rlcourse.workshop import own
+
+    file = Path(agent.rpartition(":")[0])
+    try:
+        kind = own.load(agent)
+        found = own.probe(kind, gamma, steps, continuous, file)
+    except own.OwnAgentError as error:
+        sys.exit(f"rlcourse probe: {error}")
+    except Exception as error:  # a student's agent can raise anything
+        sys.exit(f"rlcourse probe: {own.words(error, file)}")
+    print(found, *own.without(kind), sep="\n")
+    if found.first is not None:
+        sys.exit(1)
+
+
+@app.command
 def release(
-    paths: Positional[tuple[Path, ...]] = (Path("notebooks/instructor"),),
+    paths: Positional[tuple[Path, ...]] = (Path("notebooks/instructor"), Path("notebooks/instructor/workshops")),
     out: Path = Path("notebooks/homework"),
     course: Path | None = None,
 ) -> None:
-    """Make the students' homework from the instructor's: no solutions, no hidden checks, checked for leaks.
+    """Make the students' homework and workshops from the instructor's, without solutions and hidden checks.
 
     Args:
         paths: Instructor's notebooks, or folders of them.
-        out: The folder of the students' notebooks.
+        out: The folder of the students' homework; workshops go into `workshops` beside it.
         course: Instead, copy the whole course into this new folder, without anything that is the instructor's.
     """
     from rlcourse.grading import release
