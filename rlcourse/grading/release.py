@@ -67,7 +67,7 @@ def student_version(source: NotebookNode, name: str) -> NotebookNode:
         cell.metadata = {"rlcourse": meta(cell)} if meta(cell) else {}
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-        if role(cell) not in ("answer", "show") and graded(source):  # neither an experiment nor a picture is ever graded
+        if role(cell) not in ("answer", "show") and graded(source):  # experiments and pictures are never graded
             cell.metadata |= {"deletable": False, "editable": False}
         if role(cell) == "check":
             cell.metadata["jupyter"] = {"source_hidden": True}  # students read verdicts; the code is one click away
