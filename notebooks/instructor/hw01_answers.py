@@ -105,10 +105,10 @@ def return_variance(reward, transition, gamma):
         """
 def return_variance(reward, transition, gamma):
     values, variance = np.zeros(len(reward)), np.zeros(len(reward))
-    for _ in range(5000):
+    for _ in range(500):
         values = reward + gamma * transition @ values
     spread = transition @ values**2 - (transition @ values) ** 2
-    for _ in range(5000):
+    for _ in range(500):
         variance = gamma**2 * (spread + transition @ variance)
     return variance
 """,

@@ -70,7 +70,7 @@ def mutants(source: str) -> dict[str, str]:
     before, found = ast.unparse(tree), {}
     for changed in _trees(tree):
         try:
-            after = ast.unparse(ast.fix_missing_locations(changed))
+            after = ast.unparse(changed)
             compile(after, "", "exec")
         except (SyntaxError, ValueError):  # a `return` that nothing precedes, say
             continue
@@ -80,27 +80,26 @@ def mutants(source: str) -> dict[str, str]:
 
 
 def _name(before: str, after: str) -> str:
-    lines = list(difflib.ndiff(before.splitlines(), after.splitlines()))
-    added = [line[2:].strip() for line in lines if line.startswith("+ ")]
-    return "; ".join(added) or "without " + "; ".join(line[2:].strip() for line in lines if line.startswith("- "))
+    diff = list(difflib.unified_diff(before.splitlines(), after.splitlines(), n=0))[2:]
+    added, removed = ([line[1:].strip() for line in diff if line.startswith(sign)] for sign in "+-")
+    return "; ".join(added) or "without " + "; ".join(removed)
 
 
 def _trees(tree: ast.Module) -> Iterator[ast.Module]:
-    """A copy of the tree for every change of every node in it."""
+    """The tree with one node changed at a time, each change undone before the next."""
     for function in (node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)):
         for path, names in list(_paths(function, [("body", tree.body.index(function))], [])):
-            node = _at(tree, path)
-            for new in _changes(node, names, _at(tree, path[:-1])):
-                changed = copy.deepcopy(tree)
-                parent = _at(changed, path[:-1])
-                field, place = path[-1]
-                if place is None:
-                    setattr(parent, field, copy.deepcopy(new))
-                else:
-                    getattr(parent, field)[place : place + 1] = [copy.deepcopy(new)] if new is not None else []
-                    if not getattr(parent, field) and field in ("body",):
-                        getattr(parent, field).append(ast.Pass())
-                yield changed
+            node, parent = _at(tree, path), _at(tree, path[:-1])
+            field, place = path[-1]
+            before = getattr(parent, field)
+            for new in list(_changes(node, names, parent)):
+                changed: object = new
+                if place is not None:
+                    rest = before[:place] + ([] if new is None else [new]) + before[place + 1 :]
+                    changed = rest if rest or field != "body" else [ast.Pass()]
+                setattr(parent, field, changed)
+                yield tree
+            setattr(parent, field, before)
 
 
 Path = list[tuple[str, int | None]]

@@ -211,7 +211,7 @@ class Course:
         start = time.process_time()
         for cell, reference in zip(cells[NO_NONCE], references[NO_NONCE], strict=True):
             _compare(official, cell, reference, self.rtol(asked))  # a value that is not finite never agrees
-        limit = max(0.05, 5 * (time.process_time() - start))
+        limit = max(0.02, 5 * (time.process_time() - start))
         for name, text in mutants(self.official[asked]).items():
             survived = []
             for nonce in cells:
