@@ -181,8 +181,8 @@ def _changes(node: ast.AST, names: Sequence[str], parent: ast.AST) -> Iterator[a
         case ast.Name(id=name, ctx=ast.Load()) if name in names:
             yield from (ast.Name(other, ast.Load()) for other in names if other != name)
             yield from (_expression(f"np.{fill}_like(A)", A=node) for fill in ("zeros", "ones"))
-            for other in ENDS & {*names} - {name} if name in ENDS else ():
-                yield from (_expression(f"A {op} {other}", A=node) for op in "|&")
+            for flag in ENDS & {*names} - {name} if name in ENDS else ():
+                yield from (_expression(f"A {op} {flag}", A=node) for op in "|&")
         case ast.Subscript(slice=ast.Slice() as cut):
             yield from (_with(node, slice=new) for new in _slices(cut))
         case ast.Subscript(slice=ast.Tuple(elts=elements), ctx=ast.Load()):
@@ -218,9 +218,9 @@ def _changes(node: ast.AST, names: Sequence[str], parent: ast.AST) -> Iterator[a
         case ast.While(test=test):
             yield _with(node, test=_expression("not A", A=test))
         case ast.FunctionDef(args=ast.arguments(args=arguments)):
-            for each in arguments:
+            for argument in arguments:
                 for fill in ("zeros", "ones"):
-                    start = ast.parse(f"{each.arg} = np.{fill}_like({each.arg})").body
+                    start = ast.parse(f"{argument.arg} = np.{fill}_like({argument.arg})").body
                     yield _with(node, body=[*start, *copy.deepcopy(node.body)])
 
 
