@@ -19,18 +19,19 @@ test: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -n 2 -m "not slow"
 
 test-fast: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -m "not slow and not thorough and not notebook and not browser" tests
+	$(BIN)/pytest -n 2 -m "not slow and not thorough and not notebook and not browser" tests
 
 test-slow: .venv/.test
 	$(BIN)/pytest -m slow
 
 notebooks: .venv/.test
 	$(BIN)/rlcourse execute notebooks
+	$(BIN)/rlcourse readme
 
 homework: .venv/.test
 	$(BIN)/rlcourse release

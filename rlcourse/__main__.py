@@ -1,3 +1,3 @@
-from rlcourse.cli import main
+from rlcourse.operations.cli import main
 
 main()

@@ -6,7 +6,7 @@ replay* [PER]; Hessel et al. (2018), *Rainbow* [R].
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,17 @@ class Transition:
 
 
 _CHECKED = ("obs", "action", "reward", "next_obs")
-_ROLLOUT_FIELDS = (*_CHECKED, "terminated", "truncated")
+_FLAGS = ("terminated", "truncated")
+_LARGEST = float(np.finfo(np.float32).max)  # what networks compute with
+
+
+def _not_finite(name: str, value: Any) -> ValueError:
+    remedy = "the agent has diverged, lower its learning rate" if name == "action" else "mend the environment"
+    return ValueError(f"{name} = {value} is not finite, or beyond float32's range: {remedy}")
+
+
+def _not_a_flag(name: str, value: Any) -> ValueError:
+    return ValueError(f"{name} = {value}: it must be true or false, 1 or 0")
 
 
 @dataclass(frozen=True)
@@ -96,10 +106,26 @@ class NStep:
 
     def __call__(self, transition: Transition) -> Iterator[Transition]:
         self.pending.append(transition)
-        over = transition.terminated or transition.truncated
-        while self.pending and (over or len(self.pending) == self.n):
-            yield n_step(self.pending, self.gamma)
-            self.pending.popleft()
+        if transition.terminated or transition.truncated:
+            yield from self.drop_episode()
+        elif len(self.pending) == self.n:
+            yield self._oldest()
+
+    def drop_episode(self) -> Iterator[Transition]:
+        """The windows that are under way, each with the steps that there are: the episode is over, or given up."""
+        while self.pending:
+            yield self._oldest()
+
+    def state_dict(self) -> list[Transition]:
+        return list(self.pending)
+
+    def load_state_dict(self, state: Sequence[Transition]) -> None:
+        self.pending = deque(state)
+
+    def _oldest(self) -> Transition:
+        window = n_step(self.pending, self.gamma)
+        self.pending.popleft()
+        return window
 
 
 class Rollout:
@@ -115,21 +141,48 @@ class Rollout:
         """Append one transition.
 
         Raises:
-            ValueError: a number that is NaN or infinite; nothing is stored.
+            ValueError: a number that is NaN, infinite or beyond float32's range; nothing is stored.
         """
         for name in _CHECKED:
             value = getattr(transition, name)
-            if not np.isfinite(value).all():
-                raise ValueError(f"{name} = {value} is not finite: mend the environment, or lower the learning rate")
+            if not np.abs(value).max(initial=0) <= _LARGEST:  # true for NaN, too
+                raise _not_finite(name, value)
         self.transitions.append(transition)
 
+    def truncate(self) -> None:
+        """The environments begin anew: the last transition ends each episode that is under way."""
+        if self.transitions:
+            last = self.transitions[-1]
+            ends = np.logical_or(last.truncated, np.logical_not(last.terminated))
+            self.transitions[-1] = replace(last, truncated=ends)
+
+    def drop_episode(self) -> None:
+        """Forget the episode that is under way, of one environment: how it would have ended nobody knows."""
+        while self.transitions and not (self.transitions[-1].terminated or self.transitions[-1].truncated):
+            self.transitions.pop()
+
     def take(self) -> Transition:
-        """All transitions as one, each field an array with a leading axis of time; the rollout is empty afterwards."""
+        """All transitions as one, each field an array with a leading axis of time; the rollout is empty afterwards.
+
+        Raises:
+            ValueError: a flag that is neither true nor false.
+        """
         fields = {
-            name: np.array([getattr(transition, name) for transition in self.transitions]) for name in _ROLLOUT_FIELDS
+            name: np.array([getattr(transition, name) for transition in self.transitions])
+            for name in (*_CHECKED, *_FLAGS)
         }
+        for name in _FLAGS:
+            if not np.isin(fields[name], (0, 1)).all():
+                raise _not_a_flag(name, fields[name])
+            fields[name] = fields[name].astype(bool)
         self.transitions.clear()
         return Transition(**fields)
+
+    def state_dict(self) -> list[Transition]:
+        return list(self.transitions)
+
+    def load_state_dict(self, state: Sequence[Transition]) -> None:
+        self.transitions = list(state)
 
 
 class ReplayBuffer:
@@ -146,12 +199,12 @@ class ReplayBuffer:
             raise ValueError(f"capacity = {capacity} is out of range: it must be in [1, inf)")
         self.capacity = capacity
         self._fields = {
-            "obs": torch.zeros(capacity, *obs_shape),
+            "obs": torch.zeros(capacity, *obs_shape, dtype=torch.float32),
             "action": torch.zeros(capacity, *action_shape, dtype=torch.float32 if action_shape else torch.int64),
-            "reward": torch.zeros(capacity),
-            "next_obs": torch.zeros(capacity, *obs_shape),
-            "terminated": torch.zeros(capacity),
-            "steps": torch.zeros(capacity),
+            "reward": torch.zeros(capacity, dtype=torch.float32),
+            "next_obs": torch.zeros(capacity, *obs_shape, dtype=torch.float32),
+            "terminated": torch.zeros(capacity, dtype=torch.float32),
+            "steps": torch.zeros(capacity, dtype=torch.float32),
         }
         # The same memory seen by numpy, in which writing a single row is several times faster.
         self._rows = {name: field.numpy() for name, field in self._fields.items()}
@@ -169,10 +222,13 @@ class ReplayBuffer:
         """Store one transition in the place of the oldest.
 
         Raises:
-            ValueError: a field of the wrong shape, NaN or infinite, or a fractional discrete action; nothing is stored.
+            ValueError: a field of the wrong shape, NaN or infinite, a fractional discrete action, or a flag that is
+                neither true nor false; nothing is stored.
         """
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf, and is refused as such
             row = {name: self._checked(name, getattr(transition, name)) for name in _CHECKED}
+        if transition.terminated not in (0, 1):
+            raise _not_a_flag("terminated", transition.terminated)
         row |= {"terminated": transition.terminated, "steps": transition.steps}
         for name, value in row.items():
             self._rows[name][self._position] = value
@@ -191,7 +247,7 @@ class ReplayBuffer:
             raise ValueError(f"{name} = {value} has dtype {array.dtype}: it must be {wanted}")
         array = array.astype(rows.dtype, copy=False)
         if not np.isfinite(array).all():
-            raise ValueError(f"{name} = {value} is not finite: it must lie in float32's range; mend the environment")
+            raise _not_finite(name, value)
         return array
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
@@ -216,7 +272,7 @@ class ReplayBuffer:
         return Batch(**fields, probability=self._probability(indices), indices=indices)
 
     def _probability(self, indices: Int[Tensor, " B"]) -> Float[Tensor, " B"]:
-        return torch.full(indices.shape, 1 / self._size)
+        return torch.full(indices.shape, 1 / self._size, dtype=torch.float32)
 
     def state_dict(self) -> dict[str, Any]:
         # Clones, since saving a slice would save all the memory behind it.
@@ -270,15 +326,15 @@ class PrioritizedReplay(ReplayBuffer):
     def __init__(self, capacity: int, obs_shape: tuple[int, ...], action_shape: tuple[int, ...] = ()) -> None:
         super().__init__(capacity, obs_shape, action_shape)
         blocks = -(-capacity // _RADIX**2)
-        self._rows_of = torch.zeros(blocks * _RADIX, _RADIX)  # (row, transition)
-        self._blocks_of = torch.zeros(blocks, _RADIX, dtype=torch.float64)  # (block, sum of a row)
+        self._priority_rows = torch.zeros(blocks * _RADIX, _RADIX, dtype=torch.float32)  # (row, transition)
+        self._row_sums = torch.zeros(blocks, _RADIX, dtype=torch.float64)  # (block, sum of a row)
         self._blocks = torch.zeros(blocks, dtype=torch.float64)  # sums of blocks
         self.max_priority = 1.0
 
     @property
     def priorities(self) -> Float[Tensor, " size"]:
         """Of every transition in the buffer, a view."""
-        return self._rows_of.view(-1)[: self._size]
+        return self._priority_rows.view(-1)[: self._size]
 
     def add(self, transition: Transition) -> None:
         position = self._position
@@ -305,18 +361,18 @@ class PrioritizedReplay(ReplayBuffer):
         self.max_priority = float(self.priorities.max())
 
     def _set(self, indices: Tensor, priorities: Tensor | float) -> None:
-        self._rows_of.view(-1)[indices] = priorities
+        self._priority_rows.view(-1)[indices] = priorities
         rows = indices // _RADIX
-        self._blocks_of.view(-1)[rows] = self._rows_of.index_select(0, rows).sum(-1, dtype=torch.float64)
+        self._row_sums.view(-1)[rows] = self._priority_rows.index_select(0, rows).sum(-1, dtype=torch.float64)
         blocks = rows // _RADIX
-        self._blocks[blocks] = self._blocks_of.index_select(0, blocks).sum(-1)
+        self._blocks[blocks] = self._row_sums.index_select(0, blocks).sum(-1)
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
         self._require(batch_size)
         uniform = torch.rand(3, batch_size, 1, generator=generator, dtype=torch.float64)
         block = _draw(self._blocks.expand(1, -1), uniform[0].T).squeeze(0)
-        row = block * _RADIX + _draw(self._blocks_of.index_select(0, block), uniform[1]).squeeze(1)
-        return self.gather(row * _RADIX + _draw(self._rows_of.index_select(0, row), uniform[2]).squeeze(1))
+        row = block * _RADIX + _draw(self._row_sums.index_select(0, block), uniform[1]).squeeze(1)
+        return self.gather(row * _RADIX + _draw(self._priority_rows.index_select(0, row), uniform[2]).squeeze(1))
 
     def _probability(self, indices: Int[Tensor, " B"]) -> Float[Tensor, " B"]:
         return (self.priorities[indices] / self._blocks.sum()).float()
@@ -326,9 +382,9 @@ class PrioritizedReplay(ReplayBuffer):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self._rows_of.zero_().view(-1)[: self._size] = state["priorities"]
-        self._blocks_of.copy_(self._rows_of.sum(-1, dtype=torch.float64).view_as(self._blocks_of))
-        self._blocks.copy_(self._blocks_of.sum(-1))
+        self._priority_rows.zero_().view(-1)[: self._size] = state["priorities"]
+        self._row_sums.copy_(self._priority_rows.sum(-1, dtype=torch.float64).view_as(self._row_sums))
+        self._blocks.copy_(self._row_sums.sum(-1))
         self.max_priority = state["max_priority"]
 
 

@@ -1,4 +1,4 @@
-"""Worlds: tabular ones as arrays with a gymnasium face, probes whose values are known, saved states and ground truth.
+"""Worlds: tabular ones as arrays with a gymnasium face.
 
 A tabular world is a Markov decision process as four arrays, or a grid world written as text. The arrays list, for
 every state s and action a, the K things that can happen next. K is 1 in a deterministic world and 3 on a slippery
@@ -8,7 +8,7 @@ grid, so the arrays grow with S·A·K, never with S².
 import contextlib
 import copy
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -18,7 +18,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import WrapperSpec
 from gymnasium.spaces import Box, Discrete
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from scipy import sparse
 
 
@@ -42,7 +42,7 @@ class TabularMDP:
     next_state: Int[np.ndarray, "..."]
     probability: Float[np.ndarray, "..."]
     reward: Float[np.ndarray, "..."]
-    terminated: Bool[np.ndarray, "..."]
+    terminated: Shaped[np.ndarray, "..."]  # booleans, or 0 and 1
     start: Float[np.ndarray, "..."]
 
     def __post_init__(self) -> None:
@@ -54,6 +54,8 @@ class TabularMDP:
                 raise ValueError(
                     f"{name} has shape {getattr(self, name).shape}, next_state has {shape}: make them equal"
                 )
+        _refuse(self.terminated, ~np.isin(self.terminated, (0, 1)), "terminated", "must be true or false")
+        object.__setattr__(self, "terminated", self.terminated.astype(bool, copy=False))  # ~1 is −2, not False
         if self.start.shape != shape[:1]:
             raise ValueError(f"start has shape {self.start.shape}; it must be ({shape[0]},), one entry per state")
         _refuse(
@@ -234,7 +236,7 @@ class GridWorld:
         there = np.where(inside[..., None], there, here[:, None, None])
         there = np.where(walls[there[..., 0], there[..., 1]][..., None], here[:, None, None], there)
 
-        # Goals, pits and walls keep whoever is put there, for nothing: their Q is 0 by the equations, not by exception.
+        # An agent that is put on a goal, a pit or a wall stays there and earns 0: so the equations give Q = 0 there.
         absorbing = (walls | ends).ravel()[:, None, None]
         next_state = np.where(absorbing, np.arange(height * width)[:, None, None], there @ (width, 1))
         reward = np.where(absorbing, 0.0, entry_reward.ravel()[next_state] - self.step_cost)
@@ -307,23 +309,90 @@ GRIDS: Mapping[str, GridWorld] = MappingProxyType(
 
 
 def make(env_id: str, **options: Any) -> gym.Env:
-    """`gymnasium.make`, with continuous actions rescaled to [−1, 1]: the one place where that happens."""
+    """`gymnasium.make`, its spaces as agents know them: the one place where that happens.
+
+    Bounded actions, of any shape and type, become numbers in [−1, 1] (`UnitActions`); choices and numbered states
+    count from 0. What a world observes beyond that stays as it is: `algorithms.arguments` says which agent it suits.
+    """
     env = gym.make(env_id, **options)
-    if isinstance(env.action_space, Box):
-        env = gym.wrappers.RescaleAction(env, np.float32(-1), np.float32(1))
+    seen, done = env.observation_space, env.action_space
+    if UnitActions.suits(done):
+        env = UnitActions(env)
+    elif isinstance(done, Discrete) and done.start != 0:
+        first = int(done.start)
+        env = gym.wrappers.TransformAction(env, lambda action: int(action) + first, Discrete(int(done.n)))
+    if isinstance(seen, Discrete) and seen.start != 0:
+        lowest = int(seen.start)
+        env = gym.wrappers.TransformObservation(env, lambda obs: int(obs) - lowest, Discrete(int(seen.n)))
     return env
 
 
+class CopiedObservation(gym.ObservationWrapper):
+    """Hands out copies: a world that goes on writing into the array that it returned changes nobody else's.
+
+    `SyncVectorEnv` keeps an episode's last observation while the next one begins. A single world needs no such wrapper:
+    `loop.train` copies what it is told.
+    """
+
+    def observation(self, observation: Any) -> Any:
+        # the first is many times faster
+        return observation.copy() if isinstance(observation, np.ndarray) else copy.deepcopy(observation)
+
+
+class UnitActions(gym.ActionWrapper):
+    """A bounded box of actions as numbers in [−1, 1], on one axis: −1 is the lowest the world takes, 1 the highest.
+
+    Between them the world's action rises in proportion, rounded to the nearest where it takes whole numbers. Rounding
+    never misses a bound, and what lies outside [−1, 1] counts as the bound.
+    """
+
+    def __init__(self, env: gym.Env) -> None:
+        super().__init__(env)
+        assert isinstance(env.action_space, Box)
+        self._box = env.action_space
+        self._whole = self._box.dtype.kind in "iu"
+        dtype = np.float64 if self._whole else self._box.dtype
+        self._low, self._high = self._box.low.ravel().astype(dtype), self._box.high.ravel().astype(dtype)
+        low, high = self._low.astype(np.longdouble), self._high.astype(np.longdouble)
+        self._middle = (low / 2 + high / 2).astype(dtype)
+        reach = np.maximum(high - self._middle, self._middle - low)
+        with np.errstate(divide="ignore", over="ignore"):  # both bounds are the same: infinity lets nothing through
+            self._slope = (1 / reach).astype(dtype)  # divided by, as by gymnasium's RescaleAction: old runs repeat
+        while (short := self._short()).any():
+            self._slope[short] = np.nextafter(self._slope[short], 0, dtype=dtype)
+        self.action_space = Box(-1.0, 1.0, self._low.shape)
+
+    def _short(self) -> Bool[np.ndarray, " A"]:
+        """Where −1 or 1 would miss its bound by rounding."""
+        reach = 1 / self._slope
+        return (self._middle + reach < self._high) | (self._middle - reach > self._low)
+
+    @staticmethod
+    def suits(space: gym.Space) -> bool:
+        """Whether it is a box with bounds on all sides; whole numbers beyond 2⁵³ count as none."""
+        if not (isinstance(space, Box) and space.is_bounded()):
+            return False
+        return space.dtype.kind == "f" or all(
+            np.abs(bound.astype(float)).max() < 2**53 for bound in (space.low, space.high)
+        )
+
+    def action(self, action: Any) -> np.ndarray:
+        scaled = np.asarray(action) / self._slope + self._middle
+        inside = np.minimum(np.maximum(scaled, self._low), self._high)
+        if self._whole:
+            inside = inside.round()
+        return inside.astype(self._box.dtype, copy=False).reshape(self._box.shape)
+
+
 def make_vector(env_id: str, num_envs: int) -> gym.vector.SyncVectorEnv:
-    """`num_envs` of `make` side by side, continuous actions clipped to [−1, 1]; each begins anew in the step it ends.
+    """`num_envs` of `make` side by side; each begins anew in the step it ends.
 
     `infos["final_obs"]` has the observations that episodes ended with. Gymnasium's default mode would instead insert
     a step from each episode's end to the next one's start, on which the action has no effect.
     """
 
     def one() -> gym.Env:
-        env = make(env_id)
-        return gym.wrappers.ClipAction(env) if isinstance(env.action_space, Box) else env
+        return CopiedObservation(make(env_id))
 
     return gym.vector.SyncVectorEnv([one] * num_envs, autoreset_mode=gym.vector.AutoresetMode.SAME_STEP)
 
@@ -372,86 +441,6 @@ for _copies in (5, 10, 20):
             max_episode_steps=500,
             kwargs={"copies": _copies, "noise": _noise},
         )
-
-
-class Probe(gym.Env[np.ndarray, Any]):
-    """A world so small that its true values can be written down; an agent that misses them has a certain bug.
-
-    Observations are `(1,)` in [−1, 1]. Actions are −1 or +1, coded as 0 and 1, or with `continuous` anything in
-    between, `(1,)`. All values are the same for every policy but for `ActionMatters`, whose episodes last one step.
-    """
-
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  (gymnasium's own convention)
-    starts: ClassVar[tuple[float, ...]] = (0.0,)  # equally likely
-
-    def __init__(self, continuous: bool = False) -> None:
-        self.observation_space = Box(-1.0, 1.0, (1,))
-        self.action_space = Box(-1.0, 1.0, (1,)) if continuous else Discrete(2)
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        super().reset(seed=seed)
-        self._place = float(self.np_random.choice(self.starts))
-        return self._obs(), {}
-
-    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        choice = 2.0 * action - 1.0 if isinstance(self.action_space, Discrete) else float(action[0])
-        self._place, reward, terminated, truncated = self.outcome(self._place, choice)
-        return self._obs(), reward, terminated, truncated, {}
-
-    def outcome(self, place: float, choice: float) -> tuple[float, float, bool, bool]:
-        """The next observation, the reward, terminated, truncated."""
-        raise NotImplementedError
-
-    def _obs(self) -> np.ndarray:
-        return np.array([self._place], np.float32)
-
-
-class ConstantReward(Probe):
-    """One step that pays 1: Q = 1. Missed by a critic that does not learn, or bootstraps past the end."""
-
-    def outcome(self, place: float, choice: float) -> tuple[float, float, bool, bool]:
-        return 0.0, 1.0, True, False
-
-
-class ObservationMatters(Probe):
-    """One step that pays what is observed, −1 or 1: Q(o) = o. Missed where observations are lost or mixed up."""
-
-    starts = (-1.0, 1.0)
-
-    def outcome(self, place: float, choice: float) -> tuple[float, float, bool, bool]:
-        return place, place, True, False
-
-
-class Discounting(Probe):
-    """Two steps, 0 then 1, the second pays 1: Q(0) = γ, Q(1) = 1. Missed by a wrong discount or next observation."""
-
-    def outcome(self, place: float, choice: float) -> tuple[float, float, bool, bool]:
-        return 1.0, place, place == 1.0, False
-
-
-class ActionMatters(Probe):
-    """One step that pays the action, from −1 to 1: Q(a) = a, and V = 1. Missed by a policy that does not follow Q."""
-
-    def outcome(self, place: float, choice: float) -> tuple[float, float, bool, bool]:
-        return 0.0, choice, True, False
-
-
-class TruncationIsNotTermination(Probe):
-    """Pays 1 for ever, but is cut after two steps, 0 then 1: Q = 1 / (1 − γ). Missed (Q(1) = 1) if cut means end."""
-
-    def outcome(self, place: float, choice: float) -> tuple[float, float, bool, bool]:
-        return 1.0, 1.0, False, place == 1.0
-
-
-PROBES: tuple[type[Probe], ...] = (  # in the order in which to look for the bug
-    ConstantReward,
-    ObservationMatters,
-    Discounting,
-    ActionMatters,
-    TruncationIsNotTermination,
-)
 
 
 def two_floors(offset: float = 0.0) -> TabularMDP:
@@ -526,7 +515,7 @@ class FourGoals:
         offsets = np.array([(0, 0), (1, 0), (0, 1), (1, 1)])
         probability = np.where(offsets == 1, share, 1 - share).prod(-1)  # (S, A, 4)
         around = (corner[:, :, None] + offsets).astype(int) + self.HALF
-        # Goals keep whoever is put there, for nothing: their Q is 0 by the equations, not by exception.
+        # An agent that is put on a goal stays there and earns 0: so the equations give Q = 0 there.
         stay = goals[:, None, None]
         next_state = np.where(
             stay, np.arange(len(places))[:, None, None], around[..., 1] * (2 * self.HALF + 1) + around[..., 0]
@@ -857,104 +846,13 @@ def _register_goals(
         )
 
 
-for _n in range(2, 51):
-    _register_goals(f"BitFlip{_n}", 0, "rlcourse.envs:BitFlip", _n, {"dense": True}, n=_n)
+def register_bit_flip(n: int) -> None:
+    """Give gymnasium the worlds of n bits, `rlcourse/BitFlip{n}-v0` with its Dense and Success forms."""
+    _register_goals(f"BitFlip{n}", 0, "rlcourse.envs:BitFlip", n, {"dense": True}, n=n)
+
+
+for _n in (4, 5, 10, 15, 20, 25):  # what the course uses
+    register_bit_flip(_n)
 _register_goals("WallMaze", 0, "rlcourse.envs:WallMaze", 100, {"dense": True})
 for _task in ("Reach", "Push", "Slide", "PickAndPlace"):
     _register_goals(f"Fetch{_task}", 4, "rlcourse.envs:_fetch", 50, {"reward_type": "dense"}, (Decimetres,), task=_task)
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """The state of an environment in mid-episode, made by `snapshot`; good for any number of `restore`s.
-
-    Attributes:
-        layers: for each wrapper from the outside in, then the environment, its type and the state it holds.
-        data: MuJoCo's own state, or None.
-    """
-
-    layers: tuple[tuple[type, dict[str, Any]], ...]
-    data: Any
-
-
-_STATE = (int, float, tuple, list, np.generic, np.ndarray, np.random.Generator, type(None))
-
-
-def snapshot(env: gym.Env) -> Snapshot:
-    """Remember exactly where `env` is: physics, random generator, elapsed steps.
-
-    Exact for classic control, toy text, MuJoCo and this module's own environments, under wrappers whose state is
-    numbers, lists or arrays (`TimeLimit`, `OrderEnforcing`). Not for wrappers that keep other objects, like frames.
-    """
-    # Models, spaces, renderers and tables are no state: what changes during an episode is plain values. MuJoCo's
-    # state is larger than positions and velocities (set_state is inexact on Ant), and deepcopy misses it silently.
-    layers = tuple(
-        (type(layer), {k: copy.deepcopy(v) for k, v in vars(layer).items() if isinstance(v, _STATE)})
-        for layer in _layers(env)
-    )
-    return Snapshot(layers, copy.copy(getattr(env.unwrapped, "data", None)))
-
-
-def restore(env: gym.Env, snap: Snapshot) -> None:
-    """Put `env` back to where `snap` was taken, there or in another environment made the same way.
-
-    Raises:
-        ValueError: the environment is another one than the snapshot's, or is wrapped differently.
-    """
-    layers = _layers(env)
-    if [type(layer) for layer in layers] != [kind for kind, _ in snap.layers]:
-        names = " in ".join(kind.__name__ for kind, _ in snap.layers)
-        raise ValueError(f"{env} cannot be restored: the snapshot was taken of {names}")
-    for layer, (_, state) in zip(layers, snap.layers, strict=True):
-        vars(layer).update(copy.deepcopy(state))
-    if snap.data is not None:
-        world: Any = env.unwrapped
-        world.data = copy.copy(snap.data)
-        for view in (world.mujoco_renderer, *world.mujoco_renderer._viewers.values()):
-            view.data = world.data  # else pictures would go on showing the old one
-
-
-def _layers(env: gym.Env) -> list[gym.Env]:
-    layers = [env]
-    while isinstance(layers[-1], gym.Wrapper):
-        layers.append(layers[-1].env)
-    return layers
-
-
-def monte_carlo_return(
-    env: gym.Env,
-    snap: Snapshot,
-    action: Any,
-    policy: Callable[[Any], Any],
-    gamma: float,
-    max_reward: float,
-    tolerance: float = 0.01,
-    rng: np.random.Generator | None = None,
-) -> float:
-    r"""Ground truth for a critic: $\sum_t \gamma^t r_t$ from the saved state if `action` comes first, then `policy`.
-
-    One sample of $Q^\pi(s, a)$; if world and policy are deterministic, the value itself. The world's time limit is
-    removed, because a critic that bootstraps through truncation values the endless task; the sum stops when what can
-    still come, $\gamma^t r_{\max} / (1 - \gamma)$, is below `tolerance`. `env` is left where the sum stopped.
-
-    Args:
-        policy: observation → action, as in `lambda obs: agent.act(obs, explore=False)`.
-        max_reward: a bound on |r|.
-        rng: the world's chance from here on; None repeats what followed the snapshot.
-
-    Raises:
-        ValueError: gamma outside [0, 1), tolerance not positive, a reward above `max_reward`.
-    """
-    if not (0 <= gamma < 1 and tolerance > 0):
-        raise ValueError(f"gamma = {gamma}, tolerance = {tolerance}: they must be in [0, 1) and above 0")
-    restore(env, snap)
-    if rng is not None:
-        env.unwrapped.np_random = rng
-    total, discount, terminated = 0.0, 1.0, False
-    while not terminated and discount * max_reward / (1 - gamma) >= tolerance:
-        obs, reward, terminated, _, _ = env.step(action)
-        if abs(float(reward)) > max_reward:
-            raise ValueError(f"the world paid {float(reward):g}: max_reward = {max_reward:g} is no bound on |r|")
-        total, discount = total + discount * float(reward), discount * gamma
-        action = None if terminated else policy(obs)
-    return total

@@ -1,16 +1,16 @@
-"""The two training loops, of one environment and of many side by side; evaluation; saving and resuming."""
+"""The two training loops, of one environment and of many side by side; and evaluation."""
 
-import os
-from collections.abc import Iterator
-from pathlib import Path
+import copy
+import warnings
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, Protocol, runtime_checkable
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.spaces import Box
 from jaxtyping import Float
 
-from rlcourse import envs
 from rlcourse.buffers import ReplayBuffer, Transition
 
 
@@ -19,6 +19,10 @@ class Agent(Protocol):
     """What the loop asks of an agent; the agent itself decides when to learn.
 
     `state_dict` covers all that the next steps depend on: networks, optimisers, memory, every random generator.
+
+    An agent, or its `replay`, that holds something of an episode under way (a window of steps, a sum of rewards) also
+    has `drop_episode()`: the loops call it before they start new episodes. It does nothing where no episode is under
+    way.
     """
 
     def act(self, obs: Any, explore: bool = True) -> Any: ...
@@ -32,42 +36,80 @@ class Agent(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
+def _within(space: gym.Space) -> Callable[[Any], Any]:
+    """What brings an action into a box: a normal distribution reaches beyond all bounds. The one place that clips."""
+    if not isinstance(space, Box):
+        return _copied
+    low, high = space.low, space.high
+    return lambda action: np.minimum(np.maximum(action, low), high)
+
+
+def _require(env: Any, agent: Agent, side_by_side: bool) -> None:
+    """Refuse a world or an agent that is meant for the other loop; an agent without a Config may take either."""
+    config = getattr(agent, "config", None)
+    if isinstance(env, gym.vector.VectorEnv) != side_by_side or (
+        config is not None and hasattr(config, "num_envs") != side_by_side
+    ):
+        raise ValueError(
+            f"{type(agent).__name__} in {env} cannot learn in this loop: train is for agents of one environment and "
+            "envs.make, train_vector for those with num_envs in their Config (PPO, ActorCritic) and envs.make_vector"
+        )
+
+
 def train(env: gym.Env, agent: Agent, steps: int, seed: int | None, start: int = 0) -> Iterator[dict[str, Any]]:
     """Act, step, hand over the transition, let the agent learn; until `steps` steps are done.
 
-    Stop it whenever you like: the agent stays usable, and another `train` goes on with it from a new episode. What the
-    agent holds of an episode that was given up (an n-step window, rows of a rollout, a sum of rewards) runs on into
-    the new one; stop when `episode_return` is yielded, and nothing is left over.
+    Stop it whenever you like: the agent stays usable, and another `train` goes on with it from a new episode.
+
+    What the environment is given is within the bounds of its action space; the agent is told what it chose itself.
 
     Args:
         seed: of the environment; None leaves its random generator where it is.
-        start: the steps already done, as returned by `resume`; then pass no seed.
+        start: the steps already done, as returned by `checkpoints.resume`; then pass no seed.
 
     Yields:
         The metrics of every update, then for every step its `reward`, on an episode's last step also the
         `episode_return` (undiscounted) and `episode_length`; each with `step`, the number of environment steps so
-        far. The moment to `save` is when `episode_return` is yielded: the next episode has not begun.
+        far. The moment to `checkpoints.save` is when `episode_return` is yielded: the next episode has not begun.
+
+    Raises:
+        ValueError: an agent that learns from environments side by side, or such environments.
     """
-    obs, _ = env.reset(seed=seed)
+    _require(env, agent, side_by_side=False)
+    _drop_episode(agent)
+    within = _within(env.action_space)
+    obs = _copied(env.reset(seed=seed)[0])
     episode_return, episode_length = 0.0, 0
     for step in range(start + 1, steps + 1):
         action = agent.act(obs)
-        next_obs, reward, terminated, truncated, _ = env.step(action)
-        agent.observe(Transition(obs, action, reward, next_obs, terminated, truncated))
+        next_obs, reward, terminated, truncated, _ = env.step(within(action))
+        next_obs, reward = _copied(next_obs), float(reward)
+        agent.observe(Transition(obs, action, reward, next_obs, bool(terminated), bool(truncated)))
         for metrics in agent.learn():
             yield {"step": step, **metrics}
-        obs, episode_return, episode_length = next_obs, episode_return + float(reward), episode_length + 1
+        obs, episode_return, episode_length = next_obs, episode_return + reward, episode_length + 1
         if terminated or truncated:
-            yield {
-                "step": step,
-                "reward": float(reward),
-                "episode_return": episode_return,
-                "episode_length": episode_length,
-            }
-            obs, _ = env.reset()
+            yield {"step": step, "reward": reward, "episode_return": episode_return, "episode_length": episode_length}
+            obs = _copied(env.reset()[0])
             episode_return, episode_length = 0.0, 0
         else:
-            yield {"step": step, "reward": float(reward)}
+            yield {"step": step, "reward": reward}
+
+
+def _drop_episode(agent: Any) -> None:
+    """Tell the agent and its memory that new episodes begin, whatever was under way."""
+    for holder in (agent, getattr(agent, "replay", None)):
+        getattr(holder, "drop_episode", lambda: None)()
+
+
+def _copied(value: Any) -> Any:
+    """What a world returned, or is handed, as it is now: some worlds go on writing into these arrays."""
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    return value if isinstance(value, _UNCHANGING) else copy.deepcopy(value)
+
+
+_UNCHANGING = (int, float, np.generic)
 
 
 def train_vector(
@@ -76,7 +118,7 @@ def train_vector(
     steps: int,
     seed: int | None,
     start: int = 0,
-    running: dict[str, Any] | None = None,
+    env_state: dict[str, Any] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """The same for N environments side by side, each of which begins anew in the step it ends (`envs.make_vector`).
 
@@ -86,20 +128,33 @@ def train_vector(
     Args:
         seed: of the first environment, and counting up; None leaves the random generators where they are.
         start: the steps already done, and
-        running: where the environments stand, both as returned by `resume`; then pass no seed.
+        env_state: where the environments stand, both as returned by `checkpoints.resume`; then pass no seed.
 
     Yields:
-        What `train` yields; and after each round in which the agent learned `running`. That is the moment to `save`:
+        What `train` yields; and after each round in which the agent learned `env_state`. That is the moment to `save`:
         an on-policy agent has used up its data.
+
+    Raises:
+        ValueError: an agent that learns from one environment; environments of gymnasium's default mode.
     """
-    if running is None:
-        obs, _ = env.reset(seed=seed)
-        running = {"obs": obs, "episode_return": np.zeros(env.num_envs), "episode_length": np.zeros(env.num_envs, int)}
-    obs, episode_return, episode_length = (running[key].copy() for key in ("obs", "episode_return", "episode_length"))
+    _require(env, agent, side_by_side=True)
+    if env.metadata.get("autoreset_mode") != gym.vector.AutoresetMode.SAME_STEP:
+        raise ValueError(
+            f"{env} inserts a step from each episode's end to the next one's start: make it with envs.make_vector, or "
+            "with autoreset_mode=gymnasium.vector.AutoresetMode.SAME_STEP"
+        )
+    within = _within(env.single_action_space)
+    if env_state is None:
+        _drop_episode(agent)
+        obs = _copied(env.reset(seed=seed)[0])
+        sums = {"episode_return": np.zeros(env.num_envs), "episode_length": np.zeros(env.num_envs, int)}
+        env_state = {"obs": obs, **sums}
+    obs, episode_return, episode_length = (env_state[key].copy() for key in ("obs", "episode_return", "episode_length"))
     for step in range(start, steps, env.num_envs):
         action = agent.act(obs)
-        following, reward, terminated, truncated, infos = env.step(action)
-        over = terminated | truncated
+        *arrays, infos = env.step(within(action))
+        following, reward, terminated, truncated = map(_copied, arrays)
+        over = np.logical_or(terminated, truncated)
         next_obs = following.copy()
         if over.any():
             next_obs[over] = np.stack(infos["final_obs"][over])
@@ -116,36 +171,65 @@ def train_vector(
             yield metrics
         episode_return[over], episode_length[over] = 0.0, 0
         if learned:
-            standing = {"obs": obs, "episode_return": episode_return, "episode_length": episode_length}
-            yield {"step": step + env.num_envs, "running": {key: array.copy() for key, array in standing.items()}}
+            env_state = {"obs": obs, "episode_return": episode_return, "episode_length": episode_length}
+            yield {"step": step + env.num_envs, "env_state": {key: array.copy() for key, array in env_state.items()}}
 
 
-def evaluate(env: gym.Env, agent: Agent, episodes: int, seed: int) -> Float[np.ndarray, " episodes"]:
+EVALUATION_LIMIT = 10_000  # steps; no world of the course has longer episodes, but some have no time limit
+
+
+def evaluate(
+    env: gym.Env, agent: Agent, episodes: int, seed: int, limit: int = EVALUATION_LIMIT
+) -> Float[np.ndarray, " episodes"]:
     """The undiscounted return of each of `episodes` episodes without exploration; use an environment of its own.
 
-    Episode i starts from seed `seed + i` and ends when it terminates or is truncated.
+    Episode i starts from seed `seed + i` and ends when it terminates or is truncated, or after `limit` steps, which a
+    warning tells.
     """
-    returns = np.zeros(episodes)
+    return _evaluate(env, agent, episodes, seed, limit)[0]
+
+
+def _evaluate(
+    env: gym.Env, agent: Agent, episodes: int, seed: int, limit: int
+) -> tuple[Float[np.ndarray, " episodes"], int]:
+    """The returns, and how many of the episodes the limit ended."""
+    within, returns, cut_off = _within(env.action_space), np.zeros(episodes), 0
     for episode in range(episodes):
         obs, _ = env.reset(seed=seed + episode)
-        over = False
-        while not over:
-            obs, reward, terminated, truncated, _ = env.step(agent.act(obs, explore=False))
+        for _ in range(limit):
+            obs, reward, terminated, truncated, _ = env.step(within(agent.act(obs, explore=False)))
             returns[episode] += float(reward)
-            over = terminated or truncated
-    return returns
+            if terminated or truncated:
+                break
+        else:
+            cut_off += 1
+    if cut_off:
+        warnings.warn(
+            f"{cut_off} of the {episodes} evaluation episodes did not end by themselves: cut off after {limit} steps",
+            stacklevel=3,
+        )
+    return returns, cut_off
 
 
 def evaluated(
-    training: Iterator[dict[str, Any]], env: gym.Env, agent: Agent, every: int, episodes: int, seed: int
+    training: Iterator[dict[str, Any]],
+    env: gym.Env,
+    agent: Agent,
+    every: int,
+    episodes: int,
+    seed: int,
+    limit: int = EVALUATION_LIMIT,
 ) -> Iterator[dict[str, Any]]:
     """Pass on what `train` yields, after every `every` steps with an `evaluation`: the returns `(episodes,)`.
 
-    Each evaluation starts from the same states, so that a curve shows the agent change and not the starts.
+    Each evaluation starts from the same states, so that a curve shows the agent change and not the starts. If `limit`
+    ended some of its episodes (see `evaluate`), `cut_off` says how many.
     """
     for metrics in training:
         if "reward" in metrics and metrics["step"] % every == 0:
-            metrics["evaluation"] = evaluate(env, agent, episodes, seed)
+            metrics["evaluation"], cut_off = _evaluate(env, agent, episodes, seed, limit)
+            if cut_off:
+                metrics["cut_off"] = cut_off
         yield metrics
 
 
@@ -154,6 +238,7 @@ def collect(env: gym.Env, agent: Agent, replay: ReplayBuffer, steps: int, seed: 
     # For `train` it is an agent that puts its transitions elsewhere and learns nothing from them.
     recorder: Any = SimpleNamespace(act=agent.act, observe=replay.add, learn=lambda: iter(()))
     recorder.state_dict, recorder.load_state_dict = agent.state_dict, agent.load_state_dict
+    recorder.replay = replay  # which may have to be told that an episode was dropped
     return np.array([m["episode_return"] for m in train(env, recorder, steps, seed) if "episode_return" in m])
 
 
@@ -172,45 +257,3 @@ def train_offline(agent: Any, updates: int, seed: int) -> Iterator[dict[str, Any
     batches = torch.Generator().manual_seed(seed)
     for step in range(1, updates + 1):
         yield {"step": step, **agent.update(agent.replay.sample(agent.config.batch_size, batches))}
-
-
-def save(path: Path, env: gym.Env | gym.vector.SyncVectorEnv, agent: Agent, step: int, **extra: Any) -> None:
-    """Write all that `resume` needs to go on as if nothing had happened.
-
-    Call it between episodes (see `train`): there an environment's state is its random generator only. With
-    environments side by side call it after the agent has learned, and hand on `running` (see `train_vector`): there
-    each is in the middle of something, and `envs.snapshot` says what it covers. Wrappers that learn (running means,
-    say) are not covered. The file appears whole or not at all, whatever kills the process.
-    """
-    import torch  # late: a table needs no torch
-
-    if isinstance(env, gym.vector.SyncVectorEnv):
-        world: Any = [envs.snapshot(one) for one in env.envs]
-    else:
-        world = env.unwrapped.np_random.bit_generator.state
-    state = {"step": step, "env": world, "agent": agent.state_dict(), **extra}
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
-def resume(path: Path, env: gym.Env | gym.vector.SyncVectorEnv, agent: Agent) -> dict[str, Any]:
-    """Put back what `save` wrote and return it: `step`, for `train(..., seed=None, start=step)`, and the extras.
-
-    Bit for bit the run that was never interrupted, given an agent and an environment made as for that run, on the
-    same processor. Open only files that you wrote: like any pickle, a foreign one can run code.
-    """
-    import torch
-
-    state: dict[str, Any] = torch.load(path, weights_only=False)
-    world = state.pop("env")
-    if isinstance(env, gym.vector.SyncVectorEnv):
-        for one, snap in zip(env.envs, world, strict=True):
-            envs.restore(one, snap)
-    else:
-        env.unwrapped.np_random.bit_generator.state = world
-    agent.load_state_dict(state.pop("agent"))
-    return state

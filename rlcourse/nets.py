@@ -1,9 +1,8 @@
-"""What several algorithms share unchanged: arithmetic, random generators, perceptrons, policies, target networks."""
+"""What several algorithms share unchanged: random generators, perceptrons, policies, target networks."""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -11,26 +10,6 @@ import torch
 from gymnasium.spaces import Box, Discrete, Space
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-
-
-def matmul_precision(rows: int, units: int) -> str:
-    """For `torch.set_float32_matmul_precision`: what multiplies `rows` by square layers of `units` fastest, exactly.
-
-    At "highest" MKL multiplies, which makes no use of AVX-512 on AMD's processors. "medium" lets in oneDNN, which does:
-    layers of 256 units take half the time, but those of 64 a little more, since each call costs more (on a Zen 5).
-    """
-    return _exact_precision() if rows * units**2 >= 256 * 128**2 else "highest"
-
-
-@cache
-def _exact_precision() -> str:
-    # "medium" permits bfloat16, too. oneDNN takes it only where a processor has units for it (AMX, say), so try.
-    before = torch.get_float32_matmul_precision()
-    factor = torch.randn(256, 256, generator=torch.Generator().manual_seed(0))
-    torch.set_float32_matmul_precision("medium")
-    error = (factor @ factor - factor.double() @ factor.double()).abs().max()
-    torch.set_float32_matmul_precision(before)
-    return "medium" if error < 1e-3 else "highest"  # measured: 4e-5 in float32; bfloat16 keeps 8 bits
 
 
 def generators(seed: int, count: int) -> list[torch.Generator]:
@@ -52,7 +31,8 @@ def mlp(
     """
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
-        linear = nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")  # not yet drawn from anything
+        # float32 whatever torch's default is, and not yet drawn from anything
+        linear = nn.Linear(inputs, outputs, device="meta", dtype=torch.float32).to_empty(device="cpu")
         for parameter in linear.parameters():
             nn.init.uniform_(parameter, -(inputs**-0.5), inputs**-0.5, generator=generator)
         layers += [linear, activation()]
@@ -77,14 +57,15 @@ class Categorical:
         return self.logits.log_softmax(-1).gather(-1, action[..., None]).squeeze(-1)
 
     def entropy(self) -> Float[Tensor, "*B"]:
-        r"""$-\sum_a p(a) \log p(a)$, in nats."""
+        r"""$-\sum_a p(a) \log p(a)$, in nats; 0 log 0 is 0."""
         log_p = self.logits.log_softmax(-1)
-        return -(log_p.exp() * log_p).sum(-1)
+        return -(log_p.exp() * torch.where(log_p == -math.inf, 0.0, log_p)).sum(-1)
 
     def kl(self, other: "Categorical") -> Float[Tensor, "*B"]:
-        r"""$\mathrm{KL}(p \,\|\, q) = \sum_a p(a) (\log p(a) - \log q(a))$ with p this distribution."""
+        r"""$\mathrm{KL}(p \,\|\, q) = \sum_a p(a) (\log p(a) - \log q(a))$ with p this distribution; 0 log 0 is 0."""
         log_p, log_q = self.logits.log_softmax(-1), other.logits.log_softmax(-1)
-        return (log_p.exp() * (log_p - log_q)).sum(-1)
+        p = log_p.exp()
+        return (p * torch.where(p == 0, 0.0, log_p - log_q)).sum(-1)
 
 
 @dataclass(frozen=True)
@@ -100,11 +81,11 @@ class Gaussian:
         return self.mean.clamp(-1, 1)
 
     def sample(self, generator: torch.Generator) -> Float[Tensor, "*B A"]:
-        return self.mean + self.log_std.exp() * torch.randn(self.mean.shape, generator=generator)
+        return self.mean + self.log_std.exp() * torch.randn(self.mean.shape, generator=generator, dtype=self.mean.dtype)
 
     def log_prob(self, action: Float[Tensor, "*B A"]) -> Float[Tensor, "*B"]:
         r"""$-\sum_i \frac{(a_i - \mu_i)^2}{2 \sigma_i^2} + \log \sigma_i + \tfrac12 \log 2\pi$."""
-        standardised = (action - self.mean) * (-self.log_std).exp()
+        standardised = (action - self.mean) * _precision(self.log_std)
         return -(0.5 * standardised**2 + self.log_std + 0.5 * math.log(2 * math.pi)).sum(-1)
 
     def entropy(self) -> Float[Tensor, "*B"]:
@@ -113,9 +94,15 @@ class Gaussian:
 
     def kl(self, other: "Gaussian") -> Float[Tensor, "*B"]:
         r"""$\mathrm{KL}(p \,\|\, q)$ with p this distribution."""
-        ratio = (2 * (self.log_std - other.log_std)).exp()
-        distance = ((self.mean - other.mean) * (-other.log_std).exp()) ** 2
-        return 0.5 * (ratio + distance - 1 - ratio.log()).sum(-1)
+        log_ratio = 2 * (self.log_std - other.log_std)
+        distance = ((self.mean - other.mean) * _precision(other.log_std)) ** 2
+        # expm1(x) = exp(x) − 1 is exact near 0, and nothing takes the logarithm of a ratio that has become 0
+        return 0.5 * (log_ratio.expm1() - log_ratio + distance).sum(-1)
+
+
+def _precision(log_std: Tensor) -> Tensor:
+    """1/σ, at most the largest number there is: infinity times a distance of 0 would be NaN."""
+    return (-log_std).exp().clamp(max=torch.finfo(log_std.dtype).max)
 
 
 Distribution = Categorical | Gaussian
@@ -125,8 +112,8 @@ class Policy(nn.Module):
     """A network that gives a distribution over actions for each observation.
 
     Args:
-        action_space: `Discrete` (a `Categorical` over its actions), or a `Box` of A numbers (a `Gaussian`, whose
-            spread is learned, from 1 on, and does not depend on the observation).
+        action_space: `Discrete` (a `Categorical` over its actions), or a `Box` of A numbers in [−1, 1] (a `Gaussian`,
+            whose spread is learned, from 1 on, and does not depend on the observation).
 
     Raises:
         ValueError: another kind of action space.
@@ -142,13 +129,14 @@ class Policy(nn.Module):
     ) -> None:
         super().__init__()
         if isinstance(action_space, Discrete):
+            if action_space.start != 0:
+                raise ValueError(f"action_space = {action_space}: it must count from 0, as envs.make lets it")
             self.net = mlp([obs_size, *hidden, int(action_space.n)], generator, activation)
             self.log_std = None
-        elif isinstance(action_space, Box) and len(action_space.shape) == 1:
-            self.net = mlp([obs_size, *hidden, *action_space.shape], generator, activation)
-            self.log_std = nn.Parameter(torch.zeros(action_space.shape))
         else:
-            raise ValueError(f"action_space = {action_space}: it must be Discrete, or a Box with one axis")
+            size = action_size(action_space)
+            self.net = mlp([obs_size, *hidden, size], generator, activation)
+            self.log_std = nn.Parameter(torch.zeros(size, dtype=torch.float32))
 
     def forward(self, obs: Float[Tensor, "*B O"]) -> Distribution:
         return Categorical(self.net(obs)) if self.log_std is None else Gaussian(self.net(obs), self.log_std)
@@ -181,6 +169,23 @@ class Actor(nn.Module):
         return self.net(obs).tanh()
 
 
+class Parallel(nn.Module):
+    """N linear layers side by side, each for its own rows: `(M, B, in)` → `(M, B, out)`, by the first M of them."""
+
+    def __init__(self, layers: Sequence[nn.Linear]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.stack([layer.weight.detach().T for layer in layers]))
+        self.bias = nn.Parameter(torch.stack([layer.bias.detach()[None] for layer in layers]))
+
+    def forward(self, x: Float[Tensor, "M B I"]) -> Float[Tensor, "M B J"]:
+        return torch.baddbmm(self.bias[: len(x)], x, self.weight[: len(x)])
+
+
+def parallel(nets: Sequence[Sequence[nn.Module]]) -> nn.ModuleList:
+    """The linear layers of equal networks, those at the same depth as one `Parallel`."""
+    return nn.ModuleList(Parallel(same) for same in zip(*nets, strict=True) if isinstance(same[0], nn.Linear))
+
+
 class Critics(nn.Module):
     """N Q-functions with weights of their own, computed together, which takes hardly longer than one by one.
 
@@ -191,16 +196,12 @@ class Critics(nn.Module):
         self, obs_size: int, action_size: int, hidden: Sequence[int], generator: torch.Generator, count: int
     ) -> None:
         super().__init__()
-        # One whole network after the other: the first is the same however many follow.
-        nets = [mlp([obs_size + action_size, *hidden, 1], generator) for _ in range(count)]
-        layers = [[layer for layer in net if isinstance(layer, nn.Linear)] for net in nets]
-        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for same in zip(*layers, strict=True):
-            self.weights.append(nn.Parameter(torch.stack([layer.weight.detach().T for layer in same])))
-            self.biases.append(nn.Parameter(torch.stack([layer.bias.detach()[None] for layer in same])))
+        # One whole network is drawn after the other: the first is the same however many follow.
+        self.layers = parallel([[*mlp([obs_size + action_size, *hidden, 1], generator)] for _ in range(count)])
+        self.count = count
 
     def forward(self, obs: Float[Tensor, "B O"], action: Float[Tensor, "B A"]) -> Float[Tensor, "N B"]:
-        return self._first(len(self.weights[0]), obs, action)
+        return self._first(self.count, obs, action)
 
     def first(self, obs: Float[Tensor, "B O"], action: Float[Tensor, "B A"]) -> Float[Tensor, " B"]:
         """What the first one says, without asking the others."""
@@ -208,8 +209,8 @@ class Critics(nn.Module):
 
     def _first(self, count: int, obs: Tensor, action: Tensor) -> Tensor:
         x = torch.cat([obs, action], -1).expand(count, -1, -1)
-        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            x = torch.baddbmm(bias[:count], x.relu() if layer else x, weight[:count])
+        for depth, layer in enumerate(self.layers):
+            x = layer(x.relu() if depth else x)
         return x.squeeze(-1)
 
 

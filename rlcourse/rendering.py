@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # On macOS and Windows MuJoCo takes the system's own OpenGL, whose name gymnasium knows only as "glfw".
 BACKENDS = ("egl", "osmesa", "glfw") if platform.system() == "Linux" else ("glfw",)
-TIMEOUT = 20  # seconds; a cold start takes up to 5, a broken driver may hang for ever
+TIMEOUT = 60  # seconds; a cold start takes up to 5, ten times that on a busy machine; a broken driver may hang for ever
 
 
 @cache
@@ -69,12 +69,12 @@ def record(env: "gym.Env", agent: Any, seed: int, every: int = 1, frames: float 
         "SDL_VIDEODRIVER", "dummy"
     )  # else pygame looks for a screen, and complains where there is none
     obs, _ = env.reset(seed=seed)
-    taken, step, over = [np.asarray(env.render())], 0, False
+    taken, step, over = [np.array(env.render())], 0, False
     while not over and len(taken) < frames:
         obs, _, terminated, truncated, _ = env.step(agent.act(obs, explore=False))
         step, over = step + 1, terminated or truncated
         if step % every == 0:
-            taken.append(np.asarray(env.render()))
+            taken.append(np.array(env.render()))
     return taken
 
 

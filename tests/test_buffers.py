@@ -128,7 +128,9 @@ def test_what_the_environment_reuses_is_copied() -> None:
         ({"next_obs": np.array([0, -np.inf])}, "next_obs = .* is not finite"),
         ({"reward": float("nan")}, "reward = nan is not finite"),
         ({"reward": float("inf")}, "reward = inf is not finite"),
-        ({"reward": 1e39}, r"reward = 1e\+39 is not finite: it must lie in float32's range"),
+        ({"reward": 1e39}, r"reward = 1e\+39 is not finite, or beyond float32's range: mend the environment"),
+        ({"terminated": 0.5}, "terminated = 0.5: it must be true or false, 1 or 0"),
+        ({"terminated": 2}, "terminated = 2: it must be true or false, 1 or 0"),
     ],
 )
 def test_nonsense_is_refused_by_name_and_not_stored(
@@ -164,6 +166,43 @@ def test_impossible_priorities_are_refused_and_nothing_changes(bad: float) -> No
         replay.update_priorities(torch.tensor([0, 1]), torch.tensor([5.0, bad]))
     assert replay.priorities.tolist() == [1, 2]
     assert replay.max_priority == 2
+
+
+def test_a_diverged_agent_is_not_blamed_on_the_environment() -> None:
+    lost = numbered(0, action=np.array([np.nan], np.float32))
+    message = r"^action = \[nan\] is not finite, or beyond float32's range: the agent has diverged, lower its learning"
+    for memory in (ReplayBuffer(2, (2,), (1,)), Rollout()):
+        with pytest.raises(ValueError, match=message):
+            memory.add(lost)
+
+
+def test_a_rollout_refuses_what_float32_cannot_hold() -> None:
+    """Its largest number is 3.4·10³⁸."""
+    rollout = Rollout()
+    rollout.add(numbered(0, reward=-3e38))
+    with pytest.raises(ValueError, match=r"^reward = 1e\+39 is not finite, or beyond float32's range: mend the env"):
+        rollout.add(numbered(0, reward=1e39))
+    with pytest.raises(ValueError, match=r"^obs = .* beyond float32's range: mend the environment$"):
+        rollout.add(numbered(0, obs=np.array([0, -1e300])))
+    assert len(rollout) == 1
+
+
+@pytest.mark.parametrize("kind", [bool, int, float, np.bool_, np.uint8, np.float32])
+def test_flags_of_any_type_come_out_as_booleans(kind: Any) -> None:
+    rollout = Rollout()
+    for terminated, truncated in ((0, 0), (1, 0), (0, 1)):
+        rollout.add(numbered(0, terminated=kind(terminated), truncated=kind(truncated)))
+    taken = rollout.take()
+    assert taken.terminated.dtype == taken.truncated.dtype == bool
+    assert taken.terminated.tolist() == [False, True, False]
+    assert taken.truncated.tolist() == [False, False, True]
+
+
+def test_a_rollout_refuses_flags_that_are_neither_true_nor_false() -> None:
+    rollout = Rollout()
+    rollout.add(numbered(0, truncated=2))
+    with pytest.raises(ValueError, match=r"^truncated = \[2\]: it must be true or false, 1 or 0$"):
+        rollout.take()
 
 
 # --- n-step transitions

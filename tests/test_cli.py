@@ -7,8 +7,9 @@ import pytest
 from imageio_ffmpeg import count_frames_and_secs
 
 import rlcourse
-from rlcourse import cli, doctor, rendering
-from rlcourse.doctor import Check
+from rlcourse import rendering
+from rlcourse.operations import cli, doctor
+from rlcourse.operations.doctor import Check
 
 GOOD = Check("torch", True, "2.13.0")
 WARNING = Check("browser", False, "none", "apt install chromium", required=False)
@@ -70,9 +71,9 @@ def test_sync_errors_name_path_and_remedy(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 @pytest.mark.parametrize(("args", "paths"), [((), ["notebooks"]), (("a.ipynb", "b"), ["a.ipynb", "b"])])
 def test_execute_hands_over_its_paths(monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...], paths: list[str]) -> None:
-    publish, calls = ModuleType("rlcourse.publish"), list[tuple[Path, ...]]()
+    publish, calls = ModuleType("rlcourse.operations.publish"), list[tuple[Path, ...]]()
     monkeypatch.setattr(publish, "execute", calls.append, raising=False)
-    monkeypatch.setitem(sys.modules, "rlcourse.publish", publish)
+    monkeypatch.setitem(sys.modules, "rlcourse.operations.publish", publish)
     monkeypatch.setattr(rlcourse, "publish", publish, raising=False)
     assert call(monkeypatch, "execute", *args) == 0
     assert calls == [tuple(Path(path) for path in paths)]

@@ -126,3 +126,8 @@ def test_the_ratio_of_variances_at_the_top_of_a_quadratic(numbers: int) -> None:
         score = continuous.score_function_gradient(bowl, mean, std, normal, baseline).var(0).mean()
         # The variance of a variance of such heavy tails: 5 % is three of its standard errors at A = 1, more beyond.
         assert (score / through).item() == pytest.approx(ratio, rel=0.05)
+
+
+def test_without_any_spread_there_is_no_score() -> None:
+    with pytest.raises(ValueError, match=r"^std = 0.0 is out of range: it must be in \(0, inf\]$"):
+        continuous.score_function_gradient(lambda a: a.sum(-1), torch.zeros(1), 0.0, torch.zeros(3, 1))

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlcourse import doctor
-from rlcourse.doctor import Check
+from rlcourse import curves
+from rlcourse.operations import doctor
+from rlcourse.operations.doctor import Check
 
 PROBES = {name: (probe, remedy, required) for name, probe, remedy, required in doctor.PROBES}
 
@@ -100,6 +101,10 @@ def garbled_video(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     patch.setattr(iio, "imread", lambda *args, **kwargs: np.zeros((64, 64, 3), np.uint8))
 
 
+def installed_from_a_wheel(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    patch.setattr(curves, "CURVES", tmp_path / "assets" / "curves")
+
+
 def no_extensions(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import jupyter_core.paths
 
@@ -152,6 +157,7 @@ def forbidden_bubblewrap(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("widgets", unimportable("jupyterlab.commands"), "jupyterlab", "pip install", True),
         ("widgets", no_extensions, "does not find its extension @jupyter-widgets", "pip install", True),
         ("widgets", disabled_extension, "jupyter labextension enable anywidget", "pip install", True),
+        ("recorded runs", installed_from_a_wheel, "installed without the course", "-e ", True),
         ("kernel", unimportable("jupyter_client.manager"), "jupyter_client", "pip install", True),
         ("kernel", kernel_of_another_python, "No module named 'rlcourse'", "pip install", True),
         ("kernel", kernel_that_dies, "died", "-m ipykernel", True),

@@ -329,8 +329,8 @@ def test_seeds_change_weights_exploration_and_sampling() -> None:
     assert not torch.equal(*(weights(agent) for agent in agents))
     agents[0].act(np.zeros(4))
     state = agents[0].state_dict()
-    assert torch.equal(state["sampling"], DQN(4, 2, SMALL, 0).state_dict()["sampling"])
-    assert not torch.equal(state["exploration"], DQN(4, 2, SMALL, 0).state_dict()["exploration"])
+    assert torch.equal(state["_sampling"], DQN(4, 2, SMALL, 0).state_dict()["_sampling"])
+    assert not torch.equal(state["_exploration"], DQN(4, 2, SMALL, 0).state_dict()["_exploration"])
 
 
 @pytest.mark.parametrize("config", [SMALL, replace(SMALL, n_step=3, priority_exponent=0.6, dueling=True, double=True)])

@@ -296,6 +296,7 @@ def test_what_the_pocket_costs_and_what_the_way_around() -> None:
 
 def test_chance_finds_few_goals_among_many_bits_and_some_with_the_robot() -> None:
     """Per step the bits are the goal with probability 2⁻ⁿ; the first time ends the episode, so it is fewer."""
+    envs.register_bit_flip(8)  # a size that the course does not use
     for n, steps in ((5, 4_000), (8, 16_000)):
         env, rng, found = envs.make(f"rlcourse/BitFlip{n}-v0"), np.random.default_rng(0), 0
         env.reset(seed=0)
@@ -382,3 +383,19 @@ def test_making_a_fetch_robot_says_nothing() -> None:
     code = "from rlcourse import envs; envs.make('rlcourse/FetchSlide-v4')"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+@pytest.mark.parametrize("kind", [int, float, np.uint8])
+def test_ends_may_be_0_and_1_and_nothing_else(kind: type) -> None:
+    """Two states; the first leads to the second and ends there, so that nothing of P is left, whatever the type."""
+    fields: dict[str, Any] = {
+        "next_state": np.array([[[1]], [[1]]]),
+        "probability": np.ones((2, 1, 1)),
+        "reward": np.ones((2, 1, 1)),
+        "start": np.array([1.0, 0.0]),
+    }
+    world = TabularMDP(**fields, terminated=np.array([[[1]], [[0]]], kind))
+    assert world.terminated.dtype == bool
+    assert world.transition.toarray().tolist() == [[0, 0], [0, 1]]
+    with pytest.raises(ValueError, match="terminated is 2 at state 1, action 0, outcome 0: it must be true or false"):
+        TabularMDP(**fields, terminated=np.array([[[1]], [[2]]], kind))

@@ -1,6 +1,7 @@
 """Hindsight: which goals, which rewards, from which episodes; what may be sampled; and that it helps."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -10,11 +11,12 @@ import torch
 from gymnasium.spaces import Box, Dict, Discrete
 from scipy import stats
 
-from rlcourse import envs, loop, runs
+from rlcourse import checkpoints, curves, envs, loop, provenance, runs
 from rlcourse.algorithms import ddpg, dqn, her, sac, td3
 from rlcourse.algorithms.her import Config, HindsightReplay, goal_index, relabel
 from rlcourse.buffers import Batch, Transition
 from rlcourse.nets import generators
+from rlcourse.operations.train import command_line
 
 torch.set_num_threads(1)
 
@@ -222,13 +224,18 @@ def test_a_running_episode_waits_until_it_is_over() -> None:
 
 
 def test_an_episode_that_was_given_up_ends_where_it_was_left() -> None:
-    """A training that was stopped in mid-episode goes on from a reset."""
+    """The next one begins where it was left, so that nothing but being told keeps the two apart."""
     buffer = replay(strategy="final")
     walk(buffer, 0, 3, end="given up")
     assert len(buffer) == 0
-    walk(buffer, 10, 12)
+    buffer.drop_episode()
+    assert len(buffer) == 3
+    walk(buffer, 3, 5)
     assert len(buffer) == 5
-    assert set(sampled(buffer)) == {(1, 3), (2, 3), (3, 3), (11, 12), (12, 12)}
+    before = buffer.state_dict()["after"].tolist()
+    buffer.drop_episode()  # between episodes it changes nothing
+    assert buffer.state_dict()["after"].tolist() == before
+    assert set(sampled(buffer, 500)) == {(1, 3), (2, 3), (3, 3), (4, 5), (5, 5)}
 
 
 @pytest.mark.thorough
@@ -314,6 +321,89 @@ def test_nonsense_is_refused_by_name() -> None:
     assert len(buffer) == 2
 
 
+def distance(achieved: np.ndarray, desired: np.ndarray) -> Any:
+    return np.linalg.norm(achieved - desired, axis=-1)
+
+
+REWARDS: dict[str, Any] = {  # what a student may write, and the message
+    "one number": (
+        lambda a, d, _: -float(np.linalg.norm(a - d) > 0.5),
+        r"compute_reward of .* has shape \(\) for two goals: let it answer for each row alone, as np.linalg.norm",
+    ),
+    "a column": (lambda a, d, _: -distance(a, d)[:, None], r"has shape \(2, 1\) for two goals"),
+    "one for each number": (lambda a, d, _: -abs(a - d), r"has shape \(2, 1\) for two goals"),
+    "mixed rows": (
+        lambda a, d, _: np.full(len(a), -float(np.linalg.norm(a - d) > 0.5)),
+        r"compute_reward of .* says \[-1. -1.\] of two goals together, but .* of each alone: let it answer",
+    ),
+    "needs info": (
+        lambda a, d, info: -distance(a, d) * info["scale"],
+        r"compute_reward of .* cannot answer about two goals without info \(KeyError\('scale'\)\): hindsight",
+    ),
+    "a condition on an array": (
+        lambda a, d, _: 0.0 if distance(a, d) < 0.5 else -1.0,
+        r"compute_reward of .* cannot answer about two goals without info \(ValueError\('The truth value of an array",
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", REWARDS)
+def test_a_reward_that_mixes_up_goals_is_refused_at_the_start(wrong: str) -> None:
+    class World(Line):
+        def compute_reward(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Any) -> Any:
+            return REWARDS[wrong][0](achieved_goal, desired_goal, info)
+
+    with pytest.raises(ValueError, match=REWARDS[wrong][1]):
+        HindsightReplay(gym.wrappers.FlattenObservation(World()), 10, Config())
+
+
+ENDS: dict[str, Any] = {
+    "never": (lambda a, d: False, None),
+    "always": (lambda a, d: np.bool_(True), None),
+    "each": (lambda a, d: distance(a, d) < 0.5, None),
+    "one number": (
+        lambda a, d: bool(np.linalg.norm(a - d) < 0.5),
+        r"compute_terminated of .* says 0.0 of two",
+    ),
+    "a column": (lambda a, d: distance(a, d)[:, None] < 0.5, r"compute_terminated of .* has shape \(2, 1\)"),
+}
+
+
+@pytest.mark.parametrize("case", ENDS)
+def test_the_end_may_be_one_number_only_if_it_is_the_same_for_all(case: str) -> None:
+    ends, message = ENDS[case]
+
+    class World(Line):
+        def compute_terminated(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Any) -> Any:
+            return ends(achieved_goal, desired_goal)
+
+    world = gym.wrappers.FlattenObservation(World())
+    if message is None:
+        assert len(HindsightReplay(world, 10, Config())) == 0
+    else:
+        with pytest.raises(ValueError, match=message):
+            HindsightReplay(world, 10, Config())
+
+
+def test_a_world_that_cannot_say_when_it_ends_is_refused() -> None:
+    class World(gym.Env[Any, Any]):
+        observation_space, action_space = Line().observation_space, Discrete(2)
+
+        def compute_reward(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Any) -> Any:
+            return -distance(achieved_goal, desired_goal)
+
+    with pytest.raises(ValueError, match=r"has no compute_terminated: hindsight needs `def compute_terminated\(self"):
+        HindsightReplay(gym.wrappers.FlattenObservation(World()), 10, Config())
+
+
+def test_relabelling_refuses_one_reward_for_all() -> None:
+    buffer = replay()
+    walk(buffer, 0, 3)
+    batch = buffer.gather(torch.arange(3))
+    with pytest.raises(ValueError, match=r"compute_reward has shape \(\) for 3 goals: let it answer"):
+        relabel(batch, torch.zeros(3, 1), lambda a, g, _: -1.0, lambda a, g, _: False)
+
+
 def test_a_world_without_goals_is_refused() -> None:
     with pytest.raises(ValueError, match="has no goals: hindsight needs a world that observes achieved_goal"):
         HindsightReplay(envs.make("CartPole-v1"), 10, Config())
@@ -376,10 +466,10 @@ def test_resume_is_exact_on_a_fetch_robot(tmp_path: Any) -> None:
     for metrics in loop.train(env, agent, 120, 0):
         whole.append(metrics)
         if metrics["step"] == 50 and "episode_return" in metrics:
-            loop.save(tmp_path / "run.pt", env, agent, 50)
+            checkpoints.save(tmp_path / "run.pt", env, agent, 50)
             until = len(whole)
     env, agent = fetch.make_agent(0)
-    start = loop.resume(tmp_path / "run.pt", env, agent)["step"]
+    start = checkpoints.resume(tmp_path / "run.pt", env, agent)["step"]
     assert list(loop.train(env, agent, 120, None, start)) == whole[until:]
     assert len(whole[until:]) > 130  # 70 steps and most of their updates
 
@@ -399,10 +489,10 @@ def test_hindsight_where_it_cannot_be_is_refused() -> None:
 def test_a_curve_knows_its_hindsight_and_the_code_behind_it(tmp_path: Any) -> None:
     record = runs.run(experiment(), 0, tmp_path)
     assert record.hindsight == "future"
-    runs.save_curve(tmp_path / "curves" / "flip.json", [record], "make it")
-    assert runs.stale(tmp_path / "curves") == {}
-    assert record.code == runs.code_hash("dqn", hindsight=True) != runs.code_hash("dqn")
-    words = runs.command_line(experiment(hindsight_k=2), "0:1", tmp_path / "flip.json")
+    curves.save_curve(tmp_path / "curves" / "flip.json", [record], "make it")
+    assert provenance.stale(tmp_path / "curves") == {}
+    assert record.code == provenance.code_hash("dqn", hindsight=True) != provenance.code_hash("dqn")
+    words = command_line(experiment(hindsight_k=2), "0:1", tmp_path / "flip.json")
     assert "--hindsight future --hindsight-k 2" in words
 
 
@@ -410,19 +500,18 @@ def test_the_hash_covers_the_whole_page(monkeypatch: pytest.MonkeyPatch) -> None
     """Each function that relabelling needs changes the hash of runs with hindsight, and of no other."""
     import ast
 
-    before = runs.code_hash("dqn"), runs.code_hash("dqn", hindsight=True)
-    genuine = runs._parse
+    before, genuine = provenance.reached("dqn"), provenance._parse
     for name in ("goal_index", "relabel", "HindsightReplay", "Config"):
 
-        def changed(module: str, name: str = name) -> Any:
-            definitions, imported = genuine(module)
+        def changed(module: str, root: Path | None, name: str = name) -> Any:
+            definitions, imported = genuine(module, root)
             if module == "rlcourse.algorithms.her":
                 definitions = definitions | {name: ast.Pass()}
             return definitions, imported
 
-        monkeypatch.setattr(runs, "_parse", changed)
-        assert runs.code_hash("dqn") == before[0]
-        assert runs.code_hash("dqn", hindsight=True) != before[1]
+        monkeypatch.setattr(provenance, "_parse", changed)
+        assert provenance.reached("dqn") == before
+        assert provenance.reached("dqn", hindsight=True)["rlcourse.algorithms.her", name] == "Pass()"
 
 
 def test_the_same_seed_is_the_same_run() -> None:

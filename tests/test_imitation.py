@@ -372,16 +372,16 @@ def test_the_picture_of_two_drivers_says_how_many_actions_hit_the_tree() -> None
     for clone in clones.values():
         action = clone.act(np.zeros(1))
         clone.observe(Transition(np.zeros(1), action, 1.0, np.zeros(1), True, False))
-    picture = lessons.passing({name: clones[name] for name in ("straight", "narrow", "aside")})
+    picture = lessons.plot_passing({name: clones[name] for name in ("straight", "narrow", "aside")})
     # The narrow one scatters by e⁻³ = 0.05 only, at both ends alike.
     assert picture.alt.endswith("straight: 75 %; narrow: 75 %; aside: 0 %.")
-    assert "wide: 0 %" in lessons.passing({"wide": clones["wide"]}).alt  # 0.6/(e⁹·√2π)
+    assert "wide: 0 %" in lessons.plot_passing({"wide": clones["wide"]}).alt  # 0.6/(e⁹·√2π)
 
 
 def test_the_picture_of_the_road_says_who_stays_on_it() -> None:
     env = envs.make("rlcourse/Road-v0")
     drivers = {"expert": envs.road_expert, "asleep": lambda obs: np.zeros(1, np.float32)}
-    picture = lessons.drives(env, drivers, seed=3)
+    picture = lessons.plot_drives(env, drivers, seed=3)
     env.reset(seed=3)
     steps, over = 0, False
     while not over:
@@ -439,7 +439,7 @@ def test_a_loaded_agent_goes_on_like_the_saved_one(config: Config) -> None:
         ({"lr": 0.0}, "imitation.Config.lr = 0.0"),
         ({"batch_size": 0}, "imitation.Config.batch_size = 0"),
         ({"hidden": (8, 0)}, "imitation.Config.hidden = 0"),
-        ({"components": -1}, r"imitation.Config.components = -1 is out of range: it must be in \[0, inf\]"),
+        ({"components": -1}, r"imitation.Config.components = -1 is out of range: it must be in \[0, inf\)"),
         ({"round_steps": 0}, "imitation.Config.round_steps = 0"),
         ({"updates": 0}, "imitation.Config.updates = 0"),
     ],

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from rlcourse import lessons, runs
+from rlcourse import curves, lessons, pictures
 from rlcourse.algorithms import ddpg
 from rlcourse.algorithms import q_iteration as qi
 from rlcourse.envs import GRIDS, TabularEnv
@@ -209,9 +209,9 @@ def test_curves_state_their_ends() -> None:
 
 def test_every_seed_is_a_line_on_equal_axes() -> None:
     few, many = (
-        runs.Curve(np.arange(3), np.array(rows)) for rows in ([[1.0, 2, 3], [1, 1, 2]], [[0.0, 5, 4], [0, 9, -6]])
+        curves.Curve(np.arange(3), np.array(rows)) for rows in ([[1.0, 2, 3], [1, 1, 2]], [[0.0, 5, 4], [0, 9, -6]])
     )
-    picture = lessons.each_seed({"few": few, "many": many}, "return")
+    picture = lessons.plot_each_seed({"few": few, "many": many}, "return")
     assert picture.alt == (
         "return, every seed for itself. few: 2 seeds end between 2 and 3; many: 2 seeds end between -6 and 4."
     )
@@ -222,7 +222,7 @@ def test_every_seed_is_a_line_on_equal_axes() -> None:
 
 
 def test_estimates_are_drawn_from_the_top_down_and_stated() -> None:
-    rows = {"all": runs.Estimate(1, 0.83, 1), "none": runs.Estimate(0.2, 0.03, 0.56)}
+    rows = {"all": curves.Estimate(1, 0.83, 1), "none": curves.Estimate(0.2, 0.03, 0.56)}
     picture = lessons.estimates(rows, "share that succeeds", mark=1)
     assert picture.alt == ("share that succeeds, with 95 % intervals. all: 1 (0.83 to 1); none: 0.2 (0.03 to 0.56).")
     (ax,) = picture.figure.axes
@@ -238,8 +238,8 @@ def test_bias_over_training_is_believed_less_true() -> None:
     step = np.array([10, 20])
     believed = np.array([[1.0, 5.0], [2.0, 8.0]])
     agents = {
-        "high": runs.Curve(step, np.zeros((2, 2)), believed, np.array([[1.0, 3.0], [2.0, 4.0]])),
-        "low": runs.Curve(step, np.zeros((2, 2)), believed, believed + 1),
+        "high": curves.Curve(step, np.zeros((2, 2)), believed, np.array([[1.0, 3.0], [2.0, 4.0]])),
+        "low": curves.Curve(step, np.zeros((2, 2)), believed, believed + 1),
     }
     picture = lessons.bias(agents)
     assert "high 3 (2 to 4) over 2 seeds; low -1 (-1 to -1) over 2 seeds" in picture.alt
@@ -254,7 +254,7 @@ def test_bias_over_training_is_believed_less_true() -> None:
     assert (band.min(), band.max()) == (0, 4)  # 0 for both at first, from +2 to +4 at the end
     assert difference.get_legend_handles_labels()[1] == ["high: +3", "low: -1"]
     with pytest.raises(ValueError, match="the truth was not measured"):
-        lessons.bias({"unmeasured": runs.Curve(step, believed)})
+        lessons.bias({"unmeasured": curves.Curve(step, believed)})
 
 
 def test_a_recorded_episode_becomes_a_small_moving_picture() -> None:
@@ -280,14 +280,14 @@ def test_a_stored_film_is_embedded_with_a_description(tmp_path: Path, monkeypatc
 def test_a_run_is_drawn_and_described_among_the_recorded_seeds(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    recorded = runs.Curve(np.array([100, 200]), np.array([[1.0, 2.0], [2.0, 4.0], [3.0, 6.0]]))
-    monkeypatch.setattr(lessons, "reference", lambda name: recorded)
-    history = lessons.History(np.zeros((0, 2)), np.array([[100, 1.5], [200, 5.0]]))
+    recorded = curves.Curve(np.array([100, 200]), np.array([[1.0, 2.0], [2.0, 4.0], [3.0, 6.0]]))
+    monkeypatch.setattr(pictures, "reference", lambda name: recorded)
+    history = pictures.History(np.zeros((0, 2)), np.array([[100, 1.5], [200, 5.0]]))
     picture = lessons.compare_to_reference(history, "any")
     assert "After 200 steps this run scores 5. The 3 reference seeds score 4 on average" in picture.alt
     assert picture.alt in capsys.readouterr().out
     with pytest.raises(ValueError, match=r"no evaluations: train under loop\.evaluated"):
-        lessons.compare_to_reference(lessons.History(np.zeros((0, 2)), np.zeros((0, 2))), "any")
+        lessons.compare_to_reference(pictures.History(np.zeros((0, 2)), np.zeros((0, 2))), "any")
 
 
 def test_watch_keeps_the_metrics_it_is_told_to() -> None:
@@ -299,8 +299,8 @@ def test_watch_keeps_the_metrics_it_is_told_to() -> None:
 
 
 def test_efficiency_is_drawn_by_steps_and_by_seconds() -> None:
-    slow = runs.Curve(np.array([10, 20]), np.array([[1.0, 5.0], [3.0, 7.0]]), wall_time=np.array([30.0, 50.0]))
-    fast = runs.Curve(np.array([50, 100]), np.array([[0.0, 4.0]]), wall_time=np.array([20.0]))
+    slow = curves.Curve(np.array([10, 20]), np.array([[1.0, 5.0], [3.0, 7.0]]), wall_time=np.array([30.0, 50.0]))
+    fast = curves.Curve(np.array([50, 100]), np.array([[0.0, 4.0]]), wall_time=np.array([20.0]))
     picture = lessons.efficiency({"slow": slow, "fast": fast}, "Task-v0")
     assert "slow ends at 6 after 20 steps or 30 seconds, 2 seeds" in picture.alt
     assert "fast ends at 4 after 100 steps or 20 seconds, 1 seed." in picture.alt
@@ -312,9 +312,9 @@ def test_efficiency_is_drawn_by_steps_and_by_seconds() -> None:
 
 
 def test_a_reference_below_zero_is_not_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    curve = runs.Curve(np.array([100, 200]), np.array([[-900.0, -150.0], [-700.0, -140.0]]))
-    monkeypatch.setattr(lessons, "reference", lambda name: curve)
-    history = lessons.History(np.zeros((0, 2)), np.array([[100, -800.0], [200, -145.0]]))
+    curve = curves.Curve(np.array([100, 200]), np.array([[-900.0, -150.0], [-700.0, -140.0]]))
+    monkeypatch.setattr(pictures, "reference", lambda name: curve)
+    history = pictures.History(np.zeros((0, 2)), np.array([[100, -800.0], [200, -145.0]]))
     low, _ = lessons.compare_to_reference(history, "any").figure.axes[0].get_ylim()
     assert low < -900
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
-from rlcourse import runs
+from rlcourse import curves, runs
 from rlcourse.algorithms import ppo
 from rlcourse.widgets import live_run
 from rlcourse.widgets.live_run import PRESETS, RUNS, Live, advance
@@ -51,7 +51,7 @@ def started(deadline: int = 600) -> Live:
 
 def followed(monkeypatch: pytest.MonkeyPatch, experiment: runs.Experiment, live: Live) -> list[Live]:
     """All that is shown of a live run of this experiment."""
-    monkeypatch.setattr(runs, "recorded_experiment", lambda name: experiment)
+    monkeypatch.setattr(curves, "recorded_experiment", lambda name: experiment)
     monkeypatch.setattr(live_run, "REFRESH", 0.05)
     shown: list[Live] = []
     before = set(multiprocessing.active_children())  # other tests' pools
@@ -215,8 +215,8 @@ def test_another_run_ends_the_one_under_way(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_live_runs_are_what_was_recorded_but_for_the_seed() -> None:
     for name in RUNS.values():
-        stored = json.loads((runs.CURVES / f"{name}.json").read_text())
-        assert json.loads(json.dumps(runs.recorded_experiment(name).config.__dict__)) == stored["config"]
+        stored = json.loads((curves.CURVES / f"{name}.json").read_text())
+        assert json.loads(json.dumps(curves.recorded_experiment(name).config.__dict__)) == stored["config"]
         assert max(stored["seeds"]) < live_run.FIRST_SEED
 
 

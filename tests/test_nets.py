@@ -9,7 +9,6 @@ import torch
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from torch import nn
 
-from rlcourse import nets
 from rlcourse.nets import Categorical, Gaussian, Policy, generators, mlp, polyak_update
 
 
@@ -18,27 +17,6 @@ def linear(weight: float, bias: float) -> nn.Linear:
     nn.init.constant_(net.weight, weight)
     nn.init.constant_(net.bias, bias)
     return net
-
-
-def test_large_products_are_float32s_however_they_are_made() -> None:
-    assert nets.matmul_precision(128, 64) == nets.matmul_precision(1_000, 64) == "highest"
-    before, (one, other) = torch.get_float32_matmul_precision(), torch.randn(2, 300, 300, generator=generators(0, 1)[0])
-    torch.set_float32_matmul_precision(nets.matmul_precision(256, 256))
-    error = (one @ other - one.double() @ other.double()).abs().max()
-    torch.set_float32_matmul_precision(before)
-    # √300 sums of size 1 with a relative error of 2⁻²⁴ each are off by about 1e-6 · a few; bfloat16's 2⁻⁹ by 0.1
-    assert error < 1e-3
-
-
-def test_a_processor_that_rounds_to_bfloat16_is_not_let_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    def rounded(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-        exact = one.dtype == torch.float64 or torch.get_float32_matmul_precision() == "highest"
-        return torch.matmul(one, other) if exact else torch.matmul(one.bfloat16(), other.bfloat16()).float()
-
-    before = torch.get_float32_matmul_precision()
-    monkeypatch.setattr(torch.Tensor, "__matmul__", rounded)
-    assert nets._exact_precision.__wrapped__() == "highest"
-    assert torch.get_float32_matmul_precision() == before
 
 
 def test_generators_differ_repeat_and_do_not_depend_on_how_many_there_are() -> None:
@@ -132,9 +110,11 @@ def test_samples_are_as_frequent_as_their_probabilities_and_repeat_with_the_gene
 
 
 def test_a_policy_refuses_other_action_spaces() -> None:
-    for space in (MultiDiscrete([2, 2]), Box(-1.0, 1.0, (2, 2))):
-        with pytest.raises(ValueError, match=r"action_space = .* must be Discrete, or a Box with one axis"):
+    for space in (MultiDiscrete([2, 2]), Box(-1.0, 1.0, (2, 2)), Box(-2.0, 2.0, (2,)), Box(-np.inf, np.inf, (2,))):
+        with pytest.raises(ValueError, match=r"action_space = .* must be a Box from -1 to 1 with one axis; envs.make"):
             Policy(3, space, (8,), generators(0, 1)[0])
+    with pytest.raises(ValueError, match=r"action_space = Discrete\(3, start=5\): it must count from 0, as envs.make"):
+        Policy(3, Discrete(3, start=5), (8,), generators(0, 1)[0])
 
 
 def test_log_probabilities_agree_with_scipy() -> None:
@@ -143,3 +123,49 @@ def test_log_probabilities_agree_with_scipy() -> None:
     action = np.array([[0.3, -0.7]])
     expected = stats.norm([1.0, -2.0], [1.0, 2.0]).logpdf(action).sum()
     assert NORMAL.log_prob(torch.tensor(action, dtype=torch.float32)).item() == pytest.approx(expected)
+
+
+INFINITY = math.inf
+
+
+def test_an_action_that_never_happens_adds_nothing_to_entropy_and_divergence() -> None:
+    """0 log 0 is 0: p = (½, ½, 0) has the entropy log 2; KL(p ‖ (½, ¼, ¼)) = ½ log 2; the other way it is infinite."""
+    logits = torch.tensor([[0.0, 0.0, -INFINITY]], requires_grad=True)
+    masked, other = Categorical(logits), Categorical(torch.tensor([[0.5, 0.25, 0.25]]).log())
+    assert masked.entropy().item() == pytest.approx(math.log(2))
+    assert masked.kl(other).item() == pytest.approx(0.5 * math.log(2))
+    assert masked.kl(masked).item() == 0
+    assert other.kl(masked).item() == INFINITY
+    (masked.entropy() + masked.kl(other)).backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+    sure = Categorical(torch.tensor([[500.0, 0.0]]))  # e⁻⁵⁰⁰ is 0 in float32, too
+    assert sure.entropy().item() == sure.kl(sure).item() == 0
+    assert sure.log_prob(torch.tensor([1])).item() == -500
+
+
+def test_of_equally_likely_actions_the_first_is_the_mode() -> None:
+    assert Categorical(torch.tensor([[1.0, 2.0, 2.0], [0.0, 0.0, 0.0]])).mode.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("log_std", "other", "expected"),
+    [  # log(σ'/σ) + σ²/(2 σ'²) − ½ for one number
+        (-60.0, 0.0, 59.5),  # 60 + ½ e⁻¹²⁰ − ½
+        (0.0, 0.0, 0.0),
+        (1e-4, 0.0, 1e-8),  # x = log σ − log σ': ½ (e²ˣ − 1 − 2x) = x² + ⅔ x³ + …
+        (0.0, -30.0, 0.5 * math.exp(60) - 30.5),
+        (0.0, -60.0, INFINITY),  # ½ e¹²⁰, more than float32 holds
+    ],
+)
+def test_the_divergence_of_narrow_and_of_nearly_equal_gaussians(log_std: float, other: float, expected: float) -> None:
+    mean = torch.zeros(1, 1)
+    kl = Gaussian(mean, torch.tensor([log_std])).kl(Gaussian(mean, torch.tensor([other])))
+    assert kl.item() == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_density_of_a_gaussian_without_spread() -> None:
+    """At its mean log σ = −110 gives 110 − ½ log 2π, though 1/σ is beyond float32; elsewhere it is −∞."""
+    narrow = Gaussian(torch.zeros(2, 1), torch.tensor([-110.0]))
+    expected = [110 - 0.5 * math.log(2 * math.pi), -INFINITY]
+    assert narrow.log_prob(torch.tensor([[0.0], [1.0]])).tolist() == pytest.approx(expected)

@@ -72,7 +72,7 @@ CHANGES: dict[str, Any] = {
     "learn_temperature": False,
     "target_entropy": 0.5,
     "value_network": True,
-    "implementation": False,
+    "appendix_changes": False,
     "target_every": 3,
     "lap": False,
     "priority_exponent": 1.0,
@@ -97,7 +97,7 @@ FIELDS = [
 @pytest.mark.thorough
 @pytest.mark.parametrize(("kind", "name"), FIELDS, ids=lambda value: getattr(value, "__name__", value))
 def test_every_setting_changes_what_is_learned(kind: Any, name: str) -> None:
-    rungs = {"lap": False, "sale": False, "clip_target": False} if name == "implementation" else {}
+    rungs = {"lap": False, "sale": False, "clip_target": False} if name == "appendix_changes" else {}
     one, other = make(kind, **rungs), make(kind, **rungs, **{name: CHANGES[name]})
     assert train(one, 40) != train(other, 40)
 

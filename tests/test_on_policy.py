@@ -30,7 +30,7 @@ def train(agent: Any, steps: int, seed: int = 0, env: str = "tests.tiny:ShortCar
         training = loop.train(envs.make(env), agent, steps, seed)
     else:
         training = loop.train_vector(envs.make_vector(env, agent.config.num_envs), agent, steps, seed)
-    return [metrics for metrics in training if "running" not in metrics]
+    return [metrics for metrics in training if "env_state" not in metrics]
 
 
 def make(kind: Any, seed: int = 0, **changes: Any) -> Any:

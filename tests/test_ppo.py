@@ -66,6 +66,30 @@ def test_kl_is_right_on_average_and_so_is_its_gradient() -> None:
     torch.testing.assert_close(one, other)
 
 
+def test_kl_near_0_and_far_out() -> None:
+    """exp(x) − 1 − x = x²/2 + x³/6 + …: 1.125·10⁻⁸ at x = 1.5·10⁻⁴, and never below 0."""
+    for x in (1.5e-4, -1.5e-4, 1e-3):
+        exact = x**2 / 2 + x**3 / 6 + x**4 / 24
+        assert ppo.kl(torch.tensor([x]), torch.zeros(1)).item() == pytest.approx(exact, rel=1e-3, abs=0)
+    for x in torch.logspace(-12, 1, 2_000).tolist():
+        assert ppo.kl(torch.tensor([x]), torch.zeros(1)) >= 0
+        assert ppo.kl(torch.tensor([-x]), torch.zeros(1)) >= 0
+    assert ppo.kl(torch.tensor([-200.0]), torch.zeros(1)).item() == 199  # e⁻²⁰⁰ − 1 + 200
+
+
+@pytest.mark.parametrize("clip", [0.2, math.inf])
+@pytest.mark.parametrize(("advantage", "sign"), [(0.0, 0), (1.0, -1), (-1.0, 1)])
+def test_an_action_far_likelier_than_float32_can_say(advantage: float, sign: int, clip: float) -> None:
+    log_prob = torch.tensor([100.0], requires_grad=True)  # e¹⁰⁰ is infinite in float32
+    loss = ppo.actor_loss(log_prob, torch.zeros(1), torch.tensor([advantage]), clip)
+    loss.backward()
+    # Clipped, the gain counts 1.2; the loss, and all of it without a clip, as much as e⁶⁰.
+    size = 1.2 if advantage > 0 and clip == 0.2 else math.exp(60)
+    assert loss.item() == pytest.approx(sign * size)
+    assert log_prob.grad is not None
+    assert log_prob.grad.isfinite().all()
+
+
 def test_critic_loss_by_hand() -> None:
     assert ppo.critic_loss(torch.tensor([1.0, 5.0]), torch.tensor([4.0, 4.0])).item() == 2.5  # ½ · (9 + 1) / 2
 

@@ -1,8 +1,14 @@
-"""Every widget that has presets, without a browser: its controls through their extremes, its presets as controls."""
+"""Every widget that has presets, without a browser: its controls through their extremes, its presets as controls.
+
+Each preset is drawn once. The extremes of the controls are computed and described, not drawn: the browser's tests
+(`tests/browser/test_every_widget.py`) draw both ends of every control. The value between them is for `make test-slow`.
+"""
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from importlib import import_module
 from pkgutil import iter_modules
 from types import ModuleType
@@ -32,16 +38,61 @@ WIDGETS = pytest.mark.parametrize("module", MODULES, ids=lambda module: module._
 STARTS = [(module, next(iter(module.PRESETS))) for module in MODULES] + [(overestimation, "zero noise: bump, degree 9")]
 
 
-def extremes(control: Any, presets: Mapping[str, Mapping[str, Any]], name: str) -> list[Any]:
+@pytest.fixture(autouse=True)
+def forgotten() -> Iterator[None]:
+    """ipywidgets keeps every widget, with its figure, until it is closed: two gigabytes by the end."""
+    yield
+    ipywidgets.Widget.close_all()
+
+
+def ends(control: Any, presets: Mapping[str, Mapping[str, Any]], name: str) -> list[Any]:
     """The values to try; of a control without a face, which other code moves, those of the presets."""
     if not isinstance(control, ipywidgets.Widget):
         return [values[name] for values in presets.values()]
     if hasattr(control, "options"):
         return [option[1] if isinstance(option, tuple) else option for option in control.options]
+    return [control.min, control.max] if hasattr(control, "min") else [False, True]
+
+
+def between(control: Any) -> list[Any]:
     if not hasattr(control, "min"):
-        return [False, True]
-    middle = (control.min + control.max) / 2 if isinstance(control.min, float) else (control.min + control.max) // 2
-    return [control.min, middle, control.max]
+        return []
+    return [(control.min + control.max) / 2 if isinstance(control.min, float) else (control.min + control.max) // 2]
+
+
+class Undrawn:
+    """Stands in for `panel.Still`, which draws: it has the description and an empty picture."""
+
+    def __init__(self, draw: Any, alt: str, size: tuple[float, float]) -> None:
+        self.alt, self.png = alt, b""
+
+
+@dataclass
+class Watched:
+    """A widget that computes and describes but does not draw, with the values and the data of its last computation."""
+
+    module: ModuleType
+    panel: Any
+    computed: list[tuple[dict[str, Any], Any]] = field(default_factory=list)
+
+    def compute(self, **values: Any) -> Any:
+        self.computed.append((values, self.module.compute(**values)))
+        return self.computed[-1][1]
+
+    def shows(self, values: Mapping[str, Any]) -> bool:
+        """That the controls stand at these values, and that the widget says what they give."""
+        asked, data = self.computed[-1]
+        stand = {key: control.value for key, control in self.panel.controls.items()}
+        return stand == asked == values and self.panel.picture.alt == self.module.describe(data)
+
+
+@contextmanager
+def watched(module: ModuleType, *preset: str) -> Iterator[Watched]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rlcourse.widgets.panel.Still", Undrawn)
+        widget = Watched(module, module.widget(*preset))
+        patch.setattr(widget.panel, "_compute", widget.compute)
+        yield widget
 
 
 def preset_of(panel: Any) -> Any:
@@ -49,49 +100,53 @@ def preset_of(panel: Any) -> Any:
     return next(child for child in boxes if getattr(child, "description", None) == "preset")
 
 
+def move_each_control(module: ModuleType, preset: str, values: Callable[[Any, str], list[Any]]) -> None:
+    with watched(module, preset) as widget:
+        controls = widget.panel.controls
+        before = {name: control.value for name, control in controls.items()}
+        for name, control in controls.items():
+            for value in values(control, name):
+                moved = value != control.value
+                widget.computed.clear()
+                control.value = value
+                stand = {key: each.value for key, each in controls.items()}
+                assert stand[name] == value
+                assert widget.panel._message.value == ""
+                assert not moved or widget.shows(stand)
+            with widget.panel.one_redraw():
+                for key, old in before.items():
+                    controls[key].value = old
+
+
 @pytest.mark.parametrize(("module", "preset"), STARTS)
 def test_every_control_through_its_extremes(module: ModuleType, preset: str) -> None:
-    panel = module.widget(preset)
-    for name, control in panel.controls.items():
-        before = {key: each.value for key, each in panel.controls.items()}
-        for value in extremes(control, module.PRESETS, name):
-            control.value = value
-            values = {key: each.value for key, each in panel.controls.items()}
-            assert values[name] == value
-            assert panel._message.value == ""
-            assert panel.picture.alt == module.describe(module.compute(**values))
-        with panel.one_redraw():
-            for key, old in before.items():
-                panel.controls[key].value = old
+    move_each_control(module, preset, lambda control, name: ends(control, module.PRESETS, name))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("module", "preset"), STARTS)
+def test_every_control_between_its_extremes(module: ModuleType, preset: str) -> None:
+    move_each_control(module, preset, lambda control, name: between(control))
 
 
 @WIDGETS
-def test_presets_move_all_controls_and_step_aside(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    panel = module.widget()
-    dropdown = preset_of(panel)
-    assert dropdown.value == next(iter(module.PRESETS))
-    computed: list[dict[str, Any]] = []
-
-    def compute(**values: Any) -> Any:
-        computed.append(values)
-        return module.compute(**values)
-
-    monkeypatch.setattr(panel, "_compute", compute)
-    for name, values in reversed(module.PRESETS.items()):
-        computed.clear()
+def test_presets_move_all_controls_and_step_aside(module: ModuleType) -> None:
+    with watched(module) as widget:
+        dropdown, controls = preset_of(widget.panel), widget.panel.controls
+        assert dropdown.value == next(iter(module.PRESETS))
+        for name, values in reversed(module.PRESETS.items()):
+            widget.computed.clear()
+            dropdown.value = name
+            assert widget.shows(values)
+            assert len(widget.computed) == 1  # one redraw, not one per control
+            assert dropdown.value == name
+        key, slider = next((key, control) for key, control in controls.items() if hasattr(control, "max"))
+        taken = [values[key] for values in module.PRESETS.values()]
+        ends = (slider.max, slider.max - slider.step, slider.max - 2 * slider.step)
+        slider.value = next(value for value in ends if value not in taken)
+        assert dropdown.value is None
         dropdown.value = name
-        assert computed == [values]  # one redraw, not one per control
-        assert {key: control.value for key, control in panel.controls.items()} == values
-        assert panel.picture.alt == module.describe(module.compute(**values))
-        assert dropdown.value == name
-    key, slider = next((key, control) for key, control in panel.controls.items() if hasattr(control, "max"))
-    taken = [values[key] for values in module.PRESETS.values()]
-    slider.value = next(
-        value for value in (slider.max, slider.max - slider.step, slider.max - 2 * slider.step) if value not in taken
-    )
-    assert dropdown.value is None
-    dropdown.value = name
-    assert {key: control.value for key, control in panel.controls.items()} == module.PRESETS[name]
+        assert {key: control.value for key, control in controls.items()} == module.PRESETS[name]
 
 
 # In front of a room at 1280 × 720, where a widget of 13 inches fills the width: 14 pixels.
@@ -104,7 +159,8 @@ def test_the_last_row_can_read_it(module: ModuleType) -> None:
     """Letters of 14 pixels; contrast of 4.5 to 1, for bold ones 3 to 1 (WCAG 2.2, 1.4.3)."""
     for preset in module.PRESETS:
         still = module.widget(preset)._still
-        pixels = np.asarray(Image.open(io.BytesIO(still.png)).convert("RGB")) / 255
+        pixels = np.asarray(Image.open(io.BytesIO(still.png)).convert("RGB"))
+        codes = pixels @ np.array([1 << 16, 1 << 8, 1])  # one number per colour: quick to count
         canvas = FigureCanvasAgg(still.figure)
         scale = pixels.shape[1] / still.figure.bbox.width
         for text in still.figure.findobj(Text):
@@ -117,9 +173,10 @@ def test_the_last_row_can_read_it(module: ModuleType) -> None:
             top, bottom = (int(pixels.shape[0] - scale * y) for y in (box.y1, box.y0))
             if left < 0 or top < 0:
                 continue  # a tick outside of what is shown
-            found, count = np.unique(pixels[top:bottom, left:right].reshape(-1, 3), axis=0, return_counts=True)
-            if not len(found):
+            kinds, count = np.unique(codes[top:bottom, left:right], return_counts=True)
+            if not len(kinds):
                 continue
+            found = np.stack([kinds >> 16, kinds >> 8 & 255, kinds & 255], -1) / 255
             ink = np.array(to_rgb(text.get_color()))
             count[np.abs(found - ink).max(1) < 0.02] = 0  # the letters themselves
             light, dark = sorted((luminance(found[count.argmax()]), luminance(ink)), reverse=True)

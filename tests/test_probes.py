@@ -1,189 +1,72 @@
-"""The ladder: worlds whose true values are known, in the order in which to look for the bug.
+"""The ladder: every agent of the course climbs it, and a broken one does not. `workshop.ladder.RECIPES` says how."""
 
-An agent joins by one line in `LEARNERS`: how to make it, for how many steps it trains, and what it thinks Q or V is.
-"""
-
-from collections.abc import Callable
-from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Discrete
 from gymnasium.utils.env_checker import check_env
 
-from rlcourse import envs, loop
-from rlcourse.algorithms import actor_critic, ddpg, double_ac, dqn, ppo, q_iteration, reinforce, sac, td3, td7
-from rlcourse.envs import ActionMatters, ConstantReward, Discounting, ObservationMatters, TruncationIsNotTermination
+from rlcourse import probes, snapshots
+from rlcourse.algorithms import actor_critic, dqn, q_iteration
+from rlcourse.probes import ConstantReward, ObservationMatters, TruncationIsNotTermination
+from rlcourse.workshop import ladder
+from rlcourse.workshop.ladder import GAMMA, RECIPES, RUNGS, TOLERANCE, Rung
 
 pytestmark = pytest.mark.thorough  # minutes together: in `make test`, not in the inner loop
 
 torch.set_num_threads(1)  # small networks: a second thread only slows them down
-GAMMA = 0.5  # far from 1, so that every mistake is large
 
-# World, observation, action (−1 or 1), and the true Q(s, a), as in the docstrings of `envs`.
-TRUTH: list[tuple[type[envs.Probe], float, int, float]] = [
-    (ConstantReward, 0.0, 1, 1.0),
-    (ObservationMatters, -1.0, 1, -1.0),
-    (ObservationMatters, 1.0, 1, 1.0),
-    (Discounting, 0.0, 1, GAMMA),
-    (Discounting, 1.0, 1, 1.0),
-    (ActionMatters, 0.0, -1, -1.0),
-    (ActionMatters, 0.0, 1, 1.0),
-    (TruncationIsNotTermination, 0.0, 1, 1 / (1 - GAMMA)),
-    (TruncationIsNotTermination, 1.0, 1, 1 / (1 - GAMMA)),
+CLIMBERS = [
+    (page, continuous)
+    for page, recipe in RECIPES.items()
+    for continuous, steps in ((False, recipe.discrete), (True, recipe.continuous))
+    if steps
 ]
+TRUTH = [(rung, obs, action, value) for rung in RUNGS for (obs, action), value in rung.truth(GAMMA).items()]
 
 
-@dataclass(frozen=True)
-class Learner:
-    make: Callable[[], Any]
-    steps: int
-    q: Callable[[Any, float, int], float] | None = None  # (agent, observation, action −1 or 1) → what it thinks Q is
-    v: Callable[[Any, float], float] | None = None  # (agent, observation) → what it thinks V is, of its own policy
-    num_envs: int = 0  # trained side by side
-    continuous: bool = False
-    tabular: bool = False
-    tolerance: float = 0.1
+@pytest.mark.parametrize(("page", "continuous"), CLIMBERS, ids=str)
+def test_every_agent_climbs_the_ladder(page: str, continuous: bool) -> None:
+    found = ladder.of_page(import_module(f"rlcourse.algorithms.{page}"), continuous)
+    assert found.first is None, found
+    looked_at = [finding.rung.world for finding in found.findings if finding.rows]
+    has_no_values = page == "reinforce"
+    assert looked_at == [rung.world for rung in RUNGS if rung.best or not has_no_values]
 
 
-DQN_CONFIG = dqn.Config(
-    gamma=GAMMA, lr=1e-2, hidden=(32,), batch_size=32, learning_starts=32, epsilon_end=0.5, epsilon_steps=1, tau=0.1
-)
-AC_CONFIG = actor_critic.Config(gamma=GAMMA, lr=1e-2, hidden=(32,), rollout_steps=8, n_step=2, entropy_coefficient=0.0)
-PPO_CONFIG = ppo.Config(gamma=GAMMA, lr=1e-2, hidden=(32,), num_envs=2, rollout_steps=32, batch_size=32, epochs=4)
-ONE_NUMBER = Box(-1.0, 1.0, (1,))
-
-
-def value(agent: Any, obs: float) -> float:
-    return float(agent.value(np.array([obs])))
-
-
-def q_value(agent: Any, obs: float, action: int) -> float:
-    return float(agent.value(np.array([obs]), np.array([action])))
-
-
-CONTINUOUS: dict[str, Any] = {
-    "gamma": GAMMA,
-    "lr": 1e-2,
-    "hidden": (32,),
-    "batch_size": 32,
-    "buffer_size": 2_000,
-    "learning_starts": 500,
-    "tau": 0.1,
-}
-LEARNERS = {
-    "q_learning": Learner(
-        lambda: q_iteration.QLearning(3, 2, q_iteration.Config(gamma=GAMMA, lr=0.2, epsilon=0.5), seed=0),
-        steps=300,
-        q=lambda agent, obs, action: float(agent.q[int(obs) + 1, (action + 1) // 2]),
-        tabular=True,
-    ),
-    "dqn": Learner(
-        lambda: dqn.DQN(1, 2, DQN_CONFIG, seed=0),
-        steps=600,
-        q=lambda agent, obs, action: agent.q(torch.tensor([obs]))[(action + 1) // 2].item(),
-    ),
-    "ddpg": Learner(lambda: ddpg.DDPG(1, ONE_NUMBER, ddpg.Config(**CONTINUOUS), 0), 1_500, q=q_value, continuous=True),
-    "double_ac": Learner(
-        lambda: double_ac.DoubleAC(1, ONE_NUMBER, double_ac.Config(**CONTINUOUS, pairs=2), 0),
-        steps=1_500,
-        q=q_value,
-        continuous=True,
-    ),
-    "td3": Learner(lambda: td3.TD3(1, ONE_NUMBER, td3.Config(**CONTINUOUS), 0), 1_500, q=q_value, continuous=True),
-    "sac": Learner(
-        lambda: sac.SAC(1, ONE_NUMBER, sac.Config(**CONTINUOUS, temperature=1e-3, learn_temperature=False), 0),
-        steps=1_500,
-        q=q_value,
-        continuous=True,
-    ),
-    "td7": Learner(
-        lambda: td7.TD7(1, ONE_NUMBER, td7.Config(**CONTINUOUS, embedding=8, target_every=20, checkpoints=False), 0),
-        steps=1_500,
-        q=q_value,
-        continuous=True,
-    ),
-    "reinforce": Learner(
-        lambda: reinforce.REINFORCE(1, Discrete(2), reinforce.Config(gamma=GAMMA, lr=3e-2), seed=0), steps=1_000
-    ),
-    "actor_critic": Learner(lambda: actor_critic.ActorCritic(1, Discrete(2), AC_CONFIG, 0), 6_000, v=value, num_envs=8),
-    "actor_critic, continuous": Learner(
-        lambda: actor_critic.ActorCritic(1, ONE_NUMBER, AC_CONFIG, 0), 12_000, v=value, num_envs=8, continuous=True
-    ),
-    "ppo": Learner(lambda: ppo.PPO(1, Discrete(2), PPO_CONFIG, 0), 3_000, v=value, num_envs=2),
-    "ppo, continuous": Learner(
-        lambda: ppo.PPO(1, ONE_NUMBER, PPO_CONFIG, 0), 8_000, v=value, num_envs=2, continuous=True
-    ),
-}
-
-
-def train(env: Callable[[], gym.Env], agent: Any, learner: Learner) -> None:
-    if learner.num_envs:
-        mode = gym.vector.AutoresetMode.SAME_STEP
-        worlds = gym.vector.SyncVectorEnv([env] * learner.num_envs, autoreset_mode=mode)
-        training = loop.train_vector(worlds, agent, learner.steps, seed=0)
-    else:
-        training = loop.train(env(), agent, learner.steps, seed=0)
-    for _ in training:
-        pass
-
-
-def world(probe: type[envs.Probe], learner: Learner) -> gym.Env:
-    env: gym.Env = probe(learner.continuous)
-    if learner.continuous:
-        env = gym.wrappers.ClipAction(env)
-    if learner.tabular:  # −1, 0, 1 → states 0, 1, 2
-        env = gym.wrappers.TransformObservation(env, lambda obs: int(obs[0]) + 1, Discrete(3))
-    return env
-
-
-@pytest.mark.parametrize("probe", envs.PROBES, ids=lambda probe: probe.__name__)
-@pytest.mark.parametrize("name", [name for name, learner in LEARNERS.items() if learner.q or learner.v])
-def test_ladder(name: str, probe: type[envs.Probe]) -> None:
-    learner = LEARNERS[name]
-    agent = learner.make()
-    train(lambda: world(probe, learner), agent, learner)
-    truth = [(obs, action, value) for which, obs, action, value in TRUTH if which is probe]
-    if learner.q is not None:
-        believed = [learner.q(agent, obs, action) for obs, action, _ in truth]
-        np.testing.assert_allclose(believed, [value for *_, value in truth], atol=learner.tolerance)
-    else:  # of the best action, which its policy has found: all that these worlds have to learn
-        best = {obs: max(v for o, _, v in truth if o == obs) for obs, *_ in truth}
-        assert learner.v is not None
-        believed = [learner.v(agent, obs) for obs in best]
-        np.testing.assert_allclose(believed, list(best.values()), atol=learner.tolerance)
-
-
-@pytest.mark.parametrize("name", LEARNERS)
-def test_the_policy_follows_the_values(name: str) -> None:
-    learner = LEARNERS[name]
-    agent = learner.make()
-    train(lambda: world(ActionMatters, learner), agent, learner)
-    assert loop.evaluate(world(ActionMatters, learner), agent, 1, seed=9)[0] > 0.9
+def test_five_step_targets_hold_where_values_do_not_depend_on_the_policy() -> None:
+    """Where they do, an exploring action stands between 0 and 1: off-policy without a correction, a known bias."""
+    found = ladder.of_page(dqn, n_step=5)
+    assert [finding.rung.world for finding in found.findings if not finding.ok] == [probes.NextActionMatters]
 
 
 @pytest.mark.parametrize("continuous", [False, True])
-@pytest.mark.parametrize("probe", envs.PROBES, ids=lambda probe: probe.__name__)
-def test_probes_are_proper_environments(probe: type[envs.Probe], continuous: bool) -> None:
+@pytest.mark.parametrize("probe", probes.PROBES, ids=lambda probe: probe.__name__)
+def test_probes_are_proper_environments(probe: type[probes.Probe], continuous: bool) -> None:
     check_env(probe(continuous), skip_render_check=True)
 
 
-@pytest.mark.parametrize(("probe", "obs", "action", "value"), TRUTH)
+@pytest.mark.parametrize(("rung", "obs", "action", "value"), TRUTH)
 @pytest.mark.parametrize("continuous", [False, True])
-def test_the_stated_values_are_true(
-    probe: type[envs.Probe], obs: float, action: int, value: float, continuous: bool
-) -> None:
-    env = probe(continuous)
-    coded: Any = np.array([action], np.float32) if continuous else (action + 1) // 2
+def test_the_stated_values_are_true(rung: Rung, obs: float, action: int, value: float, continuous: bool) -> None:
+    """The action counted, and after it the best one."""
+    env = rung.world(continuous)
+
+    def coded(choice: int) -> Any:
+        return np.array([choice], np.float32) if continuous else (choice + 1) // 2
+
     for seed in range(20):  # until it starts where we want it, or gets there
         start = env.reset(seed=seed)[0][0]
-        if start == obs or (probe in (Discounting, TruncationIsNotTermination) and env.step(coded)[0][0] == obs):
+        two_steps = rung.world not in (ConstantReward, ObservationMatters, probes.ActionMatters)
+        if start == obs or (two_steps and env.step(coded(1))[0][0] == obs):
             break
-    snap = envs.snapshot(env)
-    found = envs.monte_carlo_return(env, snap, coded, lambda _: coded, GAMMA, max_reward=1.0, tolerance=1e-6)
+    snap = snapshots.snapshot(env)
+    found = snapshots.monte_carlo_return(
+        env, snap, coded(action), lambda _: coded(1), GAMMA, max_reward=1.0, tolerance=1e-6
+    )
     assert found == pytest.approx(value, abs=1e-5)
 
 
@@ -195,11 +78,14 @@ def test_a_limit_taken_for_an_end_is_found_out() -> None:
             cut = transition.terminated or transition.truncated
             super().observe(type(transition)(**{**vars(transition), "terminated": cut}))
 
-    learner = LEARNERS["q_learning"]
-    agent = Mistaken(3, 2, q_iteration.Config(gamma=GAMMA, lr=0.2), seed=0)
-    train(lambda: world(TruncationIsNotTermination, learner), agent, learner)
-    assert learner.q is not None
-    assert learner.q(agent, 1.0, -1) == pytest.approx(1.0, abs=0.1)
+    config = q_iteration.Config(gamma=GAMMA, lr=0.2)
+    found = ladder.climb(lambda env: Mistaken(3, 2, config, seed=0), 300, GAMMA, tabular=True)
+    assert found.first is not None
+    assert found.first.rung.world is TruncationIsNotTermination
+    assert "time limit" in found.verdict
+    (_, believed, truth, _) = found.first.rows[1]
+    assert truth == 2
+    assert believed == pytest.approx(1.0, abs=0.1)
 
 
 @pytest.mark.parametrize("mistake", ["the limit is an end", "the next episode's first observation", "no value"])
@@ -217,7 +103,10 @@ def test_side_by_side_too_every_mistake_at_a_limit_is_found_out(mistake: str) ->
             }
             super().observe(type(transition)(**vars(transition) | changes[mistake]))
 
-    learner = LEARNERS["actor_critic"]
-    agent = Mistaken(1, Discrete(2), AC_CONFIG, seed=0)
-    train(lambda: world(TruncationIsNotTermination, learner), agent, learner)
-    assert abs(value(agent, 1.0) - 2.0) > 3 * learner.tolerance
+    recipe = RECIPES["actor_critic"]
+    config = actor_critic.Config(**recipe.config)
+    learner = Mistaken(1, Discrete(2), config, seed=0)
+    world = TruncationIsNotTermination
+    for _ in ladder.training(world, learner, recipe.discrete):
+        pass
+    assert abs(learner.value(np.array([1.0])) - 2.0) > 3 * TOLERANCE

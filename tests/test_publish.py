@@ -7,7 +7,7 @@ import pytest
 from nbclient.exceptions import CellExecutionError
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from rlcourse.publish import execute, lectures, sources_hash
+from rlcourse.operations.publish import execute, lectures, sources_hash
 
 CELLS = [
     new_markdown_cell("# A lecture", id="title"),
@@ -51,7 +51,7 @@ def test_what_is_kept_and_what_is_dropped(notebook: Path) -> None:
     assert picture.metadata["image/png"]["alt"] == picture.data["text/plain"]
     assert prediction.outputs[0].data["text/markdown"].startswith("**Predict:** Which?")
     assert [cell.get("execution_count") for cell in result.cells[1:]] == [1, 2, 3, 4]
-    assert stepper.metadata == {"slideshow": {"slide_type": "slide"}}
+    assert stepper.metadata == {"slideshow": {"slide_type": "slide"}, "jupyter": {"source_hidden": True}}
     assert set(result.metadata) == {"kernelspec", "language_info", "rlcourse"}
     assert result.metadata.rlcourse.sources == sources_hash(result)
 

@@ -1,7 +1,7 @@
 """Planning against an independent solver, equations against numbers worked out by hand, Q-learning against Q*."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import islice, pairwise
 from typing import Any
 
@@ -355,6 +355,23 @@ def test_q_learning_approaches_the_optimum(seed: int) -> None:
     assert np.abs(agent.q - qi.optimal_q(SLIPPERY, 0.9)).max() < 0.25
 
 
+CHANGES = {"gamma": 0.5, "lr": 0.5, "lr_power": 0.7, "epsilon": 0.9, "temperature": 1.0, "initial_value": 1.0}
+
+
+def test_every_field_of_the_config_is_tried() -> None:
+    assert CHANGES.keys() == {field.name for field in fields(qi.Config)}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_every_setting_changes_what_is_learned(name: str) -> None:
+    def learned(config: qi.Config) -> np.ndarray:
+        agent = qi.QLearning(12, 4, config, seed=0)
+        list(train(gym.wrappers.TimeLimit(TabularEnv(SLIPPERY), 30), agent, 1_000, seed=0))
+        return agent.q
+
+    assert (learned(qi.Config()) != learned(replace(qi.Config(), **{name: CHANGES[name]}))).any()
+
+
 @pytest.mark.thorough
 def test_q_learning_drives_a_taxi() -> None:
     agent = qi.QLearning(500, 6, qi.Config(gamma=0.95, lr=0.5), seed=0)
@@ -370,3 +387,31 @@ def test_q_learning_drives_a_taxi_on_19_of_20_seeds() -> None:
         list(train(gym.make("Taxi-v4"), agent, 100_000, seed))
         arrived += bool(evaluate(gym.make("Taxi-v4"), agent, episodes=100, seed=10_000).mean() >= 7)
     assert arrived >= 19
+
+
+@pytest.mark.parametrize(
+    ("temperature", "expected"),
+    [
+        (0.0, [0, 0.5, 0.5]),
+        (1e-320, [0, 0.5, 0.5]),  # gap / T is beyond float64
+        (1e300, [1 / 3, 1 / 3, 1 / 3]),
+        (np.inf, [1 / 3, 1 / 3, 1 / 3]),
+    ],
+)
+def test_boltzmann_at_the_ends_of_its_range(temperature: float, expected: list[float]) -> None:
+    np.testing.assert_allclose(qi.boltzmann(np.array([-1e3, 2.0, 2.0]), temperature), expected)
+
+
+def test_fitting_needs_a_discount() -> None:
+    model, pairs = GRIDS["small"].mdp(), np.ones((12, 4))
+    with pytest.raises(ValueError, match=r"^gamma = 1.0 is out of range: it must be in \[0, 1\)$"):
+        qi.fit_v(model, pairs, 1.0)
+    with pytest.raises(ValueError, match=r"^gamma = 1.0 is out of range: it must be in \[0, 1\)$"):
+        qi.fit_q(model, pairs, pairs / 4, 1.0)
+
+
+def test_a_whole_first_value_makes_no_table_of_whole_numbers() -> None:
+    """Towards y = 2 from 1 with a step size of ½: 1.5. A table of integers would stay at 1."""
+    agent = qi.QLearning(1, 1, qi.Config(initial_value=1, lr=0.5), seed=0)
+    agent.update(Transition(0, 0, 2.0, 0, True, False))
+    assert agent.q.tolist() == [[1.5]]

@@ -123,3 +123,10 @@ def test_cartpole_is_solved_by_at_least_four_of_five_seeds() -> None:
             pass
         scores.append(evaluate(gym.make("CartPole-v1"), agent, 20, seed=1_000_000).mean())
     assert sum(score >= 475 for score in scores) >= 4, scores
+
+
+def test_a_single_episode_has_no_others() -> None:
+    with pytest.raises(
+        ValueError, match=r"^reinforce\.baseline: number of episodes = 1 is out of range: it must be in"
+    ):
+        reinforce.baseline(np.ones((3, 1)), "leave_one_out")

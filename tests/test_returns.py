@@ -1,7 +1,11 @@
 """Returns, n-step targets and generalised advantages: numbers worked out by hand, and the identities between them."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
+import torch
 
 from rlcourse.returns import discounted_returns, gae, monte_carlo_targets, n_step_targets
 
@@ -112,3 +116,67 @@ def test_columns_do_not_disturb_each_other_and_nothing_is_overwritten() -> None:
         np.testing.assert_array_equal(n_step_targets(reward[:, i], *column, 0.9, 4), together[1][:, i])
     for array, copy in zip((reward, value, *rest), before, strict=True):
         np.testing.assert_array_equal(array, copy)
+
+
+AS_FLAGS: dict[str, Callable[[list[int]], Any]] = {
+    "bool": lambda flags: np.array(flags, bool),
+    "int64": lambda flags: np.array(flags),
+    "uint8": lambda flags: np.array(flags, np.uint8),
+    "float32": lambda flags: np.array(flags, np.float32),
+    "list of int": lambda flags: flags,
+    "list of float": lambda flags: [float(flag) for flag in flags],
+    "list of bool": lambda flags: [flag == 1 for flag in flags],
+    "torch": lambda flags: torch.tensor(flags, dtype=torch.float32),
+}
+
+
+@pytest.mark.parametrize("kind", AS_FLAGS)
+def test_flags_of_any_type_say_the_same(kind: str) -> None:
+    """Three rewards of 1, V = 0 and then 10, the second step terminates, γ = 0.9.
+
+    λ = ½: δ = 1 + 0.9·10, 1, 1 + 0.9·10 = 10, 1, 10; A₁ = 1, and A₀ = 10 + 0.45·1 = 10.45.
+    n = 2: 1 + 0.9·1 = 1.9; 1; the record ends, 1 + 0.9·10 = 10. Monte Carlo: the same.
+    """
+    flags, never = AS_FLAGS[kind]([0, 1, 0]), AS_FLAGS[kind]([0, 0, 0])
+    reward, value, next_value = [1, 1, 1], 0, [10, 10, 10]
+    np.testing.assert_allclose(gae(reward, value, next_value, flags, never, 0.9, 0.5), [10.45, 1, 10])
+    np.testing.assert_allclose(n_step_targets(reward, next_value, flags, never, 0.9, 2), [1.9, 1, 10])
+    np.testing.assert_allclose(monte_carlo_targets(reward, next_value, flags, never, 0.9), [1.9, 1, 10])
+    # Truncated instead: the second step is worth 1 + 0.9·10 = 10, too, and the first 10 + 0.45·10 = 14.5.
+    np.testing.assert_allclose(gae(reward, value, next_value, never, flags, 0.9, 0.5), [14.5, 10, 10])
+    np.testing.assert_allclose(monte_carlo_targets(reward, next_value, never, flags, 0.9), [10, 10, 10])
+
+
+@pytest.mark.parametrize("wrong", [2, -1, 0.5, np.nan])
+def test_what_is_neither_true_nor_false_is_refused(wrong: float) -> None:
+    with pytest.raises(ValueError, match=r"^terminated = .*: every flag must be true or false, 1 or 0$"):
+        gae([1.0, 1.0], [0.0, 0.0], [0.0, 0.0], [0, wrong], [0, 0], 0.9, 0.5)
+    with pytest.raises(ValueError, match=r"^truncated = .*: every flag must be true or false, 1 or 0$"):
+        n_step_targets([1.0, 1.0], [0.0, 0.0], [0, 0], [0, wrong], 0.9, 2)
+
+
+def test_columns_of_another_shape_are_refused() -> None:
+    """(T, 1) against (T,) would broadcast to (T, T)."""
+    flags = np.zeros(2, bool)
+    with pytest.raises(ValueError, match=r"^next_value has shape \(2, 1\), reward has \(2,\): give one for each step$"):
+        n_step_targets([1.0, 1.0], [[0.0], [0.0]], flags, flags, 0.9, 2)
+    with pytest.raises(ValueError, match=r"^terminated has shape \(3,\), reward has \(2,\): give one for each step$"):
+        gae([1.0, 1.0], [0.0, 0.0], [0.0, 0.0], [0, 0, 0], [0, 0], 0.9, 0.5)
+    with pytest.raises(ValueError, match=r"^n = 0 is out of range: it must be in \[1, inf\)$"):
+        n_step_targets([1.0, 1.0], [0.0, 0.0], flags, flags, 0.9, 0)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_nothing_that_is_said_of_a_terminal_state_counts(value: float) -> None:
+    # As above with γ = ½: δ = 1 + ½·10 = 6 and 1; A₀ = 6 + ¼·1.
+    record = [1.0, 1.0], [10.0, value], [0, 1], [0, 0]
+    np.testing.assert_allclose(gae(record[0], [0, 0], *record[1:], 0.5, 0.5), [6.25, 1])
+    np.testing.assert_allclose(n_step_targets(*record, 0.5, 2), [1.5, 1])
+    np.testing.assert_allclose(monte_carlo_targets(*record, 0.5), [1.5, 1])
+
+
+def test_a_record_of_no_steps_is_worth_nothing() -> None:
+    nothing: list[float] = []
+    assert discounted_returns(nothing, 0.9).shape == (0,)
+    assert gae(nothing, nothing, nothing, nothing, nothing, 0.9, 0.5).shape == (0,)
+    assert n_step_targets(nothing, nothing, nothing, nothing, 0.9, 3).shape == (0,)

@@ -3,6 +3,7 @@
 import ast
 import json
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 from pkgutil import resolve_name
@@ -14,9 +15,12 @@ import pytest
 import torch
 import tyro
 
-from rlcourse import envs, loop, runs
-from rlcourse.algorithms import q_iteration, td3
-from rlcourse.runs import Curve, Experiment
+from rlcourse import checkpoints, curves, envs, files, loop, provenance, runs
+from rlcourse.algorithms import AGENTS, actor_critic, dqn, q_iteration, td3
+from rlcourse.curves import Curve
+from rlcourse.nets import generators
+from rlcourse.operations import train as train_command
+from rlcourse.runs import Experiment
 from tests import tiny
 
 # No two seeds of this one have equal returns, so that equal returns mean something.
@@ -91,8 +95,10 @@ def test_an_interrupted_run_continues(tmp_path: Path, monkeypatch: pytest.Monkey
     assert starts[0] == 0
     assert 400 < starts[1] <= 450
     assert continued.returns == runs.run(POLE, 0, tmp_path / "b").returns
-    ends = [torch.load(POLE.files(tmp_path / name, 0)[1], weights_only=False)["env"] for name in "ab"]
-    assert ends[0] == ends[1]
+    worlds = [POLE.make_agent(0) for _ in "ab"]
+    for name, world in zip("ab", worlds, strict=True):
+        checkpoints.resume(POLE.files(tmp_path / name, 0)[1], *world)
+    assert worlds[0][0].reset()[0].tolist() == worlds[1][0].reset()[0].tolist()
 
 
 def test_checkpoints_are_rare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +106,7 @@ def test_checkpoints_are_rare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     saves: list[int] = []
     seconds = iter(range(10**6))
     monkeypatch.setattr("time.monotonic", lambda: float(next(seconds)))
-    monkeypatch.setattr(loop, "save", lambda path, env, agent, step, **_: saves.append(step))
+    monkeypatch.setattr(checkpoints, "save", lambda path, env, agent, step, **_: saves.append(step))
     runs.run(Experiment("q_learning", "FrozenLake-v1", 2000, q_iteration.Config(epsilon=1.0)), 0, tmp_path)
     assert 2 <= len(saves) <= 6  # about 2000 / 7.7 episodes
     assert saves[-1] == 2000
@@ -153,14 +159,14 @@ def test_on_a_dask_cluster(tmp_path: Path) -> None:
 
 def test_the_curve_is_the_mean_over_episodes_of_each_seed(tmp_path: Path) -> None:
     records = [runs.run(POLE, seed, tmp_path) for seed in range(2)]
-    of_seeds = runs.curve(records)
+    of_seeds = curves.curve(records)
     np.testing.assert_array_equal(of_seeds.step, [200, 400, 600])
     np.testing.assert_allclose(of_seeds.returns, [np.mean(record.returns, axis=1) for record in records])
     np.testing.assert_allclose(of_seeds.mean, of_seeds.returns.mean(0))
     shorter = runs.run(Experiment("tests.tiny:Tiny", "CartPole-v1", 400, POLE.config, 200, 3), 0, tmp_path)
     for wrong in ([records[0], shorter], []):
         with pytest.raises(ValueError, match="not evaluated at the same steps"):
-            runs.curve(wrong)
+            curves.curve(wrong)
 
 
 def test_the_band_covers_the_true_mean_about_as_often_as_it_says() -> None:
@@ -172,6 +178,39 @@ def test_the_band_covers_the_true_mean_about_as_often_as_it_says() -> None:
     np.testing.assert_allclose((high - low).mean(), 2 * 1.96 / np.sqrt(20), rtol=0.1)  # the normal interval's width
 
 
+def test_one_seed_has_no_band() -> None:
+    alone = Curve(np.arange(2), np.zeros((1, 2)))
+    for needs_two in (lambda: alone.band, lambda: alone.gain(alone), lambda: curves.compare_to_reference(alone, alone)):
+        with pytest.raises(ValueError, match=r"seeds = 1: an interval of their mean needs at least 2"):
+            needs_two()
+
+
+@pytest.mark.parametrize("few", [3, 5, 10, 19])
+def test_the_band_of_few_seeds_covers_the_true_mean_as_often_as_it_says(few: int) -> None:
+    """4000 curves' worth of normal seeds with mean 0: Student's interval is exact, 3800 ± 14; no bootstrap would do."""
+    returns = np.random.default_rng(few).normal(size=(few, 4000))
+    low, high = Curve(np.arange(4000), returns).band
+    assert abs(int(((low < 0) & (high > 0)).sum()) - 3800) <= 3.5 * 14
+
+
+def test_an_interval_of_three_seeds_by_hand() -> None:
+    """1, 2, 6: mean 3, standard deviation √7, t(2 degrees of freedom) = 4.3027: 3 ± 4.3027 · √(7/3) = 3 ± 6.5724."""
+    estimate = curves.mean_estimate(np.array([1.0, 2.0, 6.0]))
+    assert (estimate.low, estimate.high) == pytest.approx((-3.5724, 9.5724), abs=1e-4)
+    assert not estimate.resolved
+    assert curves.Estimate(-2, -3, -1).resolved
+    assert curves.Estimate(2, 1, 3).resolved
+    with pytest.raises(ValueError, match="seeds = 1: an interval of their mean needs at least 2"):
+        curves.mean_estimate(np.array([1.0]))
+
+
+def test_from_twenty_seeds_on_the_band_is_the_bootstraps() -> None:
+    """19 zeros and a 1: no resample has a mean below 0, where Student's interval reaches; with 18 zeros it does."""
+    seeds = np.eye(1, curves.ENOUGH)[0]
+    assert curves.mean_estimate(seeds).low == 0
+    assert curves.mean_estimate(seeds[:-1]).low < 0
+
+
 def test_a_band_of_equal_seeds_is_their_value() -> None:
     low, high = Curve(np.arange(2), np.full((5, 2), 500.0)).band
     np.testing.assert_array_equal([low, high], np.full((2, 2), 500.0))
@@ -180,38 +219,39 @@ def test_a_band_of_equal_seeds_is_their_value() -> None:
 def test_curves_are_stored_with_their_origin_and_named_when_stale(tmp_path: Path) -> None:
     records = [runs.run(POLE, seed, tmp_path / "runs") for seed in range(2)]
     path = tmp_path / "curves" / "lake.json"
-    runs.save_curve(path, records, "make it")
-    np.testing.assert_allclose(runs.load_curve(path).returns, runs.curve(records).returns, atol=5e-4)  # 3 decimals
-    np.testing.assert_array_equal(runs.load_curve(path).seconds, runs.curve(records).seconds)
+    curves.save_curve(path, records, "make it")
+    np.testing.assert_allclose(curves.load_curve(path).returns, curves.curve(records).returns, atol=5e-4)  # 3 decimals
+    np.testing.assert_array_equal(curves.load_curve(path).seconds, curves.curve(records).seconds)
     data = json.loads(path.read_text())
     assert data["seeds"] == [0, 1]
-    assert runs.stale(path.parent) == {}
+    assert provenance.stale(path.parent) == {}
     path.write_text(json.dumps({**data, "code": "of long ago"}))
-    assert runs.stale(path.parent) == {"lake.json": "make it"}
+    assert provenance.stale(path.parent) == {"lake.json": "make it"}
 
 
 def test_a_curve_grows_by_the_seeds_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "pole.json"
     records = [runs.run(POLE, seed, tmp_path / "runs") for seed in range(3)]
-    assert runs.recorded(path, POLE, range(3)) == {}
-    runs.save_curve(path, records[:2], "two")
-    held = runs.recorded(path, POLE, [1, 2])
+    assert curves.reusable_seeds(path, POLE, range(3)) == {}
+    curves.save_curve(path, records[:2], "two")
+    held = curves.reusable_seeds(path, POLE, [1, 2])
     assert list(held) == [1]
-    runs.save_curve(path, records[2:], "the last two", held)
+    curves.save_curve(path, records[2:], "the last two", held)
     whole = tmp_path / "whole.json"
-    runs.save_curve(whole, records[1:], "the last two")
+    curves.save_curve(whole, records[1:], "the last two")
     assert path.read_text() == whole.read_text()
     # Numbers of other settings, other code or another processor are not mixed in.
-    assert runs.recorded(path, replace(POLE, episodes=POLE.episodes + 1), range(3)) == {}
-    monkeypatch.setattr(runs, "code_hash", lambda agent, hindsight: "of tomorrow")
-    assert runs.recorded(path, POLE, range(3)) == {}
+    assert curves.reusable_seeds(path, replace(POLE, episodes=POLE.episodes + 1), range(3)) == {}
+    monkeypatch.setattr(provenance, "code_hash", lambda agent, hindsight: "of tomorrow")
+    assert curves.reusable_seeds(path, POLE, range(3)) == {}
 
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An agent in two files, outside the package: its own, and one beside it that it does not use."""
     monkeypatch.syspath_prepend(tmp_path)
-    runs._parse.cache_clear()
+    provenance._parse.cache_clear()
+    provenance.code_hash.cache_clear()
     return tmp_path / "hashed.py"
 
 
@@ -246,11 +286,12 @@ class Agent:
 )
 def test_only_code_that_a_run_reaches_makes_it_stale(package: Path, old: str, new: str, matters: bool) -> None:
     package.write_text(AGENT)
-    before = runs.code_hash("hashed:Agent")
+    before = provenance.code_hash("hashed:Agent")
     assert old in AGENT
     package.write_text(AGENT.replace(old, new))
-    runs._parse.cache_clear()
-    assert (runs.code_hash("hashed:Agent") != before) == matters
+    provenance._parse.cache_clear()
+    provenance.code_hash.cache_clear()
+    assert (provenance.code_hash("hashed:Agent") != before) == matters
 
 
 def test_the_hash_is_of_the_syntax_alone_so_that_every_python_agrees() -> None:
@@ -259,7 +300,7 @@ def test_the_hash_is_of_the_syntax_alone_so_that_every_python_agrees() -> None:
     name, key = "Name(id='x', ctx=Load())", "Constant(value='a')"
     formatted = f"FormattedValue(value=Subscript(value={name}, slice={key}, ctx=Load()), conversion=-1)"
     constants = "Constant(value=0), Constant(value=False), Constant(), Constant(value='')"
-    assert runs._canonical(tree) == (
+    assert provenance._canonical(tree) == (
         "FunctionDef(name='f', args=arguments(args=[arg(arg='x')]), body=[Return(value=Tuple(elts="
         f"[JoinedStr(values=[{formatted}]), {constants}], ctx=Load()))])"
     )
@@ -267,28 +308,19 @@ def test_the_hash_is_of_the_syntax_alone_so_that_every_python_agrees() -> None:
 
 def test_other_code_has_other_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = POLE.files(tmp_path, 0)
-    monkeypatch.setattr(runs, "code_hash", lambda agent, hindsight: "of tomorrow")
+    monkeypatch.setattr(provenance, "code_hash", lambda agent, hindsight: "of tomorrow")
     assert POLE.files(tmp_path, 0) != before
 
 
-def test_the_hash_reaches_the_loop_and_other_modules(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hash_reaches_the_loop_and_other_modules(package: Path) -> None:
     package.write_text(AGENT)
-    seen: set[str] = set()
-    genuine = runs._parse
-
-    def parse(module: str) -> Any:
-        seen.add(module)
-        return genuine(module)
-
-    monkeypatch.setattr(runs, "_parse", parse)
-    runs.code_hash("hashed:Agent")
-    assert "rlcourse.returns" in seen
-    runs.code_hash("q_learning")
-    assert {"rlcourse.loop", "rlcourse.envs", "rlcourse.buffers", "rlcourse.algorithms.q_iteration"} <= seen
+    assert "rlcourse.returns" in {module for module, _ in provenance.reached("hashed:Agent")}
+    modules = {module for module, _ in provenance.reached("q_learning")}
+    assert {"rlcourse.loop", "rlcourse.envs", "rlcourse.buffers", "rlcourse.algorithms.q_iteration"} <= modules
 
 
 def test_estimates_have_three_digits_and_no_exponents() -> None:
-    assert str(runs.Estimate(-1054.0, -123_456.0, 0.01234)) == "-1050 (-123000 to 0.0123)"
+    assert str(curves.Estimate(-1054.0, -123_456.0, 0.01234)) == "-1050 (-123000 to 0.0123)"
 
 
 def test_seconds_are_the_fastest_seeds_spread_over_the_steps() -> None:
@@ -305,7 +337,7 @@ REFERENCE = Curve(np.array([100, 200, 300]), np.array([[0.0, 10.0, 20.0], [0.0, 
 def test_compare_to_reference() -> None:
     """Own returns at 100, 200, 300 are 1, 15, 70: mean 28.7 against 10, 20, 31; at 300 above all seeds."""
     own = Curve(np.array([100, 300]), np.array([[1.0, 70.0]]))
-    found = runs.compare_to_reference(own, REFERENCE)
+    found = curves.compare_to_reference(own, REFERENCE)
     assert (found.step, found.value, found.better_than) == (300, 70.0, 3)
     assert found.inside == pytest.approx(1 / 3)  # at 200 it is interpolated to 35.5, above the highest seed, 30
     assert "After 300 steps this run scores 70" in found.words
@@ -316,14 +348,14 @@ def test_compare_to_reference() -> None:
 
 def test_compare_uses_only_common_steps() -> None:
     own = Curve(np.array([150, 250]), np.array([[15.0, 15.0]]))
-    found = runs.compare_to_reference(own, REFERENCE)
+    found = curves.compare_to_reference(own, REFERENCE)
     assert (found.step, found.value, found.better_than, found.inside) == (200, 15.0, 1, 1.0)
     with pytest.raises(ValueError, match="evaluated at steps 10 to 20, the reference at 100 to 300"):
-        runs.compare_to_reference(Curve(np.array([10, 20]), np.zeros((1, 2))), REFERENCE)
+        curves.compare_to_reference(Curve(np.array([10, 20]), np.zeros((1, 2))), REFERENCE)
 
 
 def train(words: str) -> None:
-    tyro.cli(runs.command(), args=words.split(), prog="rlcourse train")
+    tyro.cli(train_command.command(), args=words.split(), prog="rlcourse train")
 
 
 @pytest.mark.thorough
@@ -346,6 +378,8 @@ def test_the_command_trains_records_and_stores_a_curve(
         ("--env Nope-v1 --steps 10", "Environment `Nope` doesn't exist"),
         ("--env FrozenLake-v1 --steps 10 --seeds 5:5", "seeds = '5:5': give one seed, or first:last"),
         ("--env FrozenLake-v1 --steps 10 --seeds x", "seeds = 'x': give one seed, or first:last"),
+        ("--env FrozenLake-v1 --steps 10 --seeds=-1", "seeds = '-1': give one seed, or first:last"),
+        ("--env FrozenLake-v1 --steps 10 --seeds=-2:2", "seeds = '-2:2': give one seed, or first:last"),
         ("--env FrozenLake-v1 --steps 0", "runs.Experiment.steps = 0 is out of range"),
     ],
 )
@@ -355,16 +389,205 @@ def test_the_command_says_what_is_wrong(words: str, message: str, tmp_path: Path
     assert message in str(stopped.value)
 
 
+# --- what goes wrong while seeds run
+
+
+LAKE = Experiment("q_learning", "FrozenLake-v1", 150, q_iteration.Config(), episodes=2)
+
+
+def half(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_fewer_steps_than_between_evaluations_are_evaluated_at_the_end(tmp_path: Path) -> None:
+    assert runs.run(LAKE, 0, tmp_path).step == [150]
+
+
+def test_a_broken_result_is_made_again_from_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = runs.run(POLE, 0, tmp_path)
+    result = POLE.files(tmp_path, 0)[0]
+    half(result)
+    monkeypatch.setattr(tiny.Tiny, "learn", None)  # nothing is left to learn
+    with pytest.warns(UserWarning, match=r"seed-0\.json is broken: .* It is set aside as seed-0\.json\.broken"):
+        again = runs.run(POLE, 0, tmp_path)
+    assert again.returns == record.returns
+    assert runs.read(result) == again
+    result.write_text("{}")  # whole, but nothing of what it should be
+    with pytest.raises(files.BrokenFileError, match=r"seed-0\.json is broken"):
+        runs.read(result)
+
+
+def test_a_broken_checkpoint_means_from_the_start(tmp_path: Path) -> None:
+    record = runs.run(POLE, 0, tmp_path)
+    result, checkpoint = POLE.files(tmp_path, 0)
+    result.unlink()
+    half(checkpoint)
+    with pytest.warns(UserWarning, match=r"seed-0\.pt is no whole checkpoint.* set aside as seed-0\.pt\.broken"):
+        again = runs.run(POLE, 0, tmp_path)
+    assert again.returns == record.returns
+    assert checkpoints.resume(checkpoint, *POLE.make_agent(0))["step"] == 600
+
+
+def here(experiment: Experiment, seeds: range, out: Path, *_: Any) -> list[runs.Run]:
+    return [runs.run(experiment, seed, out) for seed in seeds]
+
+
+def test_a_broken_curve_is_set_aside_by_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train_command, "run_all", here)
+    path = tmp_path / "lake.json"
+    words = f"q_learning --env FrozenLake-v1 --steps 150 --out {tmp_path} --curve {path}"
+    train(words)
+    whole = path.read_text()
+    half(path)
+    with pytest.raises(files.BrokenFileError, match=r"lake\.json is broken"):
+        curves.load_curve(path)
+    with pytest.warns(UserWarning, match=r"set aside as lake\.json\.broken"):
+        train(words)
+    assert path.read_text() == whole
+
+
+def test_the_command_films_no_broken_checkpoint_and_then_trains_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_command, "run_all", here)
+    monkeypatch.setattr(train_command, "_renderer", lambda: "osmesa")
+    monkeypatch.setenv("MUJOCO_GL", "osmesa")  # to be put back afterwards
+    filmed: list[Path] = []
+    monkeypatch.setattr("rlcourse.rendering.film", lambda *arguments: filmed.append(arguments[-1]))
+    words = f"q_learning --env FrozenLake-v1 --steps 150 --episodes 2 --out {tmp_path} --film {tmp_path / 'lake.mp4'}"
+    runs.run(LAKE, 0, tmp_path)
+    half(LAKE.files(tmp_path, 0)[1])
+    with pytest.warns(UserWarning, match="set aside"), pytest.raises(SystemExit, match="trains seed 0 again"):
+        train(words)
+    train(words)
+    assert len(filmed) == 1
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("joblib.cpu_count", lambda: 1)
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_seed_that_fails_does_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    genuine, ran = runs.run, list[int]()
+
+    def failing(experiment: Experiment, seed: int, *rest: Any) -> runs.Run:
+        if seed == 1 and not ran.count(1):
+            ran.append(seed)
+            raise ZeroDivisionError("gone wrong")
+        if not experiment.files(tmp_path, seed)[0].exists():
+            ran.append(seed)
+        return genuine(experiment, seed, *rest)
+
+    monkeypatch.setattr(runs, "run", failing)
+    curve = tmp_path / "lake.json"
+    words = f"q_learning --env FrozenLake-v1 --steps 150 --episodes 2 --seeds 0:3 --out {tmp_path} --curve {curve}"
+    with pytest.raises(SystemExit) as stopped:
+        train(words)
+    message = str(stopped.value)  # a text: exit status 1
+    log = LAKE.files(tmp_path, 1)[0].with_suffix(".traceback.txt")
+    assert f"seed 1 failed: ZeroDivisionError: gone wrong (traceback: {log})" in message
+    assert "The same command retries only what failed." in message
+    assert "in failing" in log.read_text()
+    printed = capsys.readouterr().out
+    assert "seed 0: " in printed
+    assert "seed 2: " in printed
+    assert ran == [1, 0, 2] or ran == [0, 1, 2]
+    assert not curve.exists()
+    train(words)
+    assert sorted(ran) == [0, 1, 1, 2]
+    assert not log.exists()
+    assert json.loads(curve.read_text())["seeds"] == [0, 1, 2]
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_full_disk_has_no_room_for_a_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, *_: Any) -> None:
+        raise OSError(28, "the disk is full", str(path))
+
+    monkeypatch.setattr(files, "write", full)
+    with pytest.raises(runs.SeedsFailedError, match=r"seed 0 failed: OSError: .*seed-0\.json.* \(no traceback: .*full"):
+        runs.run_all(LAKE, [0], tmp_path)
+
+
+def test_negative_seeds_are_refused(tmp_path: Path) -> None:
+    for wrong in (lambda: runs.run(LAKE, -1, tmp_path), lambda: runs.run_all(LAKE, [0, -1], tmp_path)):
+        with pytest.raises(ValueError, match=r"seed = -1 is out of range: it must be in \[0, inf\)"):
+            wrong()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_process_that_was_killed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: Any) -> None:
+        raise BrokenProcessPool("A child process terminated abruptly")
+
+    monkeypatch.setattr(train_command, "run_all", killed)
+    with pytest.raises(SystemExit, match="a process was killed, for want of memory or from outside"):
+        train(f"q_learning --env FrozenLake-v1 --steps 10 --out {tmp_path}")
+
+
+class Keeper(gym.Env[np.ndarray, int]):
+    """Keeps something that no saved state covers."""
+
+    def __init__(self) -> None:
+        self.observation_space = gym.spaces.Box(0, 1, (1,))
+        self.action_space = gym.spaces.Discrete(2)  # type: ignore[assignment]
+        self.thing = object()
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, Any]:
+        super().reset(seed=seed)
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: int) -> Any:
+        raise AssertionError("trained")
+
+
+gym.register("Keeper-v0", "tests.test_runs:Keeper")
+
+
+def test_a_world_that_cannot_be_saved_is_refused_before_it_is_trained_in(tmp_path: Path) -> None:
+    for experiment in (
+        Experiment("actor_critic", "Keeper-v0", 100, actor_critic.Config()),
+        Experiment("dqn", "Keeper-v0", 100, dqn.Config(), truths=1),
+    ):
+        with pytest.raises(ValueError, match=r"Keeper\.thing holds a builtins\.object"):
+            runs.run(experiment, 0, tmp_path)
+
+
+def test_evaluations_without_an_end_are_cut_off_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Optimistic zeros against steps that cost 1: 20 steps along the cliff do not teach a way to the goal."""
+    monkeypatch.setattr(train_command, "run_all", here)
+    words = "q_learning --env CliffWalking-v1 --steps 20 --evaluate-every 10 --episodes 2 --evaluation-limit 30"
+    with pytest.warns(UserWarning, match="2 of the 2 evaluation episodes did not end by themselves: cut off after 30"):
+        train(f"{words} --out {tmp_path}")
+    assert "seed 0: 4 evaluation episodes did not end and were cut off at --evaluation-limit 30, first at step 10" in (
+        capsys.readouterr().out
+    )
+    record = runs.read(next(tmp_path.glob("*/seed-0.json")))
+    assert record.cut_off == [[10, 2], [20, 2]]
+    assert record.evaluation_limit == 30
+
+
+def test_the_usual_limit_is_no_setting_so_that_recordings_stay_what_they_are() -> None:
+    assert "evaluation_limit" not in LAKE.settings
+    assert replace(LAKE, evaluation_limit=30).settings["evaluation_limit"] == 30
+
+
 def test_stopping_the_command_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runs, "run_all", interrupted)
+    monkeypatch.setattr(train_command, "run_all", interrupted)
     with pytest.raises(SystemExit, match="The same command goes on"):
         train(f"q_learning --env FrozenLake-v1 --steps 10 --out {tmp_path}")
 
 
-@pytest.mark.parametrize("agent", runs.AGENTS)
+@pytest.mark.parametrize("agent", AGENTS)
 def test_every_config_field_is_an_option(agent: str, capsys: pytest.CaptureFixture[str]) -> None:
     from dataclasses import fields
     from pkgutil import resolve_name
@@ -372,7 +595,7 @@ def test_every_config_field_is_an_option(agent: str, capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit):
         train(f"{agent} --help")
     shown = capsys.readouterr().out
-    config = resolve_name(runs.AGENTS[agent].split(":")[0] + ":Config")
+    config = resolve_name(AGENTS[agent].split(":")[0] + ":Config")
     assert all(f"--{field.name.replace('_', '-')}" in shown for field in fields(config))
 
 
@@ -404,7 +627,7 @@ def test_the_truth_beside_the_critic(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("agent", ["q_learning", "reinforce", "ppo"])
 def test_what_has_no_q_has_no_truth(agent: str) -> None:
-    config = resolve_name(runs.AGENTS[agent].split(":")[0]).Config()
+    config = resolve_name(AGENTS[agent].split(":")[0]).Config()
     with pytest.raises(ValueError, match=f"agent = '{agent}' has no Q.*leave out truths"):
         runs.Experiment(agent, "CartPole-v1", 1, config, truths=2).make_agent(0)
 
@@ -445,11 +668,13 @@ def test_a_success_is_a_last_evaluation_that_reaches_the_goal() -> None:
 
 
 def test_the_gain_is_the_mean_difference_of_the_seeds_that_both_have() -> None:
-    """Seed 0 gains (1 + 3) / 2 = 2, seed 1 gains (4 + 4) / 2 = 4; unpaired, the interval would reach far below 2."""
+    """Seed 0 gains (1 + 3) / 2 = 2, seed 1 gains (4 + 4) / 2 = 4; t of one degree of freedom is 12.706 = tan(0.475π),
+    and the mean's standard error 1. Unpaired, the interval would be a thousand wide."""
     base = Curve(np.array([1, 2]), np.array([[0.0, 0.0], [1000.0, 2000.0], [7.0, 7.0]]))
     own = Curve(np.array([1, 2]), np.array([[1.0, 3.0], [1004.0, 2004.0]]))
-    assert own.gain(base) == runs.Estimate(3, 2, 4)  # a mean of two drawn from {2, 4}: 2, 3, 3 or 4
-    assert base.gain(own) == runs.Estimate(-3, -4, -2)
+    gain = own.gain(base)
+    assert (gain.value, gain.low, gain.high) == pytest.approx((3, 3 - 12.7062, 3 + 12.7062), abs=1e-4)
+    assert base.gain(own).high == pytest.approx(-gain.low)
     with pytest.raises(ValueError, match="not evaluated at the same steps"):
         own.gain(Curve(np.array([1, 3]), own.returns))
 
@@ -459,3 +684,27 @@ def test_bias_is_positive_where_the_critic_believes_too_much() -> None:
     np.testing.assert_array_equal(measured.bias, [[2.0], [-1.0]])
     with pytest.raises(ValueError, match="the truth was not measured"):
         _ = Curve(np.arange(1), np.zeros((2, 1))).bias
+
+
+# --- how matrices are multiplied
+
+
+def test_large_products_are_float32s_however_they_are_made() -> None:
+    assert runs.matmul_precision(128, 64) == runs.matmul_precision(1_000, 64) == "highest"
+    before, (one, other) = torch.get_float32_matmul_precision(), torch.randn(2, 300, 300, generator=generators(0, 1)[0])
+    torch.set_float32_matmul_precision(runs.matmul_precision(256, 256))
+    error = (one @ other - one.double() @ other.double()).abs().max()
+    torch.set_float32_matmul_precision(before)
+    # √300 sums of size 1 with a relative error of 2⁻²⁴ each are off by about 1e-6 · a few; bfloat16's 2⁻⁹ by 0.1
+    assert error < 1e-3
+
+
+def test_a_processor_that_rounds_to_bfloat16_is_not_let_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    def rounded(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        exact = one.dtype == torch.float64 or torch.get_float32_matmul_precision() == "highest"
+        return torch.matmul(one, other) if exact else torch.matmul(one.bfloat16(), other.bfloat16()).float()
+
+    before = torch.get_float32_matmul_precision()
+    monkeypatch.setattr(torch.Tensor, "__matmul__", rounded)
+    assert runs._exact_precision.__wrapped__() == "highest"
+    assert torch.get_float32_matmul_precision() == before

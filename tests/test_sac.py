@@ -121,7 +121,7 @@ def test_an_update_follows_its_target(value_network: bool) -> None:
     agent = SAC(1, PUSH, replace(CONFIG, value_network=value_network, temperature=0.3), seed=0)
     rows = batch()
     same = torch.Generator()
-    same.set_state(agent.state_dict()["policy"])
+    same.set_state(agent.state_dict()["_policy"])
     _, normal = torch.randn(2, 2, 1, generator=same)
     if value_network:
         target = sac.value_bellman_target(rows, agent.target_value_network, 0.99)

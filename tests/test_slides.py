@@ -8,7 +8,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from rlcourse import lessons, slides
-from rlcourse.publish import lectures
+from rlcourse.operations.publish import lectures
 
 LECTURES = list(lectures([Path(__file__).parents[1] / "notebooks"]))
 
@@ -121,6 +121,17 @@ def test_of_code_only_the_listing_is_shown_not_its_documentation() -> None:
     assert "def f" in str(slide.fragments)
     assert "code()" not in str(slide)
     assert "Docs" not in str(slide)
+
+
+def test_findings_are_shown_and_what_they_fold_away_is_the_speakers() -> None:
+    table, folded = "| a |\n| --- |", "<details><summary>Say</summary>\n\n+3 (+1 to +5)\n\n</details>"
+    finding = shown("text/markdown", f"{table}\n\n{folded}")
+    (slide,) = made(text("## Title"), ran("-", finding))
+    assert sources(slide.shown) == ["## Title", table]
+    assert slide.notes == ["", "**Say**\n\n+3 (+1 to +5)"]
+    (slide,) = made(text("## Title"), ran("notes", finding))
+    assert sources(slide.shown) == ["## Title"]
+    assert slide.notes == ["", table, "**Say**\n\n+3 (+1 to +5)"]
 
 
 def test_what_is_skipped_is_nowhere() -> None:

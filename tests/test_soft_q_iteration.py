@@ -8,6 +8,7 @@ from scipy import optimize, stats
 
 from rlcourse.algorithms import q_iteration, soft_q_iteration
 from rlcourse.envs import GRIDS, FourGoals, TabularMDP, two_floors
+from rlcourse.widgets import four_goals
 
 WORLD = FourGoals()
 MDP = WORLD.mdp()
@@ -201,43 +202,43 @@ def test_wrapped_gaussians_by_hand() -> None:
     # Four directions, σ = 1, μ = 0: densities at 0, ±π/2, π, each with the turns that matter.
     weights = [sum(np.exp(-((a + 2 * np.pi * k) ** 2) / 2) for k in (-1, 0, 1)) for a in (0, np.pi / 2, np.pi)]
     expected = np.array([weights[0], weights[1], weights[2], weights[1]])
-    found = soft_q_iteration.gaussians(np.array([0.0, np.pi]), np.array([1.0, 100.0]), 4)
+    found = four_goals.gaussians(np.array([0.0, np.pi]), np.array([1.0, 100.0]), 4)
     assert found[0] == pytest.approx(expected / expected.sum())
     assert found[2] == pytest.approx(np.roll(found[0], 2))  # the means run slower than the spreads
     assert found[1] == pytest.approx([0.25] * 4, abs=1e-2)
     np.testing.assert_allclose(found.sum(-1), 1)
-    narrow = soft_q_iteration.gaussians(np.array([np.pi / 2]), np.array([0.01]), 4)
+    narrow = four_goals.gaussians(np.array([np.pi / 2]), np.array([0.01]), 4)
     assert narrow[0] == pytest.approx([0, 1, 0, 0])
 
 
 def test_reverse_kl_is_scipys() -> None:
     rng = np.random.default_rng(0)
     family, q = rng.dirichlet(np.ones(6), 7), rng.normal(size=(5, 6))
-    found = soft_q_iteration.reverse_kl(family, q, 0.4)
+    found = four_goals.reverse_kl(family, q, 0.4)
     target = soft_q_iteration.improve(q, 0.4)
     for state, member in product(range(5), range(7)):
         assert found[state, member] == pytest.approx(stats.entropy(family[member], target[state]))
     # By hand: a coin against (1/4, 3/4) is ½ log 2 + ½ log ⅔ = ½ log 4/3.
     odd = np.log([[0.25, 0.75]])
-    assert soft_q_iteration.reverse_kl(np.array([[0.5, 0.5]]), odd, 1.0) == pytest.approx(0.5 * np.log(4 / 3))
+    assert four_goals.reverse_kl(np.array([[0.5, 0.5]]), odd, 1.0) == pytest.approx(0.5 * np.log(4 / 3))
 
 
 def test_of_equally_close_members_the_first_is_taken() -> None:
     q = np.array([[1.0, 0.0, 1.0, 0.0]])
-    family = soft_q_iteration.gaussians(np.array([0.0, np.pi]), np.array([0.3]), 4)
-    assert soft_q_iteration.closest(family, q, 0.1).tolist() == [0]
-    assert soft_q_iteration.closest(family[::-1], q, 0.1).tolist() == [0]
-    assert soft_q_iteration.closest(family, q + np.array([0, 0, 1e-3, 0]), 0.1).tolist() == [1]
-    assert soft_q_iteration.closest(family, q + np.array([0, 0, 1e-12, 0]), 0.1).tolist() == [0]  # rounding
+    family = four_goals.gaussians(np.array([0.0, np.pi]), np.array([0.3]), 4)
+    assert four_goals.closest(family, q, 0.1).tolist() == [0]
+    assert four_goals.closest(family[::-1], q, 0.1).tolist() == [0]
+    assert four_goals.closest(family, q + np.array([0, 0, 1e-3, 0]), 0.1).tolist() == [1]
+    assert four_goals.closest(family, q + np.array([0, 0, 1e-12, 0]), 0.1).tolist() == [0]  # rounding
 
 
 def test_lemma_2_holds_for_gaussians_too() -> None:
     """The family need not hold the softmax: a member that is no farther away than the last lowers no soft Q."""
-    family = soft_q_iteration.gaussians(2 * np.pi * np.arange(32) / 32, np.geomspace(0.1, 4, 12), 16)
+    family = four_goals.gaussians(2 * np.pi * np.arange(32) / 32, np.geomspace(0.1, 4, 12), 16)
     policy = family[np.random.default_rng(0).integers(0, len(family), MDP.num_states)]
     before = soft_q_iteration.evaluate_policy(MDP, policy, 0.9, 0.1)
     for _ in range(5):
-        policy = family[soft_q_iteration.closest(family, before, 0.1)]
+        policy = family[four_goals.closest(family, before, 0.1)]
         after = soft_q_iteration.evaluate_policy(MDP, policy, 0.9, 0.1)
         assert (after - before).min() > -1e-8  # ties are taken within 1e-9 nats · α / (1 − γ)
         before = after
@@ -248,15 +249,24 @@ def test_lemma_2_holds_for_gaussians_too() -> None:
 def test_the_gaussian_on_a_grid_is_the_best_that_an_optimiser_finds() -> None:
     q = soft_q_iteration.optimal_soft_q(MDP, 0.9, 0.1)[[WORLD.state(4, 4), WORLD.state(2, -1)]]
     means, spreads = 2 * np.pi * np.arange(64) / 64, np.geomspace(0.1, 4, 40)
-    family = soft_q_iteration.gaussians(means, spreads, 16)
-    best = soft_q_iteration.reverse_kl(family, q, 0.1).min(-1)
+    family = four_goals.gaussians(means, spreads, 16)
+    best = four_goals.reverse_kl(family, q, 0.1).min(-1)
     for state in range(2):
 
         def distance(x: np.ndarray, state: int = state) -> float:
-            member = soft_q_iteration.gaussians(x[:1], np.exp(x[1:]), 16)
-            return float(soft_q_iteration.reverse_kl(member, q[state : state + 1], 0.1)[0, 0])
+            member = four_goals.gaussians(x[:1], np.exp(x[1:]), 16)
+            return float(four_goals.reverse_kl(member, q[state : state + 1], 0.1)[0, 0])
 
         starts = product(np.arange(0, 2 * np.pi, np.pi / 4), (-1.5, 0.0, 1.0))
         found = min(optimize.minimize(distance, start, method="Nelder-Mead").fun for start in starts)
         # The grid's steps, 5.6° and 10 %, cost little beside the nats that one mode less or more costs.
         assert found - 1e-9 <= best[state] <= found + 0.02
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0])
+def test_a_temperature_of_0_is_refused(temperature: float) -> None:
+    for function in (soft_q_iteration.soft_maximum, soft_q_iteration.improve):
+        with pytest.raises(
+            ValueError, match=rf"^temperature = {temperature} is out of range: it must be in \(0, inf\]$"
+        ):
+            function(np.zeros((1, 2)), temperature)

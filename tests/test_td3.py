@@ -58,7 +58,7 @@ def test_an_update_follows_the_smaller_critic_with_noise() -> None:
     agent = TD3(1, PUSH, CONFIG, seed=0)
     rows = batch()
     same = torch.Generator()
-    same.set_state(agent.state_dict()["smoothing"])
+    same.set_state(agent.state_dict()["_smoothing"])
     noise = (0.2 * torch.randn(2, 1, generator=same)).clamp(-0.5, 0.5)
     target = td3.bellman_target(rows, agent.target_actor, agent.target_critic, 0.99, noise)
     loss = td3.critic_loss(agent.critic(rows.obs, rows.action), target)

@@ -17,7 +17,7 @@ from rlcourse.config import OutOfRangeError
 from tests.test_off_policy import PUSH, SIZES, batch
 
 CONFIG = Config(**SIZES, embedding=6, target_every=5)
-OFF: dict[str, Any] = dict.fromkeys(("implementation", "lap", "sale", "clip_target", "checkpoints"), False)
+OFF: dict[str, Any] = dict.fromkeys(("appendix_changes", "lap", "sale", "clip_target", "checkpoints"), False)
 
 
 def test_avg_l1_norm_by_hand() -> None:
@@ -161,7 +161,7 @@ def test_with_all_rungs_off_it_is_td3() -> None:
 
 @pytest.mark.parametrize("rung", ["lap", "sale", "clip_target"])
 def test_a_rung_stands_on_the_first(rung: str) -> None:
-    with pytest.raises(OutOfRangeError, match=rf"td7\.Config\.{rung} = True needs implementation = True"):
+    with pytest.raises(OutOfRangeError, match=rf"td7\.Config\.{rung} = True needs appendix_changes = True"):
         replace(CONFIG, **OFF | {rung: True})
 
 
@@ -205,17 +205,17 @@ def test_generations_move_on_together_at_every_copy_and_never_between() -> None:
 
 def test_what_clips_the_target_is_what_was_seen_until_the_last_copy() -> None:
     agent = filled()
-    assert agent._clip == (0.0, 0.0)  # so the first targets are bare rewards
+    assert agent._target_bounds == (0.0, 0.0)  # so the first targets are bare rewards
     for _ in range(4):
         step(agent)
-    assert agent._clip == (0.0, 0.0)
+    assert agent._target_bounds == (0.0, 0.0)
     rewards = agent.replay.gather(torch.arange(20)).reward
-    assert rewards.min() <= agent._seen[0] < 0 < agent._seen[1] <= rewards.max()
-    seen = agent._seen
+    assert rewards.min() <= agent._targets_seen[0] < 0 < agent._targets_seen[1] <= rewards.max()
+    seen = agent._targets_seen
     step(agent)
-    assert agent._clip == agent._seen
-    assert agent._seen[0] <= seen[0] < seen[1] <= agent._seen[1]
-    assert filled(clip_target=False)._clip == (-math.inf, math.inf)
+    assert agent._target_bounds == agent._targets_seen
+    assert agent._targets_seen[0] <= seen[0] < seen[1] <= agent._targets_seen[1]
+    assert filled(clip_target=False)._target_bounds == (-math.inf, math.inf)
 
 
 def test_lap_sets_the_priorities_of_what_was_sampled_and_forgets_old_maxima() -> None:
@@ -340,6 +340,6 @@ def test_an_interrupted_session_of_updates_is_made_up_for() -> None:
         if t < 2:
             list(agent.learn())
     next(agent.learn())
-    assert agent._owed == 2
+    assert agent._updates_due == 2
     agent.observe(Transition(np.zeros(1), np.zeros(1), 1.0, np.zeros(1), False, False))
     assert len(list(agent.learn())) == 2

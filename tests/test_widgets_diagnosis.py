@@ -119,7 +119,7 @@ def test_a_case_can_be_voted_on(name: str) -> None:
     case = CASES[name]
     assert len(set(case.causes)) == len(LETTERS)
     assert case.answer in LETTERS
-    assert case.gun in shown(name).runs
+    assert case.telltale in shown(name).runs
     assert case.because
     assert len(case.about) < 110  # one line of the picture
 
@@ -137,7 +137,7 @@ def test_nothing_is_given_away_before_it_is_revealed(name: str) -> None:
         assert case.because not in hidden
         assert "The cause is" not in hidden
     revealed = diagnosis.describe(shown(name, reveal=True))
-    assert revealed.endswith(f"The cause is {case.answer}, and {case.gun} shows it. {case.because}")
+    assert revealed.endswith(f"The cause is {case.answer}, and {case.telltale} shows it. {case.because}")
     texts = {text.get_text(): text for text in diagnosis.widget(name)._still.figure.texts}
     assert not any("✔" in text or text.startswith(case.because[:20]) for text in texts)
     causes = [f"{letter}  {cause}" for letter, cause in zip(LETTERS, case.causes, strict=True)]
@@ -148,7 +148,7 @@ def test_a_wrong_vote_is_marked_and_the_right_cause_too() -> None:
     figure = diagnosis.widget(vote="c", reveal=True)._still.figure
     assert [text.get_text() for text in figure.texts if text.get_text() in ("✔", "✘", "▸")] == ["✔", "✘"]
     marked = [ax.get_title() for ax in figure.axes if ax.patch.get_facecolor()[2] < 1]
-    assert [title.split(":")[0] for title in marked] == [CASES["1: a cliff"].gun]
+    assert [title.split(":")[0] for title in marked] == [CASES["1: a cliff"].telltale]
 
 
 @pytest.mark.parametrize("name", CASES)

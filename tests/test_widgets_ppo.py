@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rlcourse import returns
-from rlcourse.runs import CURVES, Curve
+from rlcourse.curves import CURVES, Curve
 from rlcourse.widgets import gae, ppo_clip, seed_lottery
 
 pytestmark = pytest.mark.thorough  # minutes together: in `make test`, not in the inner loop
@@ -258,10 +258,7 @@ def test_a_draw_is_judged_as_the_lectures_judge(rival: str) -> None:
     np.testing.assert_array_equal(data.base, one.returns)
     np.testing.assert_array_equal(data.other, two.returns)
     gain = one.gain(two)
-    # A bootstrap of several columns at once draws other samples than one of this column alone.
-    spread = float(one.gains(two).std())
-    assert data.gains[-1] == pytest.approx(gain.value)
-    assert (data.low[-1], data.high[-1]) == pytest.approx((gain.low, gain.high), abs=0.15 * spread)
+    assert (data.gains[-1], data.low[-1], data.high[-1]) == pytest.approx((gain.value, gain.low, gain.high))
     assert data.truth == base.gain(other)
 
 
@@ -283,7 +280,7 @@ def test_a_small_difference_is_a_lottery_with_three_seeds_and_with_ten() -> None
     for data in (three, ten):
         assert 0 < data.ahead < len(data.gains)
     assert three.resolved.any()  # some three seeds are certain of what thirty do not know
-    assert three.missed > ten.missed  # intervals of three are too narrow
+    assert max(three.missed, ten.missed) <= 3  # about one interval in twenty misses; more than three would be bad luck
 
 
 def test_a_real_difference_needs_more_than_three_seeds() -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from rlcourse.algorithms import soft_q_iteration
 from rlcourse.widgets import four_goals, squashed_gaussian
 
 pytestmark = pytest.mark.thorough  # minutes together: in `make test`, not in the inner loop
@@ -110,10 +109,10 @@ def test_walks_take_steps_of_the_world_and_stop_at_goals() -> None:
 
 def test_the_gaussian_is_the_closest_of_its_family() -> None:
     q, (softmax, gaussian) = four_goals.solution(0.1)
-    distance = soft_q_iteration.reverse_kl(four_goals.FAMILY, q, 0.1)
+    distance = four_goals.reverse_kl(four_goals.FAMILY, q, 0.1)
     for state in (0, 100, four_goals.WORLD.state(0, 0)):
         assert stats.entropy(gaussian[state], softmax[state]) == pytest.approx(distance[state].min(), abs=1e-6)
-    wide = soft_q_iteration.gaussians(np.zeros(1), np.array([4.0]), 16)
+    wide = four_goals.gaussians(np.zeros(1), np.array([4.0]), 16)
     assert wide == pytest.approx(1 / 16, rel=1e-2)  # "everywhere" is in the family
 
 

@@ -10,10 +10,11 @@ import pytest
 import torch
 from gymnasium.spaces import flatdim
 
-from rlcourse import envs, loop, recordings
-from rlcourse.algorithms import td7
-from rlcourse.runs import Estimate, code_hash
-from rlcourse.widgets import checkpoints, embeddings, lap_sampling
+from rlcourse import envs, loop
+from rlcourse.algorithms import prioritisation, td7
+from rlcourse.curves import Estimate
+from rlcourse.provenance import code_hash
+from rlcourse.widgets import checkpoints, embeddings, lap_sampling, recordings
 from rlcourse.widgets.lap_sampling import SCHEMES
 
 pytestmark = pytest.mark.thorough
@@ -109,7 +110,7 @@ def test_the_recording_is_whole_and_of_todays_code() -> None:
         assert getattr(data, name).shape == (2, recordings.SEEDS, looks)
     assert data.error.shape == data.known.shape == (len(recordings.MOMENTS), recordings.ROWS)
     with np.load(recordings.PATH) as file:
-        assert str(file["code"]) == code_hash("td7"), "td7 has changed since: run python -m rlcourse.recordings"
+        assert str(file["code"]) == code_hash("td7"), "td7 has changed since: run python -m rlcourse.widgets.recordings"
     assert {field.name for field in fields(data)} < set(np.load(recordings.PATH).files)
 
 
@@ -218,3 +219,13 @@ def test_the_text_of_checkpoints() -> None:
     data = assessed(FALLS)
     assert "3000 on average, the challenger 3450" in checkpoints.describe(data)
     assert f"{data.chosen[1]:.1f} episodes are spent" in checkpoints.describe(data)
+
+
+def test_what_holds_no_errors_costs_nothing() -> None:
+    """0 for both twins, and no NaN from dividing one sum of zeros by another."""
+    none = torch.zeros(4, requires_grad=True)
+    loss = prioritisation.per(none, 2.0, 0.6, 0.4).sum() + prioritisation.pal(none, 0.4, 1.0).sum()
+    loss.backward()
+    assert loss.item() == 0
+    assert none.grad is not None
+    assert none.grad.tolist() == [0, 0, 0, 0]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rlcourse.workcopy import RECORD, sync
+from rlcourse.operations.workcopy import RECORD, sync
 
 
 @pytest.fixture
@@ -255,3 +255,50 @@ def test_a_homework_that_comes_afresh_brings_what_it_is_compared_with(source: Pa
     found = files(work)
     assert found["homework/01_h.ipynb"] == found["homework/.release/01_h.ipynb"] == b"two"
     assert sync(source, work) == []
+
+
+def workshop(**sources: str) -> bytes:
+    """A workshop's file: a text, and an answer cell for each of the sources."""
+    answers = [
+        {
+            "cell_type": "code",
+            "id": name,
+            "metadata": {"rlcourse": {"role": "answer"}},
+            "source": source.splitlines(True),
+        }
+        for name, source in sources.items()
+    ]
+    title = {"cell_type": "markdown", "id": "title", "metadata": {}, "source": ["A workshop"]}
+    return json.dumps({"cells": [title, *answers], "metadata": {}}).encode()
+
+
+def test_an_update_of_a_workshop_holds_the_students_answers(source: Path, work: Path) -> None:
+    stub = "def f(x):\n    raise NotImplementedError('your answer goes here')\n"
+    write(source, {"workshops/w01.ipynb": workshop(one=stub, two=stub)})
+    sync(source, work)
+    theirs = json.loads((work / "workshops/w01.ipynb").read_bytes())
+    theirs["cells"][1]["source"] = ["def f(x):\n", "    return x\n"]
+    own = {"cell_type": "code", "id": "own", "metadata": {}, "source": ["mine = 1"]}
+    theirs["cells"].insert(2, own)
+    write(work, {"workshops/w01.ipynb": json.dumps(theirs).encode()})
+    better = stub.replace("(x)", "(x):  # a better stub", 1)
+    write(source, {"workshops/w01.ipynb": workshop(zero=stub, one=better, two=better)})
+    (line,) = sync(source, work)
+    assert "with your answers in it" in line
+    assert json.loads((work / "workshops/w01.ipynb").read_bytes()) == theirs
+    (beside,) = (work / "workshops").glob("w01.new-*.ipynb")
+    cells = {cell["id"]: "".join(cell["source"]) for cell in json.loads(beside.read_bytes())["cells"]}
+    assert list(cells) == ["title", "zero", "one", "own", "two"]
+    assert cells["one"] == "def f(x):\n    return x\n"
+    assert cells["two"] == better
+    assert sync(source, work) == []
+
+
+def test_a_workshop_that_cannot_be_read_is_laid_beside_as_it_is(source: Path, work: Path) -> None:
+    write(source, {"workshops/w01.ipynb": workshop(one="1")})
+    sync(source, work)
+    write(work, {"workshops/w01.ipynb": b"no notebook"})
+    write(source, {"workshops/w01.ipynb": workshop(one="2")})
+    sync(source, work)
+    (beside,) = (work / "workshops").glob("w01.new-*.ipynb")
+    assert beside.read_bytes() == workshop(one="2")

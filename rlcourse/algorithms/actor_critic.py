@@ -11,7 +11,6 @@ for deep reinforcement learning* [A3C], whose synchronous form, many environment
 | `ActorCritic.update` | [A3C] algorithm S3, the inner loop's second half |
 """
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rlcourse.buffers import Rollout, Transition
+from rlcourse.checkpoints import restore_state, state_of
 from rlcourse.config import Count, Discount, NonNegative, Positive, Range, Threshold, check, require
 from rlcourse.nets import Policy, generators, mlp
 from rlcourse.returns import n_step_targets
@@ -32,7 +32,7 @@ class Config:
     # Tuned on CartPole-v1 where no source is named.
     gamma: Discount = 0.99  # per step [A3C] section 8
     lr: Positive = 2e-3  # of Adam, for actor and critic
-    hidden: tuple[int, ...] = (64, 64)  # units of each hidden layer, in actor and critic
+    hidden: tuple[Count, ...] = (64, 64)  # units of each hidden layer, in actor and critic
     num_envs: Count = 8  # environments side by side; [A3C] section 5: 16 threads
     rollout_steps: Count = 16  # steps in each of them per update
     n_step: Count = 16  # rewards before bootstrapping; 1 is TD, `rollout_steps` as near to Monte Carlo as data allow
@@ -41,8 +41,6 @@ class Config:
 
     def __post_init__(self) -> None:
         check(self)
-        for units in self.hidden:
-            require("actor_critic.Config.hidden", units, Range(1))
         require("actor_critic.Config.n_step", self.n_step, Range(1, self.rollout_steps))
 
 
@@ -93,6 +91,9 @@ class ActorCritic:
     def observe(self, transition: Transition) -> None:
         self.rollout.add(transition)
 
+    def drop_episode(self) -> None:
+        self.rollout.truncate()
+
     def learn(self) -> Iterator[dict[str, float]]:
         if len(self.rollout) < self.config.rollout_steps:
             return
@@ -122,19 +123,10 @@ class ActorCritic:
         return {"actor_loss": losses[0].item(), "critic_loss": losses[1].item(), "entropy": entropy.item()}
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "policy": copy.deepcopy(self.policy.state_dict()),
-            "critic": copy.deepcopy(self.critic.state_dict()),
-            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
-            "rollout": list(self.rollout.transitions),
-            "exploration": self._exploration.get_state(),
-            "updates": self.updates,
-        }
+        return state_of(self, _STATE)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.policy.load_state_dict(state["policy"])
-        self.critic.load_state_dict(state["critic"])
-        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
-        self.rollout.transitions = list(state["rollout"])
-        self._exploration.set_state(state["exploration"])
-        self.updates = state["updates"]
+        restore_state(self, state)
+
+
+_STATE = ("policy", "critic", "optimizer", "rollout", "_exploration", "updates")

@@ -81,7 +81,11 @@ def score_function_gradient(
     $a = \mu + \sigma \epsilon$.
 
     One estimate of $\nabla_\mu \mathbb{E}[Q(a)]$ per sample; it needs no gradient of Q.
+
+    Raises:
+        ValueError: a σ of 0, under which no other action is ever tried.
     """
+    require("std", std, Range(0, open_low=True))
     return (critic(mean + std * normal) - baseline)[:, None] * normal / std
 
 

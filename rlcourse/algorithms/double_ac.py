@@ -29,6 +29,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rlcourse.buffers import Batch, ReplayBuffer, Transition
+from rlcourse.checkpoints import restore_state, state_of
 from rlcourse.config import Count, Discount, NonNegative, Positive, Probability, Range, check, require
 from rlcourse.nets import Actor, Critics, action_size, generators, polyak_update
 
@@ -38,7 +39,7 @@ class Config:
     gamma: Discount = 0.99  # per step [DDPG] section 7
     lr: Positive = 3e-4  # of Adam, for actor and critic [TD3 code]; [DDPG]: 1e-4 and 1e-3
     batch_size: Count = 256  # transitions per update [TD3 code]; [DDPG]: 64
-    hidden: tuple[int, ...] = (256, 256)  # units of each hidden layer [TD3 code]; [DDPG]: 400 and 300
+    hidden: tuple[Count, ...] = (256, 256)  # units of each hidden layer [TD3 code]; [DDPG]: 400 and 300
     buffer_size: Count = 1_000_000  # transitions [DDPG] section 7
     learning_starts: Count = 25_000  # steps of random actions before the first update [TD3 code]
     tau: Probability = 0.005  # how far the target networks go towards the online ones [TD3 code]; [DDPG]: 0.001
@@ -47,18 +48,16 @@ class Config:
 
     def __post_init__(self) -> None:
         check(self)
-        for units in self.hidden:
-            require("double_ac.Config.hidden", units, Range(1))
         require("double_ac.Config.batch_size", self.batch_size, Range(1, self.buffer_size))
         require("double_ac.Config.learning_starts", self.learning_starts, Range(self.batch_size, self.buffer_size))
 
 
-Policy = Callable[[Tensor], Tensor]  # observations (B, O) → actions (B, A)
+PolicyFunction = Callable[[Tensor], Tensor]  # observations (B, O) → actions (B, A)
 QFunction = Callable[[Tensor, Tensor], Tensor]  # observations (B, O), actions (B, A) → action values (N, B)
 
 
 def bellman_target(
-    batch: Batch, actors: Iterable[Policy], target_critic: QFunction, gamma: float
+    batch: Batch, actors: Iterable[PolicyFunction], target_critic: QFunction, gamma: float
 ) -> Float[Tensor, "N B"]:
     r"""$y_i = r + \gamma\,(1 - \text{terminated})\, Q'_{i+1}(s', \mu_i(s'))$, where the last is followed by the first.
 
@@ -73,7 +72,7 @@ def critic_loss(q: Float[Tensor, "N B"], target: Float[Tensor, "N B"]) -> Float[
     return (target - q).square().mean(-1).sum()
 
 
-def actor_loss(batch: Batch, actors: Iterable[Policy], critic: QFunction) -> Float[Tensor, ""]:
+def actor_loss(batch: Batch, actors: Iterable[PolicyFunction], critic: QFunction) -> Float[Tensor, ""]:
     r"""$-\sum_i \frac{1}{B} \sum_j Q_i(s_j, \mu_i(s_j))$: each actor climbs its own critic."""
     q = [critic(batch.obs, actor(batch.obs))[i] for i, actor in enumerate(actors)]
     return -torch.stack(q).mean(-1).sum()
@@ -147,28 +146,19 @@ class DoubleAC:
 
         policy_loss = actor_loss(batch, self.actors, self.critic)
         self.actor_optimizer.zero_grad()
-        policy_loss.backward(inputs=list(self.actors.parameters()))  # the critics only show the way
+        policy_loss.backward(inputs=list(self.actors.parameters()))  # no gradient is stored for the critics
         self.actor_optimizer.step()
         polyak_update(self.target_critic, self.critic, config.tau)
         return metrics | {"actor_loss": policy_loss.item()}
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            **{name: copy.deepcopy(getattr(self, name).state_dict()) for name in _LEARNED},
-            "replay": self.replay.state_dict(),
-            "exploration": self._exploration.get_state(),
-            "sampling": self._sampling.get_state(),
-            "steps": self.steps,
-            "updates": self.updates,
-        }
+        return state_of(self, _STATE)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name in _LEARNED:
-            getattr(self, name).load_state_dict(copy.deepcopy(state[name]))
-        self.replay.load_state_dict(state["replay"])
-        self._exploration.set_state(state["exploration"])
-        self._sampling.set_state(state["sampling"])
-        self.steps, self.updates = state["steps"], state["updates"]
+        restore_state(self, state)
 
 
-_LEARNED = ("actors", "critic", "target_critic", "actor_optimizer", "critic_optimizer")
+_STATE = (
+    *("actors", "critic", "target_critic", "actor_optimizer", "critic_optimizer"),
+    *("replay", "_exploration", "_sampling", "steps", "updates"),
+)

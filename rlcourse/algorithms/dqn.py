@@ -32,6 +32,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rlcourse.buffers import Batch, NStep, PrioritizedReplay, ReplayBuffer, Transition
+from rlcourse.checkpoints import restore_state, state_of
 from rlcourse.config import Count, Discount, Positive, Probability, Range, Threshold, check, require
 from rlcourse.nets import generators, mlp, polyak_update
 
@@ -42,7 +43,7 @@ class Config:
     gamma: Discount = 0.99  # per step [DQN] table 1
     lr: Positive = 1e-3  # of Adam
     batch_size: Count = 128  # transitions per update
-    hidden: tuple[int, ...] = (128, 128)  # units of each hidden layer
+    hidden: tuple[Count, ...] = (128, 128)  # units of each hidden layer
     buffer_size: Count = 100_000  # transitions
     learning_starts: Count = 1_000  # transitions collected before the first update
     train_every: Count = 1  # environment steps between learning; [DQN] table 1: 4
@@ -63,8 +64,6 @@ class Config:
 
     def __post_init__(self) -> None:
         check(self)
-        for units in self.hidden:
-            require("dqn.Config.hidden", units, Range(1))
         if self.dueling:  # its two streams stand on the last hidden layer
             require("dqn.Config.hidden: number of layers", len(self.hidden), Range(1))
         require("dqn.Config.batch_size", self.batch_size, Range(1, self.buffer_size))
@@ -130,7 +129,7 @@ def critic_loss(
 
 
 def priority(td_error: Float[Tensor, " B"], exponent: float) -> Float[Tensor, " B"]:
-    r"""$p = (|\delta| + 10^{-6})^{\alpha}$: what surprised most is replayed most, and nothing never."""
+    r"""$p = (|\delta| + 10^{-6})^{\alpha}$: large errors are replayed more often, and every p is above 0."""
     return (td_error.abs() + 1e-6) ** exponent
 
 
@@ -194,6 +193,10 @@ class DQN:
         for long_transition in self._n_step(transition):
             self.replay.add(long_transition)
 
+    def drop_episode(self) -> None:
+        for long_transition in self._n_step.drop_episode():
+            self.replay.add(long_transition)
+
     def learn(self) -> Iterator[dict[str, float]]:
         if len(self.replay) < self.config.learning_starts or self.steps % self.config.train_every:
             return
@@ -227,28 +230,13 @@ class DQN:
         return {"loss": loss.item(), "q": q.mean().item(), "grad_norm": grad_norm.item()}
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "q": copy.deepcopy(self.q.state_dict()),
-            "target_q": copy.deepcopy(self.target_q.state_dict()),
-            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
-            "replay": self.replay.state_dict(),
-            "pending": list(self._n_step.pending),
-            "exploration": self._exploration.get_state(),
-            "sampling": self._sampling.get_state(),
-            "steps": self.steps,
-            "updates": self.updates,
-        }
+        return state_of(self, _STATE)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.q.load_state_dict(state["q"])
-        self.target_q.load_state_dict(state["target_q"])
-        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
-        self.replay.load_state_dict(state["replay"])
-        self._n_step.pending.clear()
-        self._n_step.pending.extend(state["pending"])
-        self._exploration.set_state(state["exploration"])
-        self._sampling.set_state(state["sampling"])
-        self.steps, self.updates = state["steps"], state["updates"]
+        restore_state(self, state)
+
+
+_STATE = ("q", "target_q", "optimizer", "replay", "_n_step", "_exploration", "_sampling", "steps", "updates")
 
 
 def _anneal(start: float, end: float, progress: float) -> float:

@@ -21,19 +21,20 @@ is a slice of its `next_obs`, and a `Transition` needs no field for it. The agen
 one thing twice does not hurt it.
 """
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
 import torch
-from gymnasium.spaces import Dict, flatdim
+from gymnasium.spaces import Dict, flatdim, flatten
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from rlcourse.buffers import Batch, ReplayBuffer, Transition
-from rlcourse.config import Range, check
+from rlcourse.config import CountOrZero, check
 
 Strategy = Literal["final", "future", "episode", "random"]
 
@@ -41,12 +42,10 @@ Strategy = Literal["final", "future", "episode", "random"]
 @dataclass(frozen=True)
 class Config:
     strategy: Strategy = "future"  # where new goals come from; the best in [HER] section 4.5
-    k: Annotated[int, Range(0, open_high=True)] = 4  # relabelled for each that is not; 4 or 8 in [HER] section 4.5
+    k: CountOrZero = 4  # relabelled for each that is not; 4 or 8 in [HER] section 4.5
 
     def __post_init__(self) -> None:
         check(self)
-        if self.strategy not in get_args(Strategy):
-            raise ValueError(f"her.Config.strategy = {self.strategy!r}: it must be one of {get_args(Strategy)}")
 
 
 def goal_index(
@@ -80,7 +79,7 @@ def goal_index(
     return low + (uniform * (high - low + 1)).long()
 
 
-GoalFunction = Callable[[np.ndarray, np.ndarray, Any], Any]  # achieved (B, G), desired (B, G), info → (B,) or a number
+GoalFunction = Callable[[np.ndarray, np.ndarray, Any], Any]  # achieved (B, G), desired (B, G), info → (B,)
 
 
 def relabel(
@@ -89,17 +88,60 @@ def relabel(
     r"""The same transitions as if `goal` had been desired: $(s \| g', a, r(s', g'), s' \| g')$.
 
     Observations are [achieved goal, desired goal, the rest]; reward and termination are the world's own answers for
-    what was achieved in `next_obs`. Nothing else in the batch changes.
+    what was achieved in `next_obs`. A world that never, or always, terminates may say so by one number for all. Nothing
+    else in the batch changes.
     """
     size = goal.shape[-1]
     obs, next_obs = batch.obs.clone(), batch.next_obs.clone()
     obs[:, size : 2 * size] = next_obs[:, size : 2 * size] = goal
     question: Any = next_obs[:, :size].numpy(), goal.numpy(), {}
     reward, terminated = (
-        torch.as_tensor(answer(*question), dtype=torch.float32).expand(len(goal))
-        for answer in (compute_reward, compute_terminated)
+        torch.as_tensor(answer(*question), dtype=torch.float32) for answer in (compute_reward, compute_terminated)
     )
-    return replace(batch, obs=obs, next_obs=next_obs, reward=reward, terminated=terminated)
+    if reward.shape != (len(goal),):
+        raise ValueError(f"compute_reward has shape {tuple(reward.shape)} for {len(goal)} goals: {_REMEDY}")
+    return replace(batch, obs=obs, next_obs=next_obs, reward=reward, terminated=terminated.expand(len(goal)))
+
+
+_REMEDY = "let it answer for each row alone, as np.linalg.norm(achieved_goal - desired_goal, axis=-1) does, (B,)"
+
+
+def goal_function(env: gym.Env, name: str, numbers: tuple[int, ...]) -> GoalFunction:
+    """The world's own `compute_reward` or `compute_terminated`, once it has answered about two goals as `relabel` asks.
+
+    One of the two goals was reached, the other, the farthest of 64, was not.
+
+    Args:
+        numbers: how many axes an answer may have: 1, or 0 if one number may answer for all.
+
+    Raises:
+        ValueError: there is no such function, it needs `info`, or mixes up the goals; says how to write it.
+    """
+    try:  # the outermost layer that answers knows in which units goals are observed
+        answer: GoalFunction = env.get_wrapper_attr(name)
+    except AttributeError:
+        raise ValueError(
+            f"{env} has no {name}: hindsight needs `def {name}(self, achieved_goal, desired_goal, info)`, which says "
+            "for each of B goals what a step that achieved it is worth (compute_reward), or ends (compute_terminated)"
+        ) from None
+    space = copy.deepcopy(env.unwrapped.observation_space["desired_goal"])  # type: ignore[index]
+    space.seed(0)
+    goals = np.array([flatten(space, space.sample()) for _ in range(64)], np.float32)
+    reached = goals[[0, 0]]
+    wanted = goals[[0, np.linalg.norm(goals - goals[0], axis=-1).argmax()]]
+    try:
+        together = np.asarray(answer(reached, wanted, {}), float)
+        alone = [np.asarray(answer(reached[i : i + 1], wanted[i : i + 1], {}), float) for i in range(2)]
+    except Exception as error:
+        raise ValueError(
+            f"{name} of {env} cannot answer about two goals without info ({error!r}): hindsight knows goals, (B, G), "
+            f"and nothing else; {_REMEDY}"
+        ) from error
+    if together.ndim not in numbers or together.size not in (1, 2):
+        raise ValueError(f"{name} of {env} has shape {together.shape} for two goals: {_REMEDY}")
+    if not np.allclose(together, [one.item() for one in alone if one.size == 1]):
+        raise ValueError(f"{name} of {env} says {together} of two goals together, but {alone} of each alone: {_REMEDY}")
+    return answer
 
 
 class HindsightReplay(ReplayBuffer):
@@ -107,9 +149,8 @@ class HindsightReplay(ReplayBuffer):
 
     Sampled are only steps of episodes that are over: before that it is not known what they achieved, and an early
     choice among few goals would favour the near ones. So `len` counts those, and `learning_starts` must leave room for
-    a first episode. An episode is over when it is terminated or truncated, and also if it is given up: the next step
-    does not begin where the last one ended. What remains of an episode whose beginning is overwritten is used as if it
-    had begun there.
+    a first episode. An episode is over when it is terminated or truncated, and also if it is given up, see
+    `drop_episode`. What remains of an episode whose beginning is overwritten is used as if it had begun there.
 
     Args:
         env: observes vectors made by `FlattenObservation` from a goal dictionary, and answers `compute_reward` and
@@ -117,7 +158,7 @@ class HindsightReplay(ReplayBuffer):
         capacity: in transitions, whatever k is.
 
     Raises:
-        ValueError: `env` has no goals, or does not put them where they are looked for.
+        ValueError: `env` has no goals, does not put them where they are looked for, or cannot say what many are worth.
     """
 
     def __init__(self, env: gym.Env, capacity: int, config: Config) -> None:
@@ -132,10 +173,8 @@ class HindsightReplay(ReplayBuffer):
             raise ValueError(f"{env} observes {shape}, not its goals in one vector: wrap it in FlattenObservation")
         super().__init__(capacity, shape, env.action_space.shape or ())
         self.config, self.goal_size = config, flatdim(space["desired_goal"])
-        # The outermost layer that answers knows in which units goals are observed.
-        self._compute_reward, self._compute_terminated = map(
-            env.get_wrapper_attr, ("compute_reward", "compute_terminated")
-        )
+        self._compute_reward = goal_function(env, "compute_reward", (1,))
+        self._compute_terminated = goal_function(env, "compute_terminated", (0, 1))
         self._before, self._after = torch.zeros(2, capacity, dtype=torch.int64)  # steps of the episode, for each step
         self._running = 0  # steps of the episode that is not over
 
@@ -150,18 +189,15 @@ class HindsightReplay(ReplayBuffer):
         """
         if transition.steps != 1:
             raise ValueError(f"steps = {transition.steps}: hindsight relabels single steps, set n_step to 1")
-        position, previous = self._position, self._position - 1
         super().add(transition)
-        if self._running and (self._rows["obs"][position] != self._rows["next_obs"][previous]).any():
-            self._end_episode(position)
         self._running = min(self._running + 1, self.capacity)
         if transition.terminated or transition.truncated:
-            self._end_episode(self._position)
+            self.drop_episode()
 
-    def _end_episode(self, end: int) -> None:
-        """The running episode ended just before the row `end`."""
+    def drop_episode(self) -> None:
+        """The episode under way is over where it is."""
         steps = torch.arange(self._running)
-        rows = (end - self._running + steps) % self.capacity
+        rows = (self._position - self._running + steps) % self.capacity
         self._before[rows], self._after[rows] = steps, steps.flip(0)
         self._running = 0
 
@@ -197,7 +233,7 @@ class HindsightReplay(ReplayBuffer):
         return (index + self._position - self._size) % self.capacity
 
     def _probability(self, indices: Int[Tensor, " B"]) -> Float[Tensor, " B"]:
-        return torch.full(indices.shape, 1 / max(len(self), 1))
+        return torch.full(indices.shape, 1 / max(len(self), 1), dtype=torch.float32)
 
     def state_dict(self) -> dict[str, Any]:
         around = {"before": self._before[: self._size].clone(), "after": self._after[: self._size].clone()}

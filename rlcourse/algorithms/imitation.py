@@ -16,11 +16,10 @@ no-regret online learning* [DAgger].
 and the expert only says what it would have done. Both are given the same number of the expert's actions.
 """
 
-import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +27,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rlcourse.buffers import Transition
-from rlcourse.config import Count, Positive, Range, check, require
+from rlcourse.checkpoints import restore_state, state_of
+from rlcourse.config import Count, CountOrZero, Positive, check
 from rlcourse.nets import generators, mlp
 
 
@@ -37,16 +37,14 @@ class Config:
     # Tuned on rlcourse/Road-v0: the course's own.
     lr: Positive = 1e-3  # of Adam
     batch_size: Count = 64  # pairs of observation and action per update
-    hidden: tuple[int, ...] = (32, 32)  # units of each hidden layer
-    components: Annotated[int, Range(0)] = 0  # of the mixture; 0 is one action, learned by squared error
+    hidden: tuple[Count, ...] = (32, 32)  # units of each hidden layer
+    components: CountOrZero = 0  # of the mixture; 0 is one action, learned by squared error
     dagger: bool = False  # after the first round the clone acts and the expert corrects [DAgger]
     round_steps: Count = 200  # environment steps per round, each labelled by the expert
     updates: Count = 200  # gradient steps after each round, on all rounds' data
 
     def __post_init__(self) -> None:
         check(self)
-        for units in self.hidden:
-            require("imitation.Config.hidden", units, Range(1))
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ class Mixture:
         weights = self.logits.softmax(-1)
         chosen = torch.multinomial(weights.flatten(0, -2), 1, generator=generator).reshape(weights.shape[:-1])
         mean, std = self._component(self.mean, chosen), self._component(self.log_std, chosen).exp()
-        return mean + std * torch.randn(mean.shape, generator=generator)
+        return mean + std * torch.randn(mean.shape, generator=generator, dtype=mean.dtype)
 
     @property
     def mode(self) -> Float[Tensor, "*B A"]:
@@ -179,18 +177,10 @@ class Imitation:
         return {"loss": loss.item()}
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "policy": copy.deepcopy(self.policy.state_dict()),
-            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
-            "obs": list(self._obs),
-            "action": list(self._action),
-            "sampling": self._sampling.get_state(),
-            "steps": self.steps,
-        }
+        return state_of(self, _STATE)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.policy.load_state_dict(state["policy"])
-        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
-        self._obs, self._action = list(state["obs"]), list(state["action"])
-        self._sampling.set_state(state["sampling"])
-        self.steps = state["steps"]
+        restore_state(self, state)
+
+
+_STATE = ("policy", "optimizer", "_obs", "_action", "_sampling", "steps")

@@ -17,7 +17,6 @@ Schulman (2020), *Approximating KL divergence* [KL].
 | `PPO.learn`, `PPO.update` | [PPO] algorithm 1 |
 """
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
@@ -28,6 +27,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from rlcourse.buffers import Rollout, Transition
+from rlcourse.checkpoints import restore_state, state_of
 from rlcourse.config import Count, Discount, NonNegative, Positive, Probability, Range, Threshold, check, require
 from rlcourse.nets import Policy, generators, mlp
 from rlcourse.returns import gae
@@ -37,7 +37,7 @@ from rlcourse.returns import gae
 class Config:
     gamma: Discount = 0.99  # per step [PPO] table 3
     lr: Positive = 3e-4  # of Adam, for actor and critic [PPO] table 3
-    hidden: tuple[int, ...] = (64, 64)  # units of each hidden layer, in actor and critic [PPO] section 6.1
+    hidden: tuple[Count, ...] = (64, 64)  # units of each hidden layer, in actor and critic [PPO] section 6.1
     num_envs: Count = 1  # environments side by side
     rollout_steps: Count = 2048  # steps in each of them per rollout [PPO] table 3
     gae_lambda: Probability = 0.95  # [PPO] table 3
@@ -53,8 +53,6 @@ class Config:
 
     def __post_init__(self) -> None:
         check(self)
-        for units in self.hidden:
-            require("ppo.Config.hidden", units, Range(1))
         require("ppo.Config.batch_size", self.batch_size, Range(1, self.num_envs * self.rollout_steps))
 
 
@@ -67,9 +65,9 @@ class RunningNorm(nn.Module):
 
     def __init__(self, obs_size: int) -> None:
         super().__init__()
-        self.register_buffer("count", torch.zeros(()))
-        self.register_buffer("mean", torch.zeros(obs_size))
-        self.register_buffer("variance", torch.ones(obs_size))
+        self.register_buffer("count", torch.zeros((), dtype=torch.float32))
+        self.register_buffer("mean", torch.zeros(obs_size, dtype=torch.float32))
+        self.register_buffer("variance", torch.ones(obs_size, dtype=torch.float32))
 
     def forward(self, obs: Float[Tensor, "*B O"]) -> Float[Tensor, "*B O"]:
         return ((obs - self.mean) / (self.variance + 1e-8).sqrt()).clamp(-10, 10)
@@ -113,8 +111,8 @@ class Samples:
 
 
 def ratio(log_prob: Float[Tensor, " B"], old_log_prob: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
-    r"""$r(\theta) = \pi_\theta(a | s) / \pi_{old}(a | s)$: how much likelier the action has become."""
-    return (log_prob - old_log_prob).exp()
+    r"""$r(\theta) = \pi_\theta(a | s) / \pi_{old}(a | s)$: how much likelier the action is now; at most $e^{60}$."""
+    return (log_prob - old_log_prob).clamp(max=60).exp()  # infinity times an advantage of 0 would be NaN
 
 
 def actor_loss(
@@ -133,7 +131,8 @@ def kl(log_prob: Float[Tensor, " B"], old_log_prob: Float[Tensor, " B"]) -> Floa
 
     The mean of $-\log r$ alone would do, but this one is never negative and varies less.
     """
-    return (ratio(log_prob, old_log_prob) - 1 - (log_prob - old_log_prob)).mean()
+    log_ratio = log_prob - old_log_prob
+    return (log_ratio.expm1() - log_ratio).mean()  # expm1(x) = exp(x) − 1, exact near 0
 
 
 def critic_loss(value: Float[Tensor, " B"], target: Float[Tensor, " B"]) -> Float[Tensor, ""]:
@@ -182,6 +181,9 @@ class PPO:
 
     def observe(self, transition: Transition) -> None:
         self.rollout.add(transition)
+
+    def drop_episode(self) -> None:
+        self.rollout.truncate()
 
     def learn(self) -> Iterator[dict[str, float]]:
         config = self.config
@@ -242,23 +244,10 @@ class PPO:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "norm": copy.deepcopy(self.norm.state_dict()),
-            "policy": copy.deepcopy(self.policy.state_dict()),
-            "critic": copy.deepcopy(self.critic.state_dict()),
-            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
-            "rollout": list(self.rollout.transitions),
-            "exploration": self._exploration.get_state(),
-            "sampling": self._sampling.get_state(),
-            "updates": self.updates,
-        }
+        return state_of(self, _STATE)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.norm.load_state_dict(state["norm"])
-        self.policy.load_state_dict(state["policy"])
-        self.critic.load_state_dict(state["critic"])
-        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
-        self.rollout.transitions = list(state["rollout"])
-        self._exploration.set_state(state["exploration"])
-        self._sampling.set_state(state["sampling"])
-        self.updates = state["updates"]
+        restore_state(self, state)
+
+
+_STATE = ("norm", "policy", "critic", "optimizer", "rollout", "_exploration", "_sampling", "updates")

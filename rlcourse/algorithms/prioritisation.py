@@ -38,5 +38,5 @@ def per(error: Float[Tensor, " B"], power: float, exponent: float, correction: f
     """
     size, p = error.abs(), power + exponent - exponent * correction
     constant = size.detach()
-    eta = constant.min().pow(exponent * correction) / constant.pow(exponent).sum()
+    eta = constant.min().pow(exponent * correction) / constant.pow(exponent).sum().clamp(min=1e-30)
     return eta * len(error) / p * size.pow(p)

@@ -6,7 +6,7 @@ Langford (2002), *Approximately optimal approximate reinforcement learning* [KL]
 
 | function | equation |
 |---|---|
-| `backup` | [SB] 3.14 and 4.6, the step from V to Q |
+| `planning.backup` | [SB] 3.14 and 4.6, the step from V to Q |
 | `evaluate_policy`, `evaluation_sweeps` | [SB] 4.4, solved at once, and 4.5, swept |
 | `value_iteration`, `q_iteration` | [SB] 4.10 and 4.2 |
 | `policy_iteration` | [SB] section 4.3 |
@@ -18,17 +18,17 @@ Langford (2002), *Approximately optimal approximate reinforcement learning* [KL]
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol, runtime_checkable
+from typing import Annotated, Any
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy import sparse
 
 from rlcourse.buffers import Transition
-from rlcourse.config import Discount, NonNegative, Probability, Range, check, require
-
-Table = Float[np.ndarray, "S A"]  # Q, an advantage, or the probabilities π(a|s) of a policy
-Values = Float[np.ndarray, " S"]
+from rlcourse.config import Discount, Finite, NonNegative, Probability, Range, check, require
+from rlcourse.planning import Model, Values, contracted, policy_system
+from rlcourse.planning import Table as Table  # part of this page, like `backup`
+from rlcourse.planning import backup as backup
 
 
 @dataclass(frozen=True)
@@ -38,32 +38,10 @@ class Config:
     lr_power: Probability = 0.0  # step size lr / visits^lr_power; 0 is constant, above ½ converges [WD]
     epsilon: Probability = 0.1  # probability of a uniformly random action
     temperature: NonNegative = 0.0  # of Boltzmann exploration, in units of return; 0 is greedy
-    initial_value: float = 0.0  # of every Q(s, a); above the largest return it is optimistic
+    initial_value: Finite = 0.0  # of every Q(s, a); above the largest return it is optimistic
 
     def __post_init__(self) -> None:
         check(self)
-
-
-@runtime_checkable  # the tests check every annotation while they run
-class Model(Protocol):
-    """What planning must know of the world; `envs.TabularMDP` has it."""
-
-    @property
-    def expected_reward(self) -> Table: ...
-
-    @property
-    def transition(self) -> sparse.csr_array: ...
-
-
-def backup(model: Model, values: Values, gamma: float) -> Table:
-    r"""One look ahead: what each action is worth if `values` are what the next states are worth.
-
-    $$Q(s, a) = r(s, a) + \gamma \sum_{s'} P(s' \mid s, a)\, V(s')$$
-
-    where $P$ counts only those outcomes after which the episode goes on.
-    """
-    num_states, num_actions = model.expected_reward.shape
-    return model.expected_reward + gamma * (model.transition @ values).reshape(num_actions, num_states).T
 
 
 def value_iteration(model: Model, gamma: float) -> Iterator[Values]:
@@ -96,20 +74,10 @@ def bellman_residual(model: Model, q: Table, gamma: float) -> float:
 def optimal_q(model: Model, gamma: float, tolerance: float = 1e-8) -> Table:
     r"""Sweep until Q is surely within `tolerance` of $Q^*$ everywhere.
 
-    The sweep contracts errors by γ, so $\|Q_{k+1} - Q^*\|_\infty \le \frac{\gamma}{1-\gamma} \|Q_{k+1} - Q_k\|_\infty$.
-
     Raises:
         ValueError: gamma outside [0, 1), where the bound fails; tolerance not positive.
     """
-    require("gamma", gamma, Range(0, 1, open_high=True))
-    require("tolerance", tolerance, Range(0, open_low=True))
-    sweeps = q_iteration(model, gamma)
-    q = next(sweeps)
-    for following in sweeps:
-        change, q = np.abs(following - q).max(), following
-        if gamma * change <= tolerance * (1 - gamma):
-            break
-    return q
+    return contracted(q_iteration(model, gamma), gamma, tolerance)
 
 
 def greedy(q: Table) -> Table:
@@ -134,19 +102,9 @@ def evaluate_policy(model: Model, policy: Table, gamma: float) -> Values:
     Raises:
         ValueError: gamma outside [0, 1); a policy whose rows are no distributions, named by state.
     """
-    return np.asarray(sparse.linalg.spsolve(_system(model, policy, gamma), (policy * model.expected_reward).sum(-1)))
-
-
-def _system(model: Model, policy: Table, gamma: float) -> sparse.csc_array:
-    r"""The matrix $I - \gamma P^\pi$."""
-    require("gamma", gamma, Range(0, 1, open_high=True))
-    wrong = (policy < 0).any(-1) | ~np.isclose(policy.sum(-1), 1)
-    if wrong.any():
-        raise ValueError(f"policy[{wrong.argmax()}] = {policy[wrong.argmax()]}: probabilities must be ≥ 0 and sum to 1")
-    num_states, num_actions = policy.shape
-    # Row s of the average takes rows (a, s) of the transition matrix, weighted by π(a|s).
-    average = sparse.hstack([sparse.diags_array(policy[:, a]) for a in range(num_actions)], format="csr")
-    return sparse.csc_array(sparse.eye_array(num_states, format="csc") - gamma * (average @ model.transition))
+    return np.asarray(
+        sparse.linalg.spsolve(policy_system(model, policy, gamma), (policy * model.expected_reward).sum(-1))
+    )
 
 
 def advantage(q: Table, policy: Table) -> Table:
@@ -163,7 +121,9 @@ def state_distribution(model: Model, policy: Table, start: Values, gamma: float)
     Raises:
         ValueError: as in `evaluate_policy`.
     """
-    return np.asarray(sparse.linalg.spsolve(sparse.csc_array(_system(model, policy, gamma).T), (1 - gamma) * start))
+    return np.asarray(
+        sparse.linalg.spsolve(sparse.csc_array(policy_system(model, policy, gamma).T), (1 - gamma) * start)
+    )
 
 
 def expected_advantage(states: Values, policy: Table, advantage: Table) -> float:
@@ -183,7 +143,11 @@ def fit_v(model: Model, pairs: Table, gamma: float) -> Values:
     \beta(a \mid s) = \frac{n(s, a)}{\sum_{a'} n(s, a')}$$
 
     States that the buffer does not hold keep the value 0.
+
+    Raises:
+        ValueError: gamma outside [0, 1).
     """
+    require("gamma", gamma, Range(0, 1, open_high=True))
     visits = pairs.sum(-1, keepdims=True)
     share = np.divide(pairs, visits, out=np.zeros_like(pairs), where=visits > 0)
     return _repeated(lambda values: (share * backup(model, values, gamma)).sum(-1), np.zeros(len(pairs)))
@@ -193,7 +157,11 @@ def fit_q(model: Model, pairs: Table, policy: Table, gamma: float) -> Table:
     r"""Where regression of $Q(s, a)$ on $y = r + \gamma\, Q(s', a')$ ends, with a fresh $a' \sim \pi(\cdot \mid s')$.
 
     How often the buffer holds a pair does not matter, but pairs that it does not hold keep the value 0.
+
+    Raises:
+        ValueError: gamma outside [0, 1).
     """
+    require("gamma", gamma, Range(0, 1, open_high=True))
     return _repeated(
         lambda q: np.where(pairs > 0, backup(model, (policy * q).sum(-1), gamma), 0.0), np.zeros_like(pairs)
     )
@@ -226,7 +194,7 @@ def boltzmann(q: Float[np.ndarray, "*batch A"], temperature: float | np.ndarray)
     A temperature per row broadcasts: shape `(*batch, 1)`.
     """
     gap = q - q.max(-1, keepdims=True)  # ≤ 0, so that exp cannot overflow
-    with np.errstate(divide="ignore", invalid="ignore"):  # 0/0 belongs to T = 0 and is replaced
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # 0/0 belongs to T = 0 and is replaced
         weight = np.where(np.equal(gap, 0), 1.0, np.exp(gap / temperature))
     return weight / weight.sum(-1, keepdims=True)
 

@@ -15,10 +15,9 @@ We leave out the factor $\gamma^t$ with which the gradient of the discounted ret
 everybody does: the policy shall act well at step 400 too.
 """
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -27,6 +26,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rlcourse.buffers import Rollout, Transition
+from rlcourse.checkpoints import restore_state, state_of
 from rlcourse.config import Count, Discount, Positive, Range, check, require
 from rlcourse.nets import Policy, generators
 from rlcourse.returns import discounted_returns
@@ -39,17 +39,13 @@ class Config:
     # Tuned on CartPole-v1.
     gamma: Discount = 0.99  # per step
     lr: Positive = 1e-2  # of Adam
-    hidden: tuple[int, ...] = (64,)  # units of each hidden layer
+    hidden: tuple[Count, ...] = (64,)  # units of each hidden layer
     batch_size: Count = 8  # whole episodes per update
     causality: bool = True  # an action is credited only with the rewards that follow it
     baseline: Baseline = "leave_one_out"  # what an episode's returns are compared with
 
     def __post_init__(self) -> None:
         check(self)
-        for units in self.hidden:
-            require("reinforce.Config.hidden", units, Range(1))
-        if self.baseline not in get_args(Baseline):
-            raise ValueError(f"reinforce.Config.baseline = {self.baseline!r}: it must be one of {get_args(Baseline)}")
         if self.baseline == "leave_one_out":
             require("reinforce.Config.batch_size (others are averaged)", self.batch_size, Range(2))
 
@@ -68,6 +64,9 @@ def baseline(returns: Float[np.ndarray, "T E"], kind: Baseline) -> Float[np.ndar
 
     The last depends on none of the episode's own actions, so the estimate stays unbiased. The mean contains the
     episode's own return, which shrinks the gradient by the factor $1 - 1/E$.
+
+    Raises:
+        ValueError: a single episode, which has no others.
     """
     if kind == "none":
         return np.zeros_like(returns)
@@ -75,6 +74,7 @@ def baseline(returns: Float[np.ndarray, "T E"], kind: Baseline) -> Float[np.ndar
     total = returns.sum(1, keepdims=True)
     if kind == "mean":
         return np.broadcast_to(total / episodes, returns.shape)
+    require("reinforce.baseline: number of episodes", episodes, Range(2))
     return (total - returns) / (episodes - 1)
 
 
@@ -112,6 +112,9 @@ class REINFORCE:
         self.rollout.add(transition)
         self.episodes += bool(transition.terminated or transition.truncated)
 
+    def drop_episode(self) -> None:
+        self.rollout.drop_episode()
+
     def learn(self) -> Iterator[dict[str, float]]:
         if self.episodes < self.config.batch_size:
             return
@@ -135,21 +138,13 @@ class REINFORCE:
         return {"actor_loss": loss.item(), "entropy": policy.entropy().mean().item()}
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "policy": copy.deepcopy(self.policy.state_dict()),
-            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
-            "rollout": list(self.rollout.transitions),
-            "exploration": self._exploration.get_state(),
-            "episodes": self.episodes,
-            "updates": self.updates,
-        }
+        return state_of(self, _STATE)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.policy.load_state_dict(state["policy"])
-        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
-        self.rollout.transitions = list(state["rollout"])
-        self._exploration.set_state(state["exploration"])
-        self.episodes, self.updates = state["episodes"], state["updates"]
+        restore_state(self, state)
+
+
+_STATE = ("policy", "optimizer", "rollout", "_exploration", "episodes", "updates")
 
 
 def _by_episode(rollout: Transition) -> tuple[Float[np.ndarray, "T E"], np.ndarray]:

@@ -19,7 +19,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (everyone's name for it)
@@ -28,7 +28,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rlcourse.buffers import Batch, ReplayBuffer, Transition
-from rlcourse.config import Count, Discount, Positive, Probability, Range, check, require
+from rlcourse.checkpoints import restore_state, state_of
+from rlcourse.config import Count, Discount, Finite, Positive, Probability, Range, check, require
 from rlcourse.nets import Critics, Gaussian, action_size, generators, mlp, polyak_update
 
 
@@ -37,22 +38,18 @@ class Config:
     gamma: Discount = 0.99  # per step [SAC] table 1
     lr: Positive = 3e-4  # of Adam, for actor, critics and temperature [SAC] table 1
     batch_size: Count = 256  # transitions per update [SAC] table 1
-    hidden: tuple[int, ...] = (256, 256)  # units of each hidden layer [SAC] table 1
+    hidden: tuple[Count, ...] = (256, 256)  # units of each hidden layer [SAC] table 1
     buffer_size: Count = 1_000_000  # transitions [SAC] table 1
     learning_starts: Count = 10_000  # steps of random actions before the first update, the authors' code
     tau: Probability = 0.005  # how far the target critics go towards the online ones [SAC] table 1
     critics: Count = 2  # the smallest is believed [SAC] section 6
     temperature: Positive = 1.0  # price of entropy in units of reward: at the start, or for good
     learn_temperature: bool = True  # hold entropy near `target_entropy` [SAC] section 5
-    target_entropy: Annotated[
-        float, Range(-math.inf, math.inf, True, True)
-    ] = -1.0  # per number in an action, in nats [SAC] table 1
+    target_entropy: Finite = -1.0  # per number in an action, in nats [SAC] table 1
     value_network: bool = False  # the original's state-value network instead of target critics [SAC1]
 
     def __post_init__(self) -> None:
         check(self)
-        for units in self.hidden:
-            require("sac.Config.hidden", units, Range(1))
         require("sac.Config.batch_size", self.batch_size, Range(1, self.buffer_size))
         require("sac.Config.learning_starts", self.learning_starts, Range(self.batch_size, self.buffer_size))
 
@@ -82,12 +79,12 @@ def squash(policy: Gaussian, normal: Float[Tensor, "*B A"]) -> tuple[Float[Tenso
     return u.tanh(), policy.log_prob(u) - correction.sum(-1)
 
 
-Policy = Callable[[Tensor], Gaussian]  # observations (B, O) → distributions
+PolicyFunction = Callable[[Tensor], Gaussian]  # observations (B, O) → distributions
 QFunction = Callable[[Tensor, Tensor], Tensor]  # observations (B, O), actions (B, A) → action values (N, B)
 
 
 def bellman_target(
-    batch: Batch, actor: Policy, target_critic: QFunction, gamma: float, temperature: float, normal: Tensor
+    batch: Batch, actor: PolicyFunction, target_critic: QFunction, gamma: float, temperature: float, normal: Tensor
 ) -> Float[Tensor, " B"]:
     r"""$y = r + \gamma\,(1 - \text{terminated}) (\min_i Q'_i(s', a') - \alpha \log \pi(a' | s'))$, $a' \sim \pi$.
 
@@ -104,7 +101,7 @@ def critic_loss(q: Float[Tensor, "N B"], target: Float[Tensor, " B"]) -> Float[T
 
 
 def actor_loss(
-    batch: Batch, actor: Policy, critic: QFunction, temperature: float, normal: Tensor
+    batch: Batch, actor: PolicyFunction, critic: QFunction, temperature: float, normal: Tensor
 ) -> tuple[Float[Tensor, ""], Float[Tensor, " B"]]:
     r"""$\frac{1}{B} \sum_j \alpha \log \pi(a_j | s_j) - \min_i Q_i(s_j, a_j)$ with $a_j \sim \pi$; and $\log \pi$."""
     action, log_prob = squash(actor(batch.obs), normal)
@@ -122,7 +119,7 @@ def temperature_loss(
 
 
 def value_target(
-    batch: Batch, actor: Policy, critic: QFunction, temperature: float, normal: Tensor
+    batch: Batch, actor: PolicyFunction, critic: QFunction, temperature: float, normal: Tensor
 ) -> Float[Tensor, " B"]:
     r"""$\min_i Q_i(s, a) - \alpha \log \pi(a | s)$, $a \sim \pi$: what the original's V(s) is fitted to."""
     action, log_prob = squash(actor(batch.obs), normal)
@@ -196,7 +193,7 @@ class SAC:
     def update(self, batch: Batch) -> dict[str, float]:
         config = self.config
         temperature = self.log_temperature.exp().item()
-        normal, next_normal = torch.randn(2, *batch.action.shape, generator=self._policy)
+        normal, next_normal = torch.randn(2, *batch.action.shape, generator=self._policy, dtype=torch.float32)
         with torch.no_grad():
             if config.value_network:
                 target = value_bellman_target(batch, self.target_value_network, config.gamma)
@@ -213,7 +210,7 @@ class SAC:
 
         policy_loss, log_prob = actor_loss(batch, self.actor, self.critic, temperature, normal)
         self.actor_optimizer.zero_grad()
-        policy_loss.backward(inputs=list(self.actor.parameters()))  # the critics only show the way
+        policy_loss.backward(inputs=list(self.actor.parameters()))  # no gradient is stored for the critics
         self.actor_optimizer.step()
         if config.learn_temperature:
             self.temperature_optimizer.zero_grad()
@@ -229,29 +226,14 @@ class SAC:
         return metrics | {"actor_loss": policy_loss.item(), "entropy": entropy, "temperature": temperature}
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            **{name: copy.deepcopy(getattr(self, name).state_dict()) for name in _LEARNED},
-            "replay": self.replay.state_dict(),
-            "exploration": self._exploration.get_state(),
-            "sampling": self._sampling.get_state(),
-            "policy": self._policy.get_state(),
-            "log_temperature": self.log_temperature.detach().clone(),
-            "steps": self.steps,
-            "updates": self.updates,
-        }
+        return state_of(self, _STATE)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name in _LEARNED:
-            getattr(self, name).load_state_dict(copy.deepcopy(state[name]))
-        self.replay.load_state_dict(state["replay"])
-        self._exploration.set_state(state["exploration"])
-        self._sampling.set_state(state["sampling"])
-        self._policy.set_state(state["policy"])
-        self.log_temperature.data.copy_(state["log_temperature"])
-        self.steps, self.updates = state["steps"], state["updates"]
+        restore_state(self, state)
 
 
-_LEARNED = (
-    *("actor", "critic", "target_critic", "value_network", "target_value_network"),
+_STATE = (
+    *("actor", "critic", "target_critic", "value_network", "target_value_network", "log_temperature"),
     *("actor_optimizer", "critic_optimizer", "value_optimizer", "temperature_optimizer"),
+    *("replay", "_exploration", "_sampling", "_policy", "steps", "updates"),
 )

@@ -12,37 +12,16 @@ Papers: Haarnoja et al. (2017), *Reinforcement learning with deep energy-based p
 | `soft_maximum`, `improve` | [SQL] theorem 1, [SAC1] lemma 2 |
 | `soft_q_iteration` | [SQL] theorem 3 |
 | `soft_policy_iteration` | [SAC1] theorem 1 |
-| `gaussians`, `reverse_kl`, `closest` | [SAC1] eq. 4 for a family of policies that is not all of them |
 """
 
 from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from scipy import sparse, special
 
 from rlcourse.config import Range, require
-
-Table = Float[np.ndarray, "S A"]  # Q, or the probabilities π(a|s) of a policy
-Values = Float[np.ndarray, " S"]
-
-
-@runtime_checkable  # the tests check every annotation while they run
-class Model(Protocol):
-    """What planning must know of the world; `envs.TabularMDP` has it."""
-
-    @property
-    def expected_reward(self) -> Table: ...
-
-    @property
-    def transition(self) -> sparse.csr_array: ...
-
-
-def backup(model: Model, values: Values, gamma: float) -> Table:
-    r"""$Q(s, a) = r(s, a) + \gamma \sum_{s'} P(s' \mid s, a)\, V(s')$: a step's own entropy is not in its Q."""
-    num_states, num_actions = model.expected_reward.shape
-    return model.expected_reward + gamma * (model.transition @ values).reshape(num_actions, num_states).T
+from rlcourse.planning import Model, Table, Values, backup, contracted, policy_system
 
 
 def entropy(policy: Float[np.ndarray, "*S A"]) -> Float[np.ndarray, "*S"]:
@@ -67,14 +46,10 @@ def evaluate_policy(model: Model, policy: Table, gamma: float, temperature: floa
     r"""The soft $Q^\pi$ exactly: $(I - \gamma P^\pi)\, V^\pi = r^\pi + \alpha \mathcal{H}(\pi)$, then one backup.
 
     Raises:
-        ValueError: gamma outside [0, 1).
+        ValueError: gamma outside [0, 1); a policy whose rows are no distributions, named by state.
     """
-    require("gamma", gamma, Range(0, 1, open_high=True))
-    num_states, num_actions = policy.shape
-    # Row s of the average takes rows (a, s) of the transition matrix, weighted by π(a|s).
-    average = sparse.hstack([sparse.diags_array(policy[:, a]) for a in range(num_actions)], format="csr")
-    system = sparse.csc_array(sparse.eye_array(num_states, format="csc") - gamma * (average @ model.transition))
-    values = sparse.linalg.spsolve(system, soft_value(model.expected_reward, policy, temperature))
+    reward = soft_value(model.expected_reward, policy, temperature)
+    values = sparse.linalg.spsolve(policy_system(model, policy, gamma), reward)
     return backup(model, np.asarray(values), gamma)
 
 
@@ -82,13 +57,22 @@ def soft_maximum(q: Float[np.ndarray, "*S A"], temperature: float) -> Float[np.n
     r"""$V(s) = \alpha \log \sum_a \exp(Q(s, a) / \alpha)$: what `soft_value` is at its best policy.
 
     From $\max_a Q$, its limit for α → 0, to $\max_a Q + \alpha \log |\mathcal{A}|$, where all actions are equal.
+
+    Raises:
+        ValueError: a temperature of 0 or below.
     """
+    require("temperature", temperature, Range(0, open_low=True))
     top = q.max(-1, keepdims=True)  # so that exp cannot overflow
     return top.squeeze(-1) + temperature * np.log(np.exp((q - top) / temperature).sum(-1))
 
 
 def improve(q: Float[np.ndarray, "*S A"], temperature: float) -> Float[np.ndarray, "*S A"]:
-    r"""$\pi(a \mid s) = \exp\big((Q(s, a) - V(s)) / \alpha\big)$, softmax of Q/α: it has the highest soft value."""
+    r"""$\pi(a \mid s) = \exp\big((Q(s, a) - V(s)) / \alpha\big)$, softmax of Q/α: it has the highest soft value.
+
+    Raises:
+        ValueError: a temperature of 0 or below.
+    """
+    require("temperature", temperature, Range(0, open_low=True))
     return special.softmax(q / temperature, axis=-1)
 
 
@@ -109,16 +93,8 @@ def optimal_soft_q(model: Model, gamma: float, temperature: float, tolerance: fl
     Raises:
         ValueError: gamma outside [0, 1), where the bound fails; temperature or tolerance not positive.
     """
-    require("gamma", gamma, Range(0, 1, open_high=True))
     require("temperature", temperature, Range(0, open_low=True))
-    require("tolerance", tolerance, Range(0, open_low=True))
-    sweeps = soft_q_iteration(model, gamma, temperature)
-    q = next(sweeps)
-    for following in sweeps:
-        change, q = np.abs(following - q).max(), following
-        if gamma * change <= tolerance * (1 - gamma):
-            break
-    return q
+    return contracted(soft_q_iteration(model, gamma, temperature), gamma, tolerance)
 
 
 def soft_policy_iteration(
@@ -129,39 +105,3 @@ def soft_policy_iteration(
         q = evaluate_policy(model, policy, gamma, temperature)
         yield policy, q
         policy = improve(q, temperature)
-
-
-# --- when the policy cannot be softmax(Q/α): a Gaussian
-
-
-def gaussians(
-    mean: Float[np.ndarray, " M"], std: Float[np.ndarray, " D"], directions: int
-) -> Float[np.ndarray, "M*D A"]:
-    r"""Normal distributions of an angle, wrapped round the circle, for A `directions` at equal distances.
-
-    Rows run through the means (radians), and for each through the standard deviations. A direction's probability is in
-    proportion to its density $\sum_k \exp\big(-(\vartheta - \mu + 2 \pi k)^2 / 2 \sigma^2\big)$, and all sum to 1.
-    """
-    angle = 2 * np.pi * np.arange(directions) / directions
-    turns = 2 * np.pi * np.arange(-3, 4)  # beyond, less than e⁻⁸ for a spread of up to 4
-    distance = (angle - mean[:, None])[:, None, :, None] + turns
-    return special.softmax(
-        special.logsumexp(-0.5 * (distance / std[:, None, None]) ** 2, axis=-1).reshape(-1, directions), axis=-1
-    )
-
-
-def reverse_kl(
-    family: Float[np.ndarray, "F A"], q: Float[np.ndarray, "S A"], temperature: float
-) -> Float[np.ndarray, "S F"]:
-    r"""How far each π of a family is from softmax(Q/α), $\mathrm{KL}(\pi \,\|\, e^{Q(s, \cdot)/\alpha} / Z(s))$.
-
-    It is $\mathbb{E}_{a \sim \pi}[\log \pi(a) - Q(s, a)/\alpha] + \log Z(s)$. Who minimises needs no Z.
-    """
-    return (soft_maximum(q, temperature)[:, None] - q @ family.T) / temperature - entropy(family)
-
-
-def closest(family: Float[np.ndarray, "F A"], q: Float[np.ndarray, "S A"], temperature: float) -> Int[np.ndarray, " S"]:
-    """The member with the smallest `reverse_kl` in each state; of equals the first."""
-    distance = reverse_kl(family, q, temperature)
-    # Of members that differ by a symmetry alone, rounding would pick one at random.
-    return (distance <= distance.min(-1, keepdims=True) + 1e-9).argmax(-1)

@@ -26,6 +26,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rlcourse.buffers import Batch, ReplayBuffer, Transition
+from rlcourse.checkpoints import restore_state, state_of
 from rlcourse.config import Count, Discount, NonNegative, Positive, Probability, Range, check, require
 from rlcourse.nets import Actor, Critics, action_size, generators, polyak_update
 
@@ -35,7 +36,7 @@ class Config:
     gamma: Discount = 0.99  # per step [DDPG] section 7
     lr: Positive = 3e-4  # of Adam, for actor and critic [TD3 code]; [DDPG]: 1e-4 and 1e-3
     batch_size: Count = 256  # transitions per update [TD3 code]; [DDPG]: 64
-    hidden: tuple[int, ...] = (256, 256)  # units of each hidden layer [TD3 code]; [DDPG]: 400 and 300
+    hidden: tuple[Count, ...] = (256, 256)  # units of each hidden layer [TD3 code]; [DDPG]: 400 and 300
     buffer_size: Count = 1_000_000  # transitions [DDPG] section 7
     learning_starts: Count = 25_000  # steps of random actions before the first update [TD3 code]
     tau: Probability = 0.005  # how far the target networks go towards the online ones [TD3 code]; [DDPG]: 0.001
@@ -47,18 +48,16 @@ class Config:
 
     def __post_init__(self) -> None:
         check(self)
-        for units in self.hidden:
-            require("td3.Config.hidden", units, Range(1))
         require("td3.Config.batch_size", self.batch_size, Range(1, self.buffer_size))
         require("td3.Config.learning_starts", self.learning_starts, Range(self.batch_size, self.buffer_size))
 
 
-Policy = Callable[[Tensor], Tensor]  # observations (B, O) → actions (B, A)
+PolicyFunction = Callable[[Tensor], Tensor]  # observations (B, O) → actions (B, A)
 QFunction = Callable[[Tensor, Tensor], Tensor]  # observations (B, O), actions (B, A) → action values (N, B) or (B,)
 
 
 def bellman_target(
-    batch: Batch, target_actor: Policy, target_critic: QFunction, gamma: float, noise: Float[Tensor, "B A"]
+    batch: Batch, target_actor: PolicyFunction, target_critic: QFunction, gamma: float, noise: Float[Tensor, "B A"]
 ) -> Float[Tensor, " B"]:
     r"""$y = r + \gamma\,(1 - \text{terminated}) \min_i Q'_i(s', \mathrm{clip}(\mu'(s') + \epsilon, -1, 1))$.
 
@@ -79,7 +78,7 @@ def critic_loss(q: Float[Tensor, "N B"], target: Float[Tensor, " B"]) -> Float[T
     return (target - q).square().mean(-1).sum()
 
 
-def actor_loss(batch: Batch, actor: Policy, critic: QFunction) -> Float[Tensor, ""]:
+def actor_loss(batch: Batch, actor: PolicyFunction, critic: QFunction) -> Float[Tensor, ""]:
     r"""$-\frac{1}{B} \sum_j Q(s_j, \mu(s_j))$."""
     return -critic(batch.obs, actor(batch.obs)).mean()
 
@@ -140,7 +139,7 @@ class TD3:
 
     def update(self, batch: Batch) -> dict[str, float]:
         config = self.config
-        normal = torch.randn(batch.action.shape, generator=self._smoothing)
+        normal = torch.randn(batch.action.shape, generator=self._smoothing, dtype=torch.float32)
         noise = smoothing_noise(normal, config.target_noise, config.noise_clip)
         with torch.no_grad():
             target = bellman_target(batch, self.target_actor, self.target_critic, config.gamma, noise)
@@ -156,31 +155,20 @@ class TD3:
 
         policy_loss = actor_loss(batch, self.actor, self.critic.first)
         self.actor_optimizer.zero_grad()
-        policy_loss.backward(inputs=list(self.actor.parameters()))  # the critic only shows the way
+        policy_loss.backward(inputs=list(self.actor.parameters()))  # no gradient is stored for the critic
         self.actor_optimizer.step()
         polyak_update(self.target_actor, self.actor, config.tau)
         polyak_update(self.target_critic, self.critic, config.tau)
         return metrics | {"actor_loss": policy_loss.item()}
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            **{name: copy.deepcopy(getattr(self, name).state_dict()) for name in _LEARNED},
-            "replay": self.replay.state_dict(),
-            "exploration": self._exploration.get_state(),
-            "sampling": self._sampling.get_state(),
-            "smoothing": self._smoothing.get_state(),
-            "steps": self.steps,
-            "updates": self.updates,
-        }
+        return state_of(self, _STATE)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name in _LEARNED:
-            getattr(self, name).load_state_dict(copy.deepcopy(state[name]))
-        self.replay.load_state_dict(state["replay"])
-        self._exploration.set_state(state["exploration"])
-        self._sampling.set_state(state["sampling"])
-        self._smoothing.set_state(state["smoothing"])
-        self.steps, self.updates = state["steps"], state["updates"]
+        restore_state(self, state)
 
 
-_LEARNED = ("actor", "critic", "target_actor", "target_critic", "actor_optimizer", "critic_optimizer")
+_STATE = (
+    *("actor", "critic", "target_actor", "target_critic", "actor_optimizer", "critic_optimizer"),
+    *("replay", "_exploration", "_sampling", "_smoothing", "steps", "updates"),
+)

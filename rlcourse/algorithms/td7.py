@@ -17,13 +17,13 @@ methods* [TD3].
 | `TD7.update` | [TD7] algorithm 2 |
 | `TD7.learn` | [TD7] algorithm 4 |
 
-A ladder leads here from TD3: `implementation`, `lap`, `sale`, `clip_target`, `checkpoints`, each one switch. With all
+A ladder leads here from TD3: `appendix_changes`, `lap`, `sale`, `clip_target`, `checkpoints`, each one switch. With all
 of them off it is TD3.
 """
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,8 +34,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rlcourse.buffers import Batch, PrioritizedReplay, ReplayBuffer, Transition
+from rlcourse.checkpoints import restore_state, state_of
 from rlcourse.config import Count, Discount, NonNegative, OutOfRangeError, Positive, Probability, Range, check, require
-from rlcourse.nets import action_size, generators, mlp, polyak_update
+from rlcourse.nets import action_size, generators, mlp, parallel, polyak_update
 
 
 @dataclass(frozen=True)
@@ -43,20 +44,20 @@ class Config:
     gamma: Discount = 0.99  # per step [TD7] table 3
     lr: Positive = 3e-4  # of Adam, for encoder, actor and critics [TD7] table 3
     batch_size: Count = 256  # transitions per update [TD7] table 3
-    hidden: tuple[int, ...] = (256, 256)  # units of each hidden layer [TD7] table 3
+    hidden: tuple[Count, ...] = (256, 256)  # units of each hidden layer [TD7] table 3
     buffer_size: Count = 1_000_000  # transitions [TD7] table 3
     learning_starts: Count = 25_000  # steps of random actions before the first update [TD7] table 3
-    tau: Probability = 0.005  # without `implementation`: how far target networks go towards the online ones
+    tau: Probability = 0.005  # without `appendix_changes`: how far target networks go towards the online ones
     exploration_noise: NonNegative = 0.1  # standard deviation [TD7] table 3
     policy_every: Count = 2  # critic updates per update of the actor [TD7] table 3
     target_noise: NonNegative = 0.2  # standard deviation of the noise on the target's action [TD7] table 3
     noise_clip: NonNegative = 0.5  # and its largest size [TD7] table 3
-    implementation: bool = True  # hard copies, actor on the mean critic, ELU, normed inputs [TD7] appendix
+    appendix_changes: bool = True  # hard copies, actor on the mean critic, ELU, normed inputs [TD7] appendix
     target_every: Count = 250  # updates between two hard copies [TD7] table 3
     lap: bool = True  # prioritised sampling with the loss that fits it [LAP]
     priority_exponent: Probability = 0.4  # α of LAP [TD7] table 3
     min_priority: Positive = 1.0  # LAP's floor, and where its loss turns linear [TD7] table 3
-    sale: bool = True  # embeddings of states and state-action pairs; needs `implementation`
+    sale: bool = True  # embeddings of states and state-action pairs; needs `appendix_changes`
     embedding: Count = 256  # numbers in an embedding [TD7] table 3
     normed: bool = True  # AvgL1Norm on the embeddings of states [TD7] eq. 3
     clip_target: bool = True  # keep the next value within the targets seen [TD7] eq. 16
@@ -68,14 +69,12 @@ class Config:
 
     def __post_init__(self) -> None:
         check(self)
-        for units in self.hidden:
-            require("td7.Config.hidden", units, Range(1))
         require("td7.Config.batch_size", self.batch_size, Range(1, self.buffer_size))
         require("td7.Config.learning_starts", self.learning_starts, Range(self.batch_size, self.buffer_size))
         for name in ("lap", "sale", "clip_target"):
-            if getattr(self, name) and not self.implementation:
+            if getattr(self, name) and not self.appendix_changes:
                 raise OutOfRangeError(
-                    f"td7.Config.{name} = True needs implementation = True: it acts when targets are copied. "
+                    f"td7.Config.{name} = True needs appendix_changes = True: it acts when targets are copied. "
                     "Switch off lap, sale and clip_target, too"
                 )
 
@@ -109,13 +108,13 @@ class Encoder(nn.Module):
 class Actor(nn.Module):
     """A deterministic policy: observations `(*B, obs_size)` and their embeddings → actions in [−1, 1].
 
-    With `implementation` the observation first goes through a layer of its own, to the embeddings' scale.
+    With `appendix_changes` the observation first goes through a layer of its own, to the embeddings' scale.
     """
 
     def __init__(self, obs_size: int, action_size: int, config: Config, generator: torch.Generator) -> None:
         super().__init__()
-        first = config.hidden[0] if config.implementation else obs_size
-        self.entry = mlp([obs_size, first], generator) if config.implementation else None
+        first = config.hidden[0] if config.appendix_changes else obs_size
+        self.entry = mlp([obs_size, first], generator) if config.appendix_changes else None
         self.net = mlp([first + config.sale * config.embedding, *config.hidden, action_size], generator)
 
     def forward(self, obs: Float[Tensor, "*B O"], z_s: Float[Tensor, "*B E"]) -> Float[Tensor, "*B A"]:
@@ -123,32 +122,18 @@ class Actor(nn.Module):
         return self.net(torch.cat([x, z_s], -1)).tanh()
 
 
-class Parallel(nn.Module):
-    """N linear layers side by side, each for its own rows: `(N, B, in)` → `(N, B, out)`."""
-
-    def __init__(self, layers: Sequence[nn.Linear]) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.stack([layer.weight.detach().T for layer in layers]))
-        self.bias = nn.Parameter(torch.stack([layer.bias.detach()[None] for layer in layers]))
-
-    def forward(self, x: Float[Tensor, "N B I"]) -> Float[Tensor, "N B J"]:
-        return torch.baddbmm(self.bias, x, self.weight)
-
-
 class TwinCritic(nn.Module):
     """Two Q-functions: observations, actions and the embeddings of both → `(2, B)`; entered as in `Actor`."""
 
     def __init__(self, obs_size: int, action_size: int, config: Config, generator: torch.Generator) -> None:
         super().__init__()
-        inputs, self.normed = obs_size + action_size, config.implementation
+        inputs, self.normed = obs_size + action_size, config.appendix_changes
         first = config.hidden[0] if self.normed else inputs
         sizes = [first + 2 * config.sale * config.embedding, *config.hidden, 1]
         nets = [
             [*(mlp([inputs, first], generator) if self.normed else ()), *mlp(sizes, generator)] for _ in range(2)
         ]  # one whole network after the other
-        self.layers = nn.ModuleList(
-            Parallel(same) for same in zip(*nets, strict=True) if isinstance(same[0], nn.Linear)
-        )
+        self.layers = parallel(nets)
 
     def forward(
         self,
@@ -167,11 +152,13 @@ class TwinCritic(nn.Module):
         return x.squeeze(-1)
 
 
-Policy = Callable[[Tensor], Tensor]  # observations (B, O) → actions (B, A)
+PolicyFunction = Callable[[Tensor], Tensor]  # observations (B, O) → actions (B, A)
 QFunction = Callable[[Tensor, Tensor], Tensor]  # observations (B, O), actions (B, A) → action values (N, B)
 
 
-def embedded(encoder: Encoder, obs: Float[Tensor, "B O"], actor: Actor, critic: TwinCritic) -> tuple[Policy, QFunction]:
+def bind_embeddings(
+    encoder: Encoder, obs: Float[Tensor, "B O"], actor: Actor, critic: TwinCritic
+) -> tuple[PolicyFunction, QFunction]:
     """Actor and critic as functions of states and actions alone, seen through `encoder`, in the states `obs` only."""
     z_s = encoder.state(obs)
     return lambda obs: actor(obs, z_s), lambda obs, action: critic(obs, action, z_s, encoder.pair(z_s, action))
@@ -184,7 +171,7 @@ def encoder_loss(predicted: Float[Tensor, "B E"], next_z_s: Float[Tensor, "B E"]
 
 def bellman_target(
     batch: Batch,
-    target_actor: Policy,
+    target_actor: PolicyFunction,
     target_critic: QFunction,
     gamma: float,
     noise: Float[Tensor, "B A"],
@@ -222,11 +209,13 @@ def critic_loss(q: Float[Tensor, "N B"], target: Float[Tensor, " B"], threshold:
 
 
 def priority(error: Float[Tensor, "N B"], exponent: float, floor: float) -> Float[Tensor, " B"]:
-    r"""LAP: $\max(\max_i |\delta_i|, \kappa)^\alpha$: what is known well is drawn alike, not ever more rarely."""
+    r"""LAP: $\max(\max_i |\delta_i|, \kappa)^\alpha$: all transitions with errors below κ are drawn equally often."""
     return error.abs().amax(0).clamp(min=floor).pow(exponent)
 
 
-def actor_loss(batch: Batch, actor: Policy, critic: QFunction, critics: int, copying: float) -> Float[Tensor, ""]:
+def actor_loss(
+    batch: Batch, actor: PolicyFunction, critic: QFunction, critics: int, copying: float
+) -> Float[Tensor, ""]:
     r"""$-\bar Q + \lambda\, |\overline{|Q|}|_\times\, \overline{(\mu(s) - a)^2}$; means over the first `critics`, too.
 
     Divided by $\lambda\, \overline{|Q|}$ it is TD3+BC's loss, $\alpha = 1/\lambda$: its gradient points the same way.
@@ -273,13 +262,14 @@ class TD7:
         memory = PrioritizedReplay if config.lap else ReplayBuffer
         self.replay = memory(config.buffer_size, (obs_size,), (self.action_size,)) if replay is None else replay
         self.steps = self.updates = 0
-        self._clip = (0.0, 0.0) if config.clip_target else (-math.inf, math.inf)  # of the next value, until a copy
-        self._seen = (math.inf, -math.inf)  # the smallest and the largest target so far
-        self._best = -math.inf  # the checkpoint's smallest return
-        self._minimum = math.inf  # that of the policy being assessed
-        self._return, self._episodes, self._collected = 0.0, 0, 0  # of this episode; of this assessment
+        # The next value is kept between these bounds, until a copy brings new ones.
+        self._target_bounds = (0.0, 0.0) if config.clip_target else (-math.inf, math.inf)
+        self._targets_seen = (math.inf, -math.inf)  # the smallest and the largest target so far
+        self._best = -math.inf  # the smallest return of the checkpoint's assessment
+        self._minimum = math.inf  # the smallest return so far of the policy being assessed
+        self._return, self._episodes, self._collected = 0.0, 0, 0  # this episode's; this assessment's, with its steps
         self._over = self._assessing = False
-        self._owed = 0  # updates to come
+        self._updates_due = 0  # updates that the steps of the last assessment allow
 
     def act(self, obs: Any, explore: bool = True) -> Any:
         config = self.config
@@ -301,7 +291,7 @@ class TD7:
         """What the first critic believes Q(s, a) is."""
         with torch.inference_mode():
             obs, action = (torch.as_tensor(x, dtype=torch.float32)[None] for x in (obs, action))
-            _, critic = embedded(self.fixed_encoder, obs, self.actor, self.critic)
+            _, critic = bind_embeddings(self.fixed_encoder, obs, self.actor, self.critic)
             return float(critic(obs, action)[0])
 
     def observe(self, transition: Transition) -> None:
@@ -311,16 +301,20 @@ class TD7:
         self._collected += 1
         self._over = transition.terminated or transition.truncated
 
+    def drop_episode(self) -> None:
+        if not self._over:  # its steps count for the updates to come, its return not for the assessment
+            self._return = 0.0
+
     def learn(self) -> Iterator[dict[str, float]]:
         config = self.config
         if self.steps < config.learning_starts:
             return
         if not config.checkpoints:
-            self._owed = 1
+            self._updates_due = 1
         elif self._over:
             self._assess()
-        while self._owed:
-            self._owed -= 1
+        while self._updates_due:
+            self._updates_due -= 1
             if self.updates == config.late_after:
                 self._best *= config.reset_weight  # longer assessments have lower minima
             yield self.update(self.replay.sample(config.batch_size, self._sampling))
@@ -338,12 +332,13 @@ class TD7:
             self._best = self._minimum
             self.checkpoint_actor.load_state_dict(self.actor.state_dict())
             self.checkpoint_encoder.load_state_dict(self.fixed_encoder.state_dict())
-        self._owed += self._collected
+        self._updates_due += self._collected
         self._minimum, self._episodes, self._collected = math.inf, 0, 0
 
     def update(self, batch: Batch) -> dict[str, float]:
         config = self.config
         metrics = {}
+        # Encoder: predict the next state's embedding.
         if config.sale:
             with torch.no_grad():
                 next_z_s = self.encoder.state(batch.next_obs)
@@ -354,12 +349,13 @@ class TD7:
             self.encoder_optimizer.step()
             metrics = {"encoder_loss": prediction_loss.item()}
 
-        normal = torch.randn(batch.action.shape, generator=self._smoothing)
+        # Critic: towards the clipped target, through the fixed encoders.
+        normal = torch.randn(batch.action.shape, generator=self._smoothing, dtype=torch.float32)
         noise = smoothing_noise(normal, config.target_noise, config.noise_clip)
         with torch.no_grad():
-            targets = embedded(self.target_encoder, batch.next_obs, self.target_actor, self.target_critic)
-            target = bellman_target(batch, *targets, config.gamma, noise, *self._clip)
-        actor, critic = embedded(self.fixed_encoder, batch.obs, self.actor, self.critic)
+            targets = bind_embeddings(self.target_encoder, batch.next_obs, self.target_actor, self.target_critic)
+            target = bellman_target(batch, *targets, config.gamma, noise, *self._target_bounds)
+        actor, critic = bind_embeddings(self.fixed_encoder, batch.obs, self.actor, self.critic)
         q = critic(batch.obs, batch.action)
         loss = critic_loss(q, target, config.min_priority if config.lap else None)
         self.critic_optimizer.zero_grad()
@@ -367,22 +363,28 @@ class TD7:
         self.critic_optimizer.step()
         self.updates += 1
         metrics |= {"critic_loss": loss.item(), "q": q.mean().item()}
+
+        # LAP: new priorities for the transitions of this batch.
         if isinstance(self.replay, PrioritizedReplay):
             error = (target - q).detach()
             self.replay.update_priorities(batch.indices, priority(error, config.priority_exponent, config.min_priority))
         if config.clip_target:
             low, high = (float(end) for end in target.aminmax())
-            self._seen = min(self._seen[0], low), max(self._seen[1], high)
+            self._targets_seen = min(self._targets_seen[0], low), max(self._targets_seen[1], high)
+
+        # Actor: climb the mean of both critics, once in `policy_every` updates.
         if self.updates % config.policy_every == 0:
-            policy_loss = actor_loss(batch, actor, critic, 2 if config.implementation else 1, config.copying)
+            policy_loss = actor_loss(batch, actor, critic, 2 if config.appendix_changes else 1, config.copying)
             self.actor_optimizer.zero_grad()
-            policy_loss.backward(inputs=list(self.actor.parameters()))  # the critics only show the way
+            policy_loss.backward(inputs=list(self.actor.parameters()))  # no gradient is stored for the critics
             self.actor_optimizer.step()
             metrics |= {"actor_loss": policy_loss.item()}
-            if not config.implementation:
+            if not config.appendix_changes:
                 polyak_update(self.target_actor, self.actor, config.tau)
                 polyak_update(self.target_critic, self.critic, config.tau)
-        if config.implementation and self.updates % config.target_every == 0:
+
+        # Copies: once in `target_every` updates the targets and the fixed encoders move on.
+        if config.appendix_changes and self.updates % config.target_every == 0:
             self._copy()
         return metrics
 
@@ -394,36 +396,20 @@ class TD7:
             polyak_update(self.target_encoder, self.fixed_encoder, 1)
             polyak_update(self.fixed_encoder, self.encoder, 1)
         if self.config.clip_target:
-            self._clip = self._seen
+            self._target_bounds = self._targets_seen
         if isinstance(self.replay, PrioritizedReplay):
             self.replay.reset_max_priority()
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            **{name: copy.deepcopy(getattr(self, name).state_dict()) for name in _LEARNED},
-            **{name: getattr(self, name) for name in _COUNTED},
-            "replay": self.replay.state_dict(),
-            "exploration": self._exploration.get_state(),
-            "sampling": self._sampling.get_state(),
-            "smoothing": self._smoothing.get_state(),
-        }
+        return state_of(self, _STATE)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name in _LEARNED:
-            getattr(self, name).load_state_dict(copy.deepcopy(state[name]))
-        for name in _COUNTED:
-            setattr(self, name, state[name])
-        self.replay.load_state_dict(state["replay"])
-        self._exploration.set_state(state["exploration"])
-        self._sampling.set_state(state["sampling"])
-        self._smoothing.set_state(state["smoothing"])
+        restore_state(self, state)
 
 
-_LEARNED = (
+_STATE = (
     *("actor", "critic", "encoder", "target_actor", "target_critic", "fixed_encoder", "target_encoder"),
     *("checkpoint_actor", "checkpoint_encoder", "actor_optimizer", "critic_optimizer", "encoder_optimizer"),
-)
-_COUNTED = (
-    *("steps", "updates", "_clip", "_seen", "_best", "_minimum", "_return", "_episodes", "_collected"),
-    *("_over", "_assessing", "_owed"),
+    *("replay", "_exploration", "_sampling", "_smoothing", "steps", "updates", "_target_bounds", "_targets_seen"),
+    *("_best", "_minimum", "_return", "_episodes", "_collected", "_over", "_assessing", "_updates_due"),
 )

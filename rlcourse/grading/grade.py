@@ -2,345 +2,327 @@
 
 A submission is data. What counts of it are the answers, taken by cell id and put into the official notebook; the rest
 of it is never run. The official solution runs first, with this grading's own random number: what it prints is what the
-answers must print. A cell that hangs, dies or floods costs its own question only, because the rest runs again without.
+answers must print. What time decided is decided again, with nothing else running, before it counts.
 """
 
-import csv
+import builtins
 import hashlib
 import json
 import os
 import secrets
-import signal
-import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
+import joblib
 import nbformat
-from joblib import Parallel, delayed
+from filelock import FileLock, Timeout
 from nbformat import NotebookNode
 from tqdm import tqdm
 
-from rlcourse.grading import homework
-from rlcourse.grading.feedback import page
-from rlcourse.grading.homework import SCORED, UnreadableError, mark, question, replaced, role, with_role
-from rlcourse.grading.sandbox import ENVIRONMENT, KERNEL, isolation, write_kernelspec
-from rlcourse.grading.submissions import Entry, entries
+from rlcourse import files
+from rlcourse.grading import gradebook, homework, running
+from rlcourse.grading.homework import SCORED, meta, question, replaced, role, with_role
+from rlcourse.grading.persons import Entry, entries, roster
+from rlcourse.grading.result import Records, Result
+from rlcourse.grading.running import GradingError, Job, Run
+from rlcourse.grading.sandbox import isolation
+from rlcourse.grading.submissions import Graft, UnreadableError, graft, raw, read
 
-STOPPED = ("timeout", "died", "output-limit")
 FAILED = "the grader failed"
-STARTUP = 90  # seconds that a run may take besides its cells
-INI = "[pytest]\n"
-# jsonschema builds a parser of international addresses if it finds this package: 1.5 of 3.6 seconds per submission.
-PYTEST = "import sys; sys.modules['rfc3987_syntax'] = None; import pytest; sys.exit(pytest.main())"
-
-Records = dict[str, dict[str, Any]]
-
-
-class GradingError(RuntimeError):
-    """The grader itself does not work: nobody is graded."""
-
-
-@dataclass
-class Result:
-    """What one student gets.
-
-    Attributes:
-        points: by question.
-        cells: by id: status, message, points, and the most they could be.
-        notes: what a person should look at; not empty means review.
-        fingerprint: of everything that the points follow from.
-    """
-
-    student: str
-    submission: str
-    points: dict[str, float]
-    cells: Records
-    notes: list[str] = field(default_factory=list)
-    fingerprint: str = ""
-
-    @property
-    def total(self) -> float:
-        return sum(self.points.values())
-
-    @property
-    def status(self) -> str:
-        """The worst that happened; "review" before all."""
-        statuses = {cell["status"] for cell in self.cells.values()}
-        found = [name for name in (*STOPPED, "error", "wrong") if name in statuses]
-        return "review" if self.notes else found[0] if found else "ok"
+SLOW = "stopped for its time, by itself too: is it wrong or only slow?"
+STATE = ".grading.json"
+EVERY = 10  # seconds between two gradebooks while grading
 
 
 @dataclass(frozen=True)
 class Official:
     """The homework, and what its checks print about the solution under this grading's nonce."""
 
+    name: str
     source: NotebookNode
     references: dict[str, list[str]]
-    level: str
     digest: str
 
     @property
     def seconds(self) -> float:
-        return float(mark(self.source)["seconds"])
+        return float(meta(self.source)["seconds"])
 
 
-def grade(submissions: Path, source: Path, out: Path, workers: int, students: Path | None = None) -> list[Result]:
+@dataclass
+class Todo:
+    """A submission on its way."""
+
+    entry: Entry
+    fingerprint: str
+    grafted: Graft = field(default_factory=lambda: Graft([]))
+    faults: list[str] = field(default_factory=list)
+    kept: Result | None = None
+
+
+def grade(
+    submissions: Path,
+    source: Path,
+    out: Path,
+    workers: int = 2,
+    students: Path | None = None,
+    backend: Literal["threading", "dask"] = "threading",
+    scheduler: str | None = None,
+    again: Collection[str] = (),
+    only: str | None = None,
+) -> list[Result]:
     """Grade every submission; those that were graded before and have not changed keep their result.
+
+    Args:
+        submissions: a folder or a zip file.
+        workers: how many run at once on this machine; a cluster has its own size.
+        students: the list, see `persons`.
+        scheduler: the address of the cluster's scheduler; None starts a cluster on this machine.
+        again: students who are graded again even so; with `only` and without names, all.
+        only: the one question that is graded again; the others keep what they have.
 
     Raises:
         FileNotFoundError: no such homework or folder.
         MappingError: the list of students is not written as it must be.
         HomeworkError: the homework's source is not written as it must be.
-        GradingError: the solution itself does not get full points here.
+        GradingError: the solution itself does not get full points here, or the folders cannot be used.
     """
-    found = entries(submissions, students)
-    official = prepare(homework.load(source), out)
-    jobs = (delayed(_graded)(entry, official, source.stem, out) for entry in found)
-    pool = Parallel(n_jobs=workers, backend="threading", return_as="generator")
-    results = sorted(tqdm(pool(jobs), total=len(found), unit="submission"), key=lambda result: result.student)
-    write_gradebook(results, official, out)
-    return results
+    running.stopping.clear()
+    loaded = homework.load(source)
+    people = roster(students) if students else None
+    with _locked(submissions, out), TemporaryDirectory(prefix="rlcourse-zip-") as scratch:
+        found = entries(submissions, source.stem, Path(scratch), people)
+        questions = {str(question(cell)) for cell in with_role(loaded, *SCORED)}
+        _known(again, {each.student for each in found}, "student")
+        _known([only] if only else [], questions, "question")
+        by_hand = gradebook.by_hand(out, {each.student for each in found}, questions)
+        official = prepare(loaded, out, source.stem)
+        if only and not again:
+            again = {each.student for each in found}
+        todo = [_todo(entry, official, out, again) for entry in found]
+        book = gradebook.Book(out, official.name, official.source, people, by_hand)
+        for each in todo:
+            if each.kept is not None and not each.grafted.cells:
+                book.add(each.kept, each.entry)
+        try:
+            _run_all(todo, official, book, workers, backend, scheduler, only)
+        except BaseException:
+            running.stop()
+            raise
+        finally:
+            book.write()
+        return book.results()
 
 
-def prepare(source: NotebookNode, out: Path) -> Official:
+def _run_all(
+    todo: Sequence[Todo],
+    official: Official,
+    book: gradebook.Book,
+    workers: int,
+    backend: Literal["threading", "dask"],
+    scheduler: str | None,
+    only: str | None,
+) -> None:
+    def finished(each: Todo, came: Run | str, final: bool) -> None:
+        result = _result(each, came, official, final)
+        if only is not None and each.kept is not None:
+            result = _merged(result, each.kept, official, only)
+        book.add(result, each.entry)
+
+    run_these = [number for number, each in enumerate(todo) if each.grafted.cells]
+    jobs = {n: Job.of(todo[n].grafted.cells, official.references, official.seconds) for n in run_these}
+    for number, each in enumerate(todo):
+        if number not in jobs and each.kept is None:
+            finished(each, "", final=True)
+    client: Any = nullcontext()
+    if backend == "dask":
+        from dask.distributed import Client
+
+        client = Client(scheduler)
+    alone, written = [], time.monotonic()
+    with client, joblib.parallel_config(backend=backend, n_jobs=workers):
+        pool = joblib.Parallel(return_as="generator_unordered", batch_size=1)
+        came = pool(joblib.delayed(_tried)(number, job) for number, job in jobs.items())
+        for number, run in tqdm(came, total=len(jobs), unit="submission", disable=not jobs):
+            decided = isinstance(run, Run) and not run.slow
+            finished(todo[number], run, final=decided)
+            if not decided:
+                alone.append(number)
+            if time.monotonic() - written > EVERY:
+                book.write(pages=False)
+                written = time.monotonic()
+    for number in tqdm(sorted(alone), unit="by itself", disable=not alone):
+        finished(todo[number], _tried(number, jobs[number])[1], final=True)
+
+
+def _tried(number: int, job: Job) -> tuple[int, Run | str]:
+    """A run, or in words why there is none: whatever one submission does to the grader, the others are graded."""
+    try:
+        return number, running.run(job)
+    except Exception as error:
+        if running.stopping.is_set():
+            raise
+        return number, f"{FAILED}: {error or type(error).__name__}"
+
+
+@contextmanager
+def _locked(submissions: Path, out: Path) -> Iterator[None]:
+    """See that nobody else writes into `out`, and that it is no part of what is graded."""
+    place, other = out.resolve(), submissions.resolve()
+    if place.is_relative_to(other) or (other.is_relative_to(place) and other != place):
+        raise GradingError(f"{out} and {submissions} must not be inside each other: name another folder for the grades")
+    if out.exists() and not out.is_dir():
+        raise GradingError(f"{out} is a file: name a folder for the grades")
+    out.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(out / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise GradingError(f"another grading is writing into {out}: wait for it, or name another folder") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _known(names: Collection[str], known: Collection[str], kind: str) -> None:
+    for name in names:
+        if name not in known:
+            raise GradingError(f"there is no {kind} {name!r}; there are: {', '.join(sorted(known))}")
+
+
+def prepare(source: NotebookNode, out: Path, name: str) -> Official:
     """Run the solution under the nonce of this gradebook, and see that it gets full points."""
-    level = isolation().level
-    nonce = _nonce(out)
+    nonce = _nonce(out, name)
     source.cells = [
         replaced(cell, homework.with_nonce(cell.source, nonce)) if role(cell) == "hidden" else cell
         for cell in source.cells
     ]
-    seconds = float(mark(source)["seconds"])
+    seconds = float(meta(source)["seconds"])
     solution = homework.graded(source)
-    printed, _ = attempt(solution, {}, seconds, level)
-    references = {cell.id: printed.get(cell.id, {}).get("lines", []) for cell in with_role(source, *SCORED)}
-    again, _ = attempt(solution, references, seconds, level)
+    printed = running.run(Job.of(solution, {}, seconds)).records
+    references = {cell.id: printed[cell.id].get("lines", []) for cell in with_role(source, *SCORED)}
+    records = running.run(Job.of(solution, references, seconds)).records
     for cell in solution:
-        record = again.get(cell.id, {"status": "not run"})
+        record = records[cell.id]
         if record["status"] != "ok" or not references.get(cell.id, ["no check"]):
             raise GradingError(f"the solution itself fails at {cell.id} ({record['status']}): {record.get('message')}")
-    content = json.dumps([nbformat.writes(source), level, references])
-    return Official(source, references, level, hashlib.sha256(content.encode()).hexdigest())
+    content = json.dumps([nbformat.writes(source), isolation().level, references])
+    return Official(name, source, references, hashlib.sha256(content.encode()).hexdigest())
 
 
-def _nonce(out: Path) -> int:
+def _nonce(out: Path, name: str) -> int:
     """This gradebook's random number: drawn once and kept for the grader alone, so that grading again agrees."""
-    path = out / ".nonce"
-    out.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(str(secrets.randbits(128)))
-    return int(path.read_text())
-
-
-def _graded(entry: Entry, official: Official, name: str, out: Path) -> Result:
-    content = homework.raw(entry.path) if entry.path is not None else None
-    parts = (official.digest.encode(), content or b"", repr((entry.student, entry.name, entry.notes)).encode())
-    fingerprint = hashlib.sha256(b"\0".join(parts)).hexdigest()
-    kept = out / "results" / f"{entry.student}.json"
-    if kept.exists():
-        stored = json.loads(kept.read_text(encoding="utf-8"))
-        if stored["fingerprint"] == fingerprint:
-            return Result(**stored)
-    result = grade_one(entry, official, name)
-    if not any(note.startswith(FAILED) for note in result.notes):  # else the next grading tries again
-        result.fingerprint = fingerprint
-    _write(out / "feedback" / f"{entry.student}.html", page(result, official.source, name))
-    _write(kept, json.dumps(asdict(result), indent=1, ensure_ascii=False))
-    return result
-
-
-def grade_one(entry: Entry, official: Official, name: str) -> Result:
-    """One student's points, whatever the submission is."""
-    notes, source = list(entry.notes), official.source
-    records: Records = {}
+    path = out / STATE
     try:
-        if entry.path is None:
-            raise UnreadableError("there is no notebook")
-        submission = homework.read_submission(entry.path)
-        theirs = mark(submission).get("homework", name)
-        if theirs != name:
-            raise UnreadableError(f"it is another homework: {str(theirs)[:20]}")
-        grafted = homework.graft(source, submission)
-        notes += grafted.notes
-        records = run(grafted.cells, official)
+        state = json.loads(path.read_text(encoding="utf-8"))
+        nonce, theirs = int(state["nonce"]), str(state["homework"])
+    except FileNotFoundError:
+        nonce, theirs = secrets.randbits(128), name
+    except (ValueError, KeyError, TypeError):  # cut short by a full disk: all are graded again, with another number
+        print(f"{path} cannot be read: a new random number is drawn, and all are graded again", file=sys.stderr)
+        nonce, theirs = secrets.randbits(128), name
+    if theirs != name:
+        raise GradingError(f"{out} holds the grades of {theirs}: name another folder for those of {name}")
+    mask = os.umask(0o077)
+    try:
+        files.write(path, json.dumps({"homework": name, "nonce": str(nonce)}))
+    finally:
+        os.umask(mask)
+    return nonce
+
+
+def _todo(entry: Entry, official: Official, out: Path, again: Collection[str]) -> Todo:
+    """Read a submission, unless its result is there."""
+    faults: list[str] = []
+    content = b""
+    try:
+        content = raw(entry.path) if entry.path is not None else b""
     except UnreadableError as error:
-        notes.append(str(error))
+        faults.append(str(error))
+    parts = (official.digest, hashlib.sha256(content).hexdigest(), repr((entry.student, entry.submission, faults)))
+    todo = Todo(entry, hashlib.sha256("\0".join(parts).encode()).hexdigest(), faults=faults)
+    todo.kept = _stored(out, todo)
+    if todo.kept is not None and entry.student not in again:
+        return todo
+    try:
+        if entry.path is not None and not faults:
+            submission = read(entry.path)
+            theirs = meta(submission).get("homework", official.name)
+            if theirs != official.name:
+                raise UnreadableError(f"it is another homework: {theirs[:20]}")
+            todo.grafted = graft(official.source, submission)
+    except UnreadableError as error:
+        faults.append(str(error))
     except Exception as error:  # whatever one submission does to the grader, the others are graded
-        notes.append(f"{FAILED}: {type(error).__name__}: {error}")
+        faults.append(f"{FAILED}: {error or type(error).__name__}")
+    if not todo.grafted.cells:
+        todo.kept = None
+    return todo
+
+
+def _stored(out: Path, todo: Todo) -> Result | None:
+    try:
+        stored = json.loads(gradebook.stored(out, todo.entry.student).read_text(encoding="utf-8"))
+        kept = Result(**stored)
+    except (OSError, ValueError, TypeError):  # none, or cut short by a full disk
+        return None
+    return kept if kept.fingerprint == todo.fingerprint else None
+
+
+def _merged(result: Result, kept: Result, official: Official, only: str) -> Result:
+    """What was kept, but for one question."""
+    cells = {cell.id for cell in official.source.cells if question(cell) == only}
+    return replace(
+        result,
+        points=kept.points | {only: result.points[only]},
+        cells={name: (result if name in cells else kept).cells[name] for name in result.cells},
+    )
+
+
+def _kind(message: str) -> str:
+    """Of an exception in a hidden check, only its kind; its words could show the inputs."""
+    name = message.rpartition("\n")[2].partition(":")[0]
+    if name == "NotImplementedError":
+        return "not answered yet: "
+    known = isinstance(getattr(builtins, name, None), type) and issubclass(getattr(builtins, name), Exception)
+    return f"it raised {name} here: " if known else ""
+
+
+def _result(todo: Todo, came: Run | str, official: Official, final: bool) -> Result:
+    """One student's points; without a fingerprint where they are not the last word."""
+    run = came if isinstance(came, Run) else Run({}, "", [came] if came else [])
+    notes = [*todo.faults, *todo.grafted.notes, *run.notes]
+    if run.slow:
+        notes.append(SLOW if final else "stopped for its time: to be run by itself")
     cells: Records = {}
-    points = {str(question(cell)): 0.0 for cell in with_role(source, *SCORED)}
-    for cell in source.cells:
-        if role(cell) in ("answer", *SCORED):
-            record = records.get(cell.id, {"status": "not run", "message": ""})
-            most = float(mark(cell).get("points", 0))
-            earned = most if record["status"] == "ok" else 0.0
-            # What a hidden check printed or raised shows what it asks: students get the author's hint instead.
-            message = mark(cell).get("hint", "") if role(cell) == "hidden" else record.get("message", "")
-            cells[cell.id] = {"status": record["status"], "points": earned, "of": most}
-            cells[cell.id]["message"] = "" if record["status"] == "ok" else message
-            if role(cell) in SCORED:
-                points[str(question(cell))] += earned
-    return Result(entry.student, entry.name, points, cells, notes)
-
-
-def run(cells: Sequence[NotebookNode], official: Official) -> Records:
-    """Run the cells; where one hangs, dies or floods, run again without the answer that did it.
-
-    Each cell keeps the verdict of the first run that reached it.
-    """
-    records: Records = {}
-    without: set[str] = set()
-    while True:
-        kept = [_without(cell, official, without) for cell in cells]
-        present = [cell for cell in kept if cell is not None]
-        found, culprit = attempt(present, official.references, official.seconds, official.level)
-        for name, record in found.items():
-            records.setdefault(name, record)
-        if culprit is None:
-            return records
-        suspects = _suspects(cells, culprit, without)
-        if not suspects:
-            raise GradingError(f"cell {culprit} stopped the kernel although no answer was left in")
-        without |= suspects
-        status = records[culprit]["status"]
-        for cell in cells:
-            if question(cell) is not None and question(cell) == _question_of(cells, culprit):
-                records.setdefault(cell.id, {"status": status, "message": f"not run: {culprit} stopped the kernel"})
-
-
-def _without(cell: NotebookNode, official: Official, without: set[str]) -> NotebookNode | None:
-    """The cell, its stub if it is an answer that must not run again, or nothing if it is a student's own."""
-    if cell.id not in without:
-        return cell
-    originals = {each.id: each.source for each in official.source.cells}
-    return replaced(cell, homework.stub(originals[cell.id])) if role(cell) == "answer" else None
-
-
-def _question_of(cells: Sequence[NotebookNode], name: str) -> str | None:
-    return next(question(cell) for cell in cells if cell.id == name)
-
-
-def _suspects(cells: Sequence[NotebookNode], culprit: str, without: set[str]) -> set[str]:
-    """Whose code made a cell stop the kernel: its own, its question's answer, or else anybody's before it."""
-    names = [cell.id for cell in cells]
-    before = [cell for cell in cells[: names.index(culprit) + 1] if role(cell) in ("extra", "answer")]
-    nearest = [c.id for c in before if c.id == culprit or question(c) == _question_of(cells, culprit) is not None]
-    return set(nearest) - without or {cell.id for cell in before} - without
-
-
-def attempt(
-    cells: Sequence[NotebookNode], references: Mapping[str, list[str]], seconds: float, level: str
-) -> tuple[Records, str | None]:
-    """One run of nbval over the cells: what was recorded of each, and the cell that stopped it, if one did.
-
-    Raises:
-        GradingError: no cell was run at all.
-    """
-    with TemporaryDirectory(prefix="rlcourse-") as name:
-        folder = Path(name)
-        (folder / "sockets").mkdir()
-        write_kernelspec(folder / "jupyter", folder / "sockets", level)
-        nbformat.write(homework.notebook_of(cells), folder / "graded.ipynb")
-        (folder / "references.json").write_text(json.dumps(references))
-        (folder / "pytest.ini").write_text(INI)
-        log = folder / "log"
-        words = ["-c", PYTEST, "--noconftest", "-c", "pytest.ini", "-p", "nbval.plugin", "-p", "no:cacheprovider"]
-        words += ["-p", "rlcourse.grading.plugin", "--grading-log", str(log), "--nbval-lax", "--color=no"]
-        words += ["--grading-references", "references.json", "--nbval-kernel-name", KERNEL]
-        words += ["--nbval-cell-timeout", str(seconds), "graded.ipynb"]
-        environment = os.environ | {
-            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-            "PYTEST_ADDOPTS": "",
-            "PYTHONPATH": ENVIRONMENT["PYTHONPATH"],
-            "JUPYTER_PATH": str(folder / "jupyter"),
-            "JUPYTER_RUNTIME_DIR": str(folder / "sockets"),
-        }
-        said = _supervised([sys.executable, *words], folder, environment, STARTUP + seconds * 4)
-        return _read_log(log, said)
-
-
-def _supervised(command: Sequence[str], folder: Path, environment: Mapping[str, str], seconds: float) -> str:
-    """Run a command under a time limit and kill all that is left of it; return what it said."""
-    with (folder / "said").open("w+b") as said:
-        process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )  # fmt: skip
-        try:
-            process.wait(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            pass
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-        said.seek(0)
-        return said.read(100_000).decode(errors="replace")
-
-
-def _read_log(log: Path, said: str) -> tuple[Records, str | None]:
-    if not log.exists():
-        raise GradingError(f"nbval did not run: {said[-1000:]}")
-    records: Records = {}
-    for line in log.read_text(encoding="utf-8").splitlines():
-        record = json.loads(line)
-        records[record.pop("id")] = record
-    for name, record in records.items():
-        if record["status"] == "started":  # nbval itself was killed or crashed here
-            record |= {"status": "timeout", "message": "stopped by the limit for the whole notebook"}
-        if record["status"] in STOPPED:
-            return records, name
-    return records, None
-
-
-def write_gradebook(results: Sequence[Result], official: Official, out: Path) -> None:
-    """`grades.csv` for a spreadsheet, `grades.json` with everything."""
-    questions = list(dict.fromkeys(str(question(cell)) for cell in with_role(official.source, *SCORED)))
-    most = {
-        q: sum(mark(c)["points"] for c in with_role(official.source, *SCORED) if question(c) == q) for q in questions
-    }
-    rows = [["student", "submission", "total", *questions, "status", "notes"]]
-    rows.append(["(most)", "", _number(sum(most.values())), *(_number(most[q]) for q in questions), "", ""])
-    for one in results:
-        scores = [_number(one.points[q]) for q in questions]
-        rows.append([one.student, one.submission, _number(one.total), *scores, one.status, "; ".join(one.notes)])
-    draft = out / "grades.csv.draft"
-    with draft.open("w", newline="", encoding="utf-8-sig") as file:  # the mark lets a spreadsheet see accents
-        csv.writer(file).writerows([[_harmless(text) for text in row] for row in rows])
-    draft.replace(out / "grades.csv")
-    everything = {
-        "isolation": str(isolation()),
-        "most": most,
-        "students": [{**asdict(one), "total": one.total, "status": one.status} for one in results],
-    }
-    _write(out / "grades.json", json.dumps(everything, indent=1, ensure_ascii=False))
-
-
-def _number(value: float) -> str:
-    return f"{value:g}"
-
-
-def _harmless(text: str) -> str:
-    """A spreadsheet would run a cell that begins like a formula; a file name can."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t")) else text
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all: a grading that is killed goes on where it was."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".draft")
-    draft.write_text(text, encoding="utf-8", errors="replace")
-    draft.replace(path)
-
-
-def summary(results: Iterable[Result]) -> str:
-    """The gradebook's last line on the screen."""
-    results = list(results)
-    review = [one.student for one in results if one.status == "review"]
-    text = f"{len(results)} graded"
-    return text + (f", {len(review)} to review: {', '.join(review)}" if review else "")
+    points = {str(question(cell)): 0.0 for cell in with_role(official.source, *SCORED)}
+    for cell in with_role(official.source, "answer", *SCORED):
+        record = run.records.get(cell.id, {"status": "not run", "message": ""})
+        most = float(meta(cell).get("points", 0))
+        earned = most if record["status"] == "ok" else 0.0
+        # What a hidden check printed or raised shows what it asks: students get the author's hint instead.
+        private = role(cell) == "hidden" and record["status"] in ("wrong", "error")
+        message = record.get("message", "")
+        message = f"{_kind(message)}{meta(cell).get('hint', '')}" if private else message
+        cells[cell.id] = {"status": record["status"], "points": earned, "of": most}
+        cells[cell.id]["message"] = "" if record["status"] == "ok" else message
+        if role(cell) in SCORED:
+            points[str(question(cell))] += earned
+    return Result(
+        todo.entry.student,
+        todo.entry.submission,
+        points,
+        cells,
+        notes,
+        left_out=todo.grafted.left_out,
+        answers={str(question(cell)): cell.source for cell in todo.grafted.cells if role(cell) == "answer"},
+        isolation=run.isolation,
+        seconds=round(sum(record.get("seconds", 0.0) for record in run.records.values()), 2),
+        fingerprint="" if run.slow or any(note.startswith(FAILED) for note in notes) else todo.fingerprint,
+    )

@@ -1,8 +1,11 @@
 """The kernel that runs a submission: it limits itself, then becomes an ordinary one. Started by its kernelspec."""
 
 import resource
+from contextlib import suppress
+from threading import Thread
 
 MEGABYTE = 1024**2
+PROCESSES = 128  # threads too
 LIMITS = {
     resource.RLIMIT_AS: 3000 * MEGABYTE,  # torch on the CPU peaks at 800
     resource.RLIMIT_FSIZE: 10 * MEGABYTE,
@@ -14,9 +17,24 @@ LIMITS = {
 def main() -> None:
     for kind, limit in LIMITS.items():
         resource.setrlimit(kind, (limit, limit))
+    _limit_processes()
     from ipykernel.kernelapp import launch_new_instance
 
     launch_new_instance()
+
+
+def _limit_processes() -> None:
+    """Where the system counts this user's processes elsewhere too, there may be too many already; root's it ignores."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+    with suppress(ValueError, OSError):  # a lower limit may hold already
+        resource.setrlimit(resource.RLIMIT_NPROC, (PROCESSES, hard))
+        try:
+            thread = Thread(target=int)
+            thread.start()
+            thread.join()
+            resource.setrlimit(resource.RLIMIT_NPROC, (PROCESSES, PROCESSES))
+        except RuntimeError:
+            resource.setrlimit(resource.RLIMIT_NPROC, (soft, hard))
 
 
 if __name__ == "__main__":

@@ -12,11 +12,12 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 from rlcourse.grading import checks
-from rlcourse.grading.homework import BEGIN, END, SOLUTION, load, mark, replaced, role, stub, with_role
-from rlcourse.publish import KERNELSPEC, lectures, sources_hash
+from rlcourse.grading.homework import BEGIN, END, SOLUTION, load, meta, replaced, role, stub, with_role
+from rlcourse.operations.publish import KERNELSPEC, lectures, sources_hash
 
 SOURCES = Path("notebooks/instructor")
 STUDENTS = Path("notebooks/homework")
+WORKSHOPS = "workshops"  # the name of their folder, beside the homework's and below the sources
 PRISTINE = ".release"
 CHECKED = "# NBVAL_CHECK_OUTPUT"
 PRIVATE = ("notebooks/instructor/", "tests/grading/")
@@ -33,20 +34,27 @@ class UnsolvedError(ValueError):
 
 
 def release(source: Path, target: Path) -> None:
-    """Write the student's notebook into the folder `target`, and the same again into its `.release`.
+    """Write the student's notebook into the folder `target`; a homework again into its `.release`.
 
     Raises:
         HomeworkError: the source is not written as it must be.
         UnsolvedError: the solution raises or fails a check; names the cell.
         LeakError: a secret line would get out; names it.
     """
-    released = student_version(load(source), source.stem)
-    for cell, outputs in zip(with_role(released, "check"), _checked_outputs(source), strict=True):
-        cell.outputs, cell.execution_count = outputs, 1
-    check_leaks(load(source), nbformat.writes(released))
-    for folder in (target, target / PRISTINE):
+    notebook = load(source)
+    released, references = student_version(notebook, source.stem), _checked_outputs(source)
+    if graded(notebook):  # a workshop has no secrets: the course's own version is one click away
+        for cell, outputs in zip(with_role(released, "check"), references, strict=True):
+            cell.outputs, cell.execution_count = outputs, 1
+        check_leaks(notebook, nbformat.writes(released))
+    for folder in (target, target / PRISTINE) if graded(notebook) else (target,):
         folder.mkdir(parents=True, exist_ok=True)
         nbformat.write(released, folder / source.name)
+
+
+def graded(source: NotebookNode) -> bool:
+    """Whether it is a homework; a workshop is not graded, so nothing in it is protected or kept for comparison."""
+    return bool(meta(source).get("graded", True))
 
 
 def student_version(source: NotebookNode, name: str) -> NotebookNode:
@@ -56,23 +64,27 @@ def student_version(source: NotebookNode, name: str) -> NotebookNode:
         if role(cell) in ("hidden", "notes"):
             continue
         cell = replaced(cell, stub(cell.source))
-        cell.metadata = {"rlcourse": mark(cell)} if mark(cell) else {}
+        cell.metadata = {"rlcourse": meta(cell)} if meta(cell) else {}
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-        if role(cell) not in ("answer", "show"):  # neither an experiment nor a picture is ever graded
+        if role(cell) not in ("answer", "show") and graded(source):  # experiments and pictures are never graded
             cell.metadata |= {"deletable": False, "editable": False}
         if role(cell) == "check":
-            cell.source = f"{CHECKED}\n{cell.source}"
             cell.metadata["jupyter"] = {"source_hidden": True}  # students read verdicts; the code is one click away
+            if graded(source):
+                cell.source = f"{CHECKED}\n{cell.source}"
         cells.append(cell)
-    about = {"homework": name, "seconds": mark(source)["seconds"], "source": sources_hash(source)}
+    kind = "homework" if graded(source) else "workshop"
+    about = {kind: name, "seconds": meta(source)["seconds"], "source": sources_hash(source)}
     return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": KERNELSPEC, "rlcourse": about})
 
 
 def _checked_outputs(path: Path) -> list[list[NotebookNode]]:
     """What the visible checks print about the solution. Hidden cells go first: nothing of theirs is ever executed."""
     notebook = load(path)
-    notebook.cells = [cell for cell in notebook.cells if role(cell) != "hidden"]
+    # Nor are a workshop's races run: their verdicts have a test of their own.
+    left_out = ("hidden",) if graded(notebook) else ("hidden", "show")
+    notebook.cells = [cell for cell in notebook.cells if role(cell) not in left_out]
 
     def refuse(cell: NotebookNode, cell_index: int, execute_reply: dict[str, Any]) -> None:
         error = execute_reply["content"]
@@ -108,9 +120,9 @@ def check_leaks(source: NotebookNode, text: str) -> None:
 
 
 def release_all(paths: Iterable[Path], target: Path) -> None:
-    """Release each source among the paths and in the folders among them."""
+    """Release each source among the paths and in the folders among them, workshops into the folder beside."""
     for path in lectures(paths):
-        release(path, target)
+        release(path, target if graded(load(path)) else target.parent / WORKSHOPS)
 
 
 def student_edition(root: Path, target: Path) -> None:

@@ -1,9 +1,11 @@
 """The student's self-check: `notebooks/homework/conftest.py` calls it, so that plain nbval means something.
 
-Only the answers and the student's own cells count as they are; the checks run as they were released, and what was done
-to them fails with its remedy. So it does not matter that running and saving a notebook replaces its references.
+What runs is what the grader runs, without the hidden checks: the answers and the student's own cells, between the
+official ones as they were released. So it does not matter that running and saving a notebook replaces its references,
+and the verdict on a visible check is the grade's. What would not be run is listed at the end.
 """
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,13 @@ import nbformat
 import pytest
 from nbval.plugin import IPyNbFile
 
-from rlcourse.grading import checks, homework
-from rlcourse.grading.collect import cells_of, printed
+from rlcourse.grading import checks, homework, limits
+from rlcourse.grading.collect import HomeworkCell, cells_of, printed, raised
+from rlcourse.grading.homework import role
 from rlcourse.grading.release import PRISTINE
+from rlcourse.grading.submissions import UnreadableError, graft, read, tampered
+
+REMARKS = pytest.StashKey[list[str]]()
 
 
 class Fault(pytest.Item):
@@ -26,30 +32,78 @@ class Fault(pytest.Item):
         pytest.fail(self.message, pytrace=False)
 
 
+class CheckedCell(HomeworkCell):
+    """A cell under the grader's limit of time; the student's own cells cannot fail."""
+
+    def runtest(self) -> None:
+        seconds, option = self.parent.seconds, self.config.option
+        number = self.cell.id.split("-")[1] if self.own else ""
+        if role(self.cell) == "extra" and self.parent.left <= 0:
+            remark(self.config, f"your own cell {int(number) + 1} was not run: those before it took all the time")
+            return
+        limit = self.parent.left if role(self.cell) == "extra" else limits.WIDER * seconds
+        before, option.nbval_cell_timeout = option.nbval_cell_timeout, limit
+        start = time.monotonic()
+        used = limits.processor_time()
+        try:
+            super().runtest()
+        except Exception as error:
+            if not self.own:
+                raise
+            remark(
+                self.config,
+                f"your own cell {int(number) + 1} raised an exception: {raised(error).splitlines()[-1][:200]}",
+            )
+        finally:
+            option.nbval_cell_timeout = before
+            if role(self.cell) == "extra":
+                self.parent.left -= time.monotonic() - start
+        used = limits.processor_time() - used
+        if used > seconds and not self.own:
+            pytest.fail(f"{self.cell.id}: {used:.0f} seconds of processor time; the grade allows {seconds:g}", False)
+
+
 class Homework(IPyNbFile):
     """A student's notebook, its checks as released."""
 
+    seconds = 0.0
+    left = 0.0  # seconds for the student's own cells together
+
     def collect(self) -> Iterator[pytest.Item]:
         released = nbformat.read(pristine(self.path), as_version=4)
+        self.seconds = self.left = float(homework.meta(released)["seconds"])
         try:
-            submission = homework.read_submission(self.path)
-        except homework.UnreadableError as error:
+            submission = read(self.path)
+        except UnreadableError as error:
             self.nb = homework.notebook_of([])
             yield self._fault("the notebook", f"{self.path.name}: {error}")
             return
-        for number, message in enumerate(homework.tampered(released, submission)):
+        for number, message in enumerate(tampered(released, submission)):
             yield self._fault(f"fault {number}", message)
         references = {cell.id: checks.marked(printed(cell.outputs)) for cell in homework.with_role(released, "check")}
-        grafted = homework.graft(released, submission)
-        for note in grafted.notes:
-            yield self._fault("answers", note)
+        grafted = graft(released, submission)
+        for each in (*grafted.notes, *grafted.left_out):
+            remark(self.config, each)
         self.nb = homework.notebook_of(grafted.cells)
-        yield from cells_of(self, self.nb.cells, references)
+        yield from cells_of(self, self.nb.cells, references, CheckedCell)
 
     def _fault(self, name: str, message: str) -> Fault:
         fault = Fault.from_parent(self, name=name)
         fault.message = message
         return fault
+
+
+def remark(config: pytest.Config, text: str) -> None:
+    """Say something at the end."""
+    config.stash.setdefault(REMARKS, []).append(text)
+
+
+def summary(terminal: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """List what the grader would note, and what it would leave out."""
+    if remarks := config.stash.get(REMARKS, []):
+        terminal.section("what the grader notes, and does not run")
+        for text in dict.fromkeys(remarks):
+            terminal.write_line(text)
 
 
 def pristine(path: Path) -> Path:

@@ -1,101 +1,267 @@
-"""Which notebook is whose, among what a learning platform's download holds."""
+"""One submitted file: read within bounds whatever it is, and its answers put into the official notebook."""
 
-import csv
-import hashlib
-import io
+import ast
+import json
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-COPY = re.compile(r"\s*\((\d+)\)$")  # what browsers append: "hw01 (1).ipynb"
-LONGEST = 200  # bytes of a student's name, to which endings are appended; file systems allow 255
-SKIPPED = ("__MACOSX", ".")
+import nbformat
+from nbformat import NotebookNode
+
+from rlcourse.grading.homework import experiment, graded, question, replaced, role, stub, with_role
+
+MAX_BYTES = 20_000_000  # of a file; a homework with its plots is well under one million
+MAX_CELLS = 1000
+MAX_OWN = 200_000  # characters of a student's own cells together, and of a cell that is looked into
+KINDS = ("code", "markdown", "raw")
+SIMPLE = (ast.Constant, ast.Tuple, ast.List, ast.Dict, ast.Set, ast.Name, ast.Attribute, ast.UnaryOp)
+LEAVES = (ast.Lambda, ast.expr_context, ast.unaryop)
 
 
-class MappingError(ValueError):
-    """The list of students cannot be read; names the file and what it must hold."""
+class UnreadableError(ValueError):
+    """A submission that is no notebook; says why."""
+
+
+def raw(path: Path) -> bytes:
+    """The content of a submitted file.
+
+    Raises:
+        UnreadableError: it is a link, a pipe or a device, too large, or cannot be read.
+    """
+    try:
+        if path.is_symlink() or not path.is_file():
+            raise UnreadableError("it is a link or no file at all")
+        if path.stat().st_size > MAX_BYTES:
+            raise UnreadableError(f"it is larger than {MAX_BYTES / 1e6:.0f} MB: clear its outputs")
+        return path.read_bytes()
+    except OSError as error:
+        raise UnreadableError(f"the file cannot be read: {error.strerror}") from None
+
+
+def read(path: Path) -> NotebookNode:
+    """A student's notebook, of any format and in any encoding, from a file that need not be one.
+
+    Of each cell only source, kind, id, tags and what the course wrote about it are kept, as text that can be written.
+
+    Raises:
+        UnreadableError: says why.
+    """
+    return parsed(raw(path))
+
+
+def parsed(content: bytes) -> NotebookNode:
+    """As `read`, of a file's content."""
+    try:
+        text = content.decode(json.detect_encoding(content))
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")  # never fails; code is ASCII nearly always
+    try:
+        found = json.loads(text)
+    except RecursionError:
+        raise UnreadableError("it is no notebook: its JSON is nested too deeply") from None
+    except ValueError as error:  # a number of 5000 digits is one, too
+        raise UnreadableError(f"it is no notebook: {str(error)[:100]}") from None
+    if not isinstance(found, dict):
+        raise UnreadableError("it is no notebook: the file holds other JSON")
+    cells = found.get("cells")
+    if not isinstance(cells, list):  # before 2015 they stood in worksheets
+        sheets = found.get("worksheets")
+        sheets = sheets if isinstance(sheets, list) else []
+        cells = [each for sheet in sheets if isinstance(sheet, dict) for each in _listed(sheet.get("cells"))]
+    if not cells:
+        raise UnreadableError("it is no notebook: it has no cells")
+    if len(cells) > MAX_CELLS:
+        raise UnreadableError(f"it has {len(cells)} cells, at most {MAX_CELLS} are read")
+    kept = [cell for each in cells if (cell := _cell(each)) is not None]
+    return nbformat.from_dict({"cells": kept, "metadata": {"rlcourse": _about(found)}})
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _cell(found: Any) -> dict[str, Any] | None:
+    if not isinstance(found, dict):
+        return None
+    source = found.get("source", found.get("input"))
+    if isinstance(source, list):
+        source = "".join(each for each in source if isinstance(each, str))
+    if found.get("cell_type") not in KINDS or not isinstance(source, str):
+        return None
+    about = found.get("metadata")
+    tags = about.get("tags") if isinstance(about, dict) else None
+    cell = {
+        "cell_type": found["cell_type"],
+        "source": _writable(source),
+        "metadata": {"rlcourse": _about(found), "tags": [_writable(str(tag)[:100]) for tag in _listed(tags)[:20]]},
+    }
+    if isinstance(found.get("id"), str):
+        cell["id"] = _writable(found["id"][:100])
+    return cell
+
+
+def _about(found: dict[str, Any]) -> dict[str, str]:
+    """What the course wrote about a cell or a notebook: words only, a student's may be anything."""
+    about = found.get("metadata")
+    words = about.get("rlcourse") if isinstance(about, dict) else None
+    words = words if isinstance(words, dict) else {}
+    return {
+        key: _writable(words[key][:100]) for key in ("role", "question", "homework") if isinstance(words.get(key), str)
+    }
+
+
+def _writable(text: str) -> str:
+    return text.encode(errors="replace").decode()  # JSON can hold halves of characters
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One student's submission.
+class Graft:
+    """A student's answers in the place of the official ones.
 
     Attributes:
-        student: the name of the file or folder, or what the mapping says; a file name itself.
-        name: the submitted file's, for people to find it.
-        path: the notebook, None if there is none.
+        cells: code cells in the order in which to run them; a student's own have a role of `OWN`.
         notes: what a person should look at.
+        left_out: what of the submission is not run, for its author.
     """
 
-    student: str
-    name: str
-    path: Path | None
-    notes: tuple[str, ...] = ()
+    cells: list[NotebookNode]
+    notes: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
 
-def entries(folder: Path, students: Path | None = None) -> list[Entry]:
-    """One entry per student: a notebook in the folder, or a folder in it. Links are never followed.
+def graft(released: NotebookNode, submission: NotebookNode) -> Graft:
+    """Put into `released` the student's answers, and their own cells after the cell that they follow.
 
-    `students` is a CSV file with two columns, the file's or folder's name (without ending) and the student.
-
-    Raises:
-        FileNotFoundError: no such folder, or nothing in it; no such mapping.
-        MappingError: the mapping is not written as it must be.
+    Of an own cell the definitions come first, by themselves, so that they are there even if the rest of it takes too
+    long. What a student added to a setup cell is run before that cell, of an experiment only the definitions.
     """
-    if not folder.is_dir():
-        raise FileNotFoundError(f"there is no folder {folder}: name the one with the submissions")
-    names = _mapping(students) if students else {}
-    grouped: dict[str, list[Path]] = {}
-    unknown: set[str] = set()
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(SKIPPED):
+    owner = {id(theirs): name for name, found in match(released, submission).items() for theirs in found}
+    official, originals = graded(released), {cell.id: cell for cell in released.cells}
+    places = {cell.id: number for number, cell in enumerate(official)}
+    last = max((n for n, cell in enumerate(official) if role(cell) != "hidden"), default=0)
+    before: dict[str, list[NotebookNode]] = {}
+    after: dict[str | None, list[NotebookNode]] = {}
+    parts: dict[str, list[str]] = {}
+    notes, left_out, place, total = [], [], None, 0
+    for number, theirs in enumerate(submission.cells):
+        name = owner.get(id(theirs))
+        place = name if name in places else place
+        if theirs.cell_type != "code":
             continue
-        whole = path.is_dir() and not path.is_symlink()
-        name = path.name if whole else COPY.sub("", path.stem)
-        grouped.setdefault(_presentable(names.get(name, name)), []).extend(_notebooks(path) if whole else [path])
-        if names and name not in names:
-            unknown.add(_presentable(name))
-    if not grouped:
-        raise FileNotFoundError(f"{folder} is empty: name the folder with the submissions")
-    return [_entry(student, paths, folder, student in unknown) for student, paths in grouped.items()]
+        kind = role(originals[name]) if name is not None else None
+        if kind == "answer":
+            parts.setdefault(str(name), []).append(theirs.source)
+        elif kind == "check":
+            if not _same(theirs.source, originals[name].source):
+                left_out.append(f"your change of the check {name}: it runs as released")
+        elif name is not None and _same(theirs.source, originals[name].source):
+            pass
+        elif (total := total + len(theirs.source)) > MAX_OWN:
+            left_out.append(f"your own cell {number + 1}: with those before it, it is longer than {MAX_OWN} characters")
+        elif experiment(originals[name] if name is not None else theirs):
+            after.setdefault(place, []).extend(_own(number, theirs.source, whole=False))
+        elif name is not None:
+            before.setdefault(name, []).extend(_own(number, theirs.source))
+        else:
+            whole = places.get(place, 0) < last  # after the last check there is nothing left that could need it
+            after.setdefault(place, []).extend(_own(number, theirs.source, whole))
+    cells = after.get(None, [])
+    for cell in official:
+        if role(cell) == "answer":
+            source, note = _answer(parts.get(cell.id, []), stub(cell.source))
+            notes += [f"{question(cell)}: {note}"] if note else []
+            cell = replaced(cell, source)
+        cells += [*before.get(cell.id, []), cell, *after.get(cell.id, [])]
+    return Graft(cells, notes, left_out)
 
 
-def _presentable(name: str) -> str:
-    """A name that can be printed and be part of a file's name; a submission's can hold any bytes, up to 255."""
-    name = "".join(each if each.isprintable() and each != "/" else "?" for each in name)
-    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return name if len(name.encode()) <= LONGEST else f"{name[: LONGEST // 4 - 9]}-{digest}"
+def _answer(parts: Sequence[str], empty: str) -> tuple[str, str | None]:
+    """What the cells for an answer make together, as in the student's notebook, and a note if there is none or many.
+
+    A copy that was left empty, or that is no Python, does not spoil the others.
+    """
+    if not parts:
+        return empty, "the answer cell is missing"
+    if len(parts) == 1:
+        return parts[0], None
+    filled = [part for part in parts if not _same(part, empty)] or parts[:1]
+    good = [part for part in filled if tree(part) is not None] or filled[:1]
+    return "\n\n".join(good), f"{len(parts)} answer cells, run one after the other" if len(good) > 1 else None
 
 
-def _notebooks(folder: Path) -> list[Path]:
-    found = [path for path in sorted(folder.rglob("*")) if path.suffix == ".ipynb"]
-    return [path for path in found if not any(part.startswith(SKIPPED) for part in path.relative_to(folder).parts)]
+def _same(source: str, other: str) -> bool:
+    """Up to blanks, and to the comment by which nbval knows a check."""
+    first, second = (re.sub(r"# NBVAL_\w+", "", text).split() for text in (source, other))
+    return first == second
 
 
-def _entry(student: str, paths: list[Path], folder: Path, unknown: bool) -> Entry:
-    notes: tuple[str, ...] = ("not in the list of students",) if unknown else ()
-    if not paths:
-        return Entry(student, "", None, notes)
-    newest = max(paths, key=lambda path: (_copy_number(path), path.name))
-    if len(paths) > 1:
-        notes += (f"{len(paths)} files, {_presentable(newest.name)} counts",)
-    return Entry(student, "/".join(map(_presentable, newest.relative_to(folder).parts)), newest, notes)
+def _own(number: int, source: str, whole: bool = True) -> Iterator[NotebookNode]:
+    texts = {"definitions": definitions(source), "extra": source if whole else ""}
+    for kind, text in texts.items():
+        if text:
+            cell = {"cell_type": "code", "id": f"own-{number}-{kind}", "source": text}
+            yield nbformat.from_dict({**cell, "metadata": {"rlcourse": {"role": kind}}})
 
 
-def _copy_number(path: Path) -> int:
-    found = COPY.search(path.stem)
-    return int(found[1]) if found else 0
-
-
-def _mapping(path: Path) -> dict[str, str]:
-    wanted = "it must hold two columns, separated by comma or semicolon, in UTF-8"
+def tree(source: str) -> ast.Module | None:
+    """None if it is no Python, or too long; IPython's own commands are taken for `pass`."""
+    if len(source) > MAX_OWN:
+        return None
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise MappingError(f"{path}: {error}: {wanted}") from None
-    # Spreadsheets write a semicolon where the comma is the decimal mark; names hold commas, but hardly a semicolon.
-    separator = ";" if ";" in text.partition("\n")[0] else ","
-    names = {row[0]: row[1] for row in csv.reader(io.StringIO(text), delimiter=separator) if len(row) >= 2}
-    if not names:
-        raise MappingError(f"{path}: no row has a second column: {wanted}")
-    return names
+        return ast.parse(re.sub(r"^([ \t]*)[%!?].*$", r"\1pass", source, flags=re.MULTILINE))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def definitions(source: str) -> str:
+    """The imports, functions, classes and plain values of a cell: what takes no time and others may need."""
+    program = tree(source)
+    kept = [] if program is None else [node for node in program.body if _defines(node)]
+    try:
+        return "\n".join(ast.unparse(node) for node in kept)
+    except RecursionError:
+        return ""
+
+
+def _defines(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+        return _simple(node.value)
+    return isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+
+
+def _simple(node: ast.AST) -> bool:
+    if isinstance(node, LEAVES):
+        return True
+    return isinstance(node, SIMPLE) and all(_simple(child) for child in ast.iter_child_nodes(node))
+
+
+def match(released: NotebookNode, submission: NotebookNode) -> dict[str, list[NotebookNode]]:
+    """The student's cells for each released one: same id, or else an answer or check of the same question."""
+    by_mark = {(role(cell), question(cell)): cell.id for cell in with_role(released, "answer", "check")}
+    matches: dict[str, list[NotebookNode]] = {cell.id: [] for cell in released.cells}
+    for cell in submission.cells:
+        name = cell.get("id")
+        found = name if name in matches else by_mark.get((role(cell), question(cell)))
+        if found is not None:
+            matches[found].append(cell)
+    return matches
+
+
+def tampered(released: NotebookNode, submission: NotebookNode) -> list[str]:
+    """What a student did to the checks that would make them say nothing, each with its remedy."""
+    faults = []
+    for cell in with_role(released, "check"):
+        theirs = match(released, submission)[cell.id]
+        if not theirs:
+            faults.append(f"the check {cell.id} is missing: copy it back from the released notebook")
+        if len(theirs) > 1:
+            faults.append(f"the check {cell.id} is there {len(theirs)} times: delete the copies")
+        faults += [
+            f"the tags of the check {cell.id} were changed to {tags}: take them off"
+            for tags in (each.metadata.get("tags", []) for each in theirs)
+            if tags != cell.metadata.get("tags", [])
+        ]
+    return faults

@@ -22,7 +22,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_notebook, new_raw_cell
 
-from rlcourse.publish import lectures
+from rlcourse.operations.publish import lectures
 
 FOLDED = re.compile(r"<details><summary>(.*?)</summary>(.*?)</details>", re.DOTALL)
 HEADING = re.compile(r"#+ (.*)\n*")
@@ -94,16 +94,17 @@ def slides(notebook: NotebookNode) -> list[Slide]:
         kind = cell.metadata.slideshow.slide_type
         if kind == "skip":
             continue
-        folded: list[str] = []
         if cell.cell_type == "code":
             parts = list(_parts(cell))
+            outputs = (output.get("data", {}).get("text/markdown", "") for output in cell.outputs)
+            folded = [each for text in outputs for each in _folded(text)]
         else:
             text, said, folded = _read(cell)
-            if kind == "notes":
-                made[-1].notes += [text, *folded]
-                continue
             comment = said or comment
             parts = [(new_markdown_cell(text), False)]
+        if kind == "notes":
+            made[-1].notes += [*(part.source for part, _ in parts), *folded]
+            continue
         for part, waits in parts:
             if kind in ("slide", "subslide") or (PICTURE in part.source and made[-1].is_taken()):
                 made.append(Slide("slide" if kind == "slide" else "subslide", [], [comment]))
@@ -120,13 +121,17 @@ def slides(notebook: NotebookNode) -> list[Slide]:
 def _read(cell: NotebookNode) -> tuple[str, str, list[str]]:
     """A text cell's words on the slide, what the speaker says to it, and what is folded away."""
     marks, text = _marks(cell), cell.source.partition(BEFORE_YOU_START)[0]
-    folded = [f"**{summary}**\n\n{body.strip()}" for summary, body in FOLDED.findall(text)]
+    folded = _folded(text)
     text = FOLDED.sub("", text).strip()
     if "slide" in marks:
         heading = HEADING.match(text)
         text = (heading[0] if heading else "") + marks["slide"]
     said = f"**{marks['minutes']} min.** {marks['notes']}" if "notes" in marks else ""
     return re.sub("^##+ ", "## ", text), said, folded
+
+
+def _folded(text: str) -> list[str]:
+    return [f"**{summary}**\n\n{body.strip()}" for summary, body in FOLDED.findall(text)]
 
 
 def _marks(cell: NotebookNode) -> dict[str, Any]:
@@ -157,6 +162,8 @@ def _parts(cell: NotebookNode) -> Iterator[tuple[NotebookNode, bool]]:
             yield new_markdown_cell(_boxed(f'code" style="--lines:{lines}', f"```python\n{code}\n```")), False
         elif text.startswith("**Predict:**"):
             yield new_markdown_cell(_boxed("question", text)), False
+        elif text := FOLDED.sub("", text).strip():
+            yield new_markdown_cell(text), False
 
 
 def _boxed(name: str, text: str) -> str:

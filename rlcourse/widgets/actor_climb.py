@@ -30,6 +30,9 @@ from scipy.special import ndtri
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "6 DDPG and TD3"
+QUESTION = "Does an actor that climbs its critic get to the top?"
+
 ACTIONS = np.linspace(-1, 1, 601)
 PEAK, WIDTH, LENGTH = 0.1, 0.03, 0.15
 DRAWS, SEED, SHOWN = 200, 0, 1  # draws of the errors, and which of them is in the left picture
@@ -218,6 +221,7 @@ def describe(data: Climb) -> str:
     )
 
 
+@presets.checked
 def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     """Choose how wrong the critics are and where the actor starts, and see what targets make of where it ends.
 
@@ -226,7 +230,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         changes: values of controls, by `compute`'s names, that differ from the preset's.
 
     Raises:
-        ValueError: the preset or the name of a control is unknown.
+        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
     wide = {"style": {"description_width": "100px"}, "layout": {"width": "320px"}}

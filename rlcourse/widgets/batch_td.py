@@ -38,6 +38,9 @@ from rlcourse.returns import n_step_targets
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "4 Actor-critic"
+QUESTION = "Same data, two answers: what do Monte Carlo and TD believe?"
+
 STEP_SIZE, SWEEPS, MOST = 0.2, 60, 10
 METHODS = ("Monte Carlo", "TD")
 LONGEST = 2  # steps of an episode: targets of so many are returns
@@ -253,6 +256,7 @@ def describe(data: Batch) -> str:
     )
 
 
+@presets.checked
 def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     """Choose the episodes, sweep over them, and see what Monte Carlo and TD make of the same data.
 
@@ -261,7 +265,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         changes: values of controls, by `compute`'s names, that differ from the preset's.
 
     Raises:
-        ValueError: the preset or the name of a control is unknown.
+        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
     wide = {"style": {"description_width": "90px"}, "layout": {"width": "300px"}}

@@ -18,6 +18,9 @@ from matplotlib.figure import Figure
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "9 TD7"
+QUESTION = "Which policy is the best so far?"
+
 CRITERIA = ("minimum", "mean")
 EPISODES = (1, 2, 3, 5, 10, 20, 50)
 STEADY, FALLEN, FALLEN_SPREAD, TRIALS, SEED = 3000.0, 1000.0, 300.0, 4000, 0
@@ -119,6 +122,7 @@ def describe(data: Assessment) -> str:
     )
 
 
+@presets.checked
 def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     """Make a challenger better or less reliable, and see who is kept.
 
@@ -127,7 +131,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         changes: values of controls, by `compute`'s names, that differ from the preset's.
 
     Raises:
-        ValueError: the preset or the name of a control is unknown.
+        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
     wide = {"style": {"description_width": "90px"}, "layout": {"width": "310px"}}

@@ -40,6 +40,9 @@ from matplotlib.figure import Figure
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "2 DQN"
+QUESTION = "Which three things together make values explode?"
+
 STEPS = 100
 GAMMAS = np.linspace(0, 1, 201)
 FEATURES = np.array([[1.0], [2.0]])
@@ -261,6 +264,7 @@ def describe(data: Triad) -> str:
     )
 
 
+@presets.checked
 def widget(preset: str = "all three: it grows", **changes: Any) -> Panel:
     """Take away one of the three parts, or move γ across its threshold, and step.
 
@@ -269,7 +273,7 @@ def widget(preset: str = "all three: it grows", **changes: Any) -> Panel:
         changes: values of controls, by `compute`'s names, that differ from the preset's.
 
     Raises:
-        ValueError: the preset or the name of a control is unknown.
+        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
     wide = {"style": {"description_width": "90px"}, "layout": {"width": "320px"}}

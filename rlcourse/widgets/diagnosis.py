@@ -2,7 +2,7 @@
 
 The runs are recorded (`broken_runs`), three or five seeds of each; the agents are the package's own, broken in exactly
 one thing. They have other faults, worlds and seeds than those of the homework. A cause is shown in the data of the
-quantity that only this one of the causes explains: `Case.gun`.
+quantity that only this one of the causes explains: `Case.telltale`.
 """
 
 from collections.abc import Mapping
@@ -19,6 +19,9 @@ from rlcourse.widgets import broken_runs, presets
 from rlcourse.widgets.broken_runs import HEALTHY, compare, from_zero, short
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "Any lecture"
+QUESTION = "What is broken here?"
+
 BROKEN, NO_VOTE, LETTERS = "broken", "no vote yet", "abcde"
 
 
@@ -31,7 +34,7 @@ class Case:
         about: what agent and world they are of.
         causes: to vote on, one for each of `LETTERS`.
         answer: the letter of the right one.
-        gun: the quantity that gives it away.
+        telltale: the quantity that gives it away.
         because: what can be seen there, and why it can be nothing else.
         mark: a value of that quantity to compare with, and what it is.
     """
@@ -40,7 +43,7 @@ class Case:
     about: str
     causes: tuple[str, str, str, str, str]
     answer: str
-    gun: str
+    telltale: str
     because: str
     mark: tuple[float, str] | None = None
 
@@ -165,7 +168,7 @@ def draw(figure: Figure, data: Diagnosis) -> None:
     for number, (quantity, (healthy, broken)) in enumerate(data.runs.items()):
         column, row = number % 2, number // 2
         ax = figure.add_axes((0.06 + 0.31 * column, 0.56 - 0.43 * row, 0.24, 0.3))
-        marked = data.reveal and quantity == case.gun
+        marked = data.reveal and quantity == case.telltale
         compare(ax, data.at[:n], healthy[:, :n], broken[:, :n], 2.5 if marked else 1.5)
         both = np.concatenate([healthy, broken])
         room = 0.08 * (both.max() - both.min() or 1)
@@ -204,10 +207,11 @@ def describe(data: Diagnosis) -> str:
     causes = ", ".join(f"{letter}: {cause}" for letter, cause in zip(LETTERS, case.causes, strict=True))
     said = f" The room says {data.vote}." if data.vote != NO_VOTE else ""
     if data.reveal:
-        said += f" The cause is {case.answer}, and {case.gun} shows it. {case.because}"
+        said += f" The cause is {case.answer}, and {case.telltale} shows it. {case.because}"
     return f"{case.about}. At {data.xlabel} {data.at[n - 1]:g}: {ends}. Causes, {causes}.{said}"
 
 
+@presets.checked
 def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     """Vote on what is broken in an agent, then see what gave it away.
 
@@ -216,7 +220,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         changes: values of controls, by `compute`'s names, that differ from the preset's.
 
     Raises:
-        ValueError: the preset or the name of a control is unknown.
+        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
     wide = {"style": {"description_width": "90px"}, "layout": {"width": "290px"}}

@@ -25,6 +25,9 @@ from matplotlib.figure import Figure
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "4 Actor-critic"
+QUESTION = "What has a discount to do with dying?"
+
 T = np.arange(10_000)  # the longest discount's weights have died out by then, to 10⁻²¹
 MOST_LIVES, SEED = 2000, 1
 STREAMS = ("1 every step", "10, once, late", "−1 at first, then 1")
@@ -143,6 +146,7 @@ def describe(data: Discounted) -> str:
     )
 
 
+@presets.checked
 def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     """Change the discount and the rewards, and compare weights with lives.
 
@@ -151,7 +155,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         changes: values of controls, by `compute`'s names, that differ from the preset's.
 
     Raises:
-        ValueError: the preset or the name of a control is unknown.
+        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
     wide = {"style": {"description_width": "70px"}, "layout": {"width": "320px"}}

@@ -13,10 +13,12 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from rlcourse import recordings
-from rlcourse.runs import Estimate, mean_estimate
-from rlcourse.widgets import presets
+from rlcourse.curves import Estimate, mean_estimate
+from rlcourse.widgets import presets, recordings
 from rlcourse.widgets.panel import COLORS, Panel
+
+LECTURE = "9 TD7"
+QUESTION = "What keeps an embedding alive?"
 
 QUANTITIES = {
     "scale of what is seen": "scale",
@@ -109,6 +111,7 @@ def describe(data: Embeddings) -> str:
     )
 
 
+@presets.checked
 def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     """Choose what to look at and when.
 
@@ -117,7 +120,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         changes: values of controls, by `compute`'s names, that differ from the preset's.
 
     Raises:
-        ValueError: the preset or the name of a control is unknown.
+        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
     wide = {"style": {"description_width": "80px"}, "layout": {"width": "360px"}}

@@ -22,6 +22,9 @@ from rlcourse.envs import GRIDS, GridWorld
 from rlcourse.widgets import grid, presets
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "1 Tabular Q-iteration"
+QUESTION = "What does it cost to explore, and what not to?"
+
 RUNS, STEPS, GAMMA, LR, SEED = 200, 300, 0.95, 0.5, 0
 WORLDS = ("two goals", "small", "cliff")
 STRATEGIES = ("ε-greedy", "Boltzmann", "optimistic")
@@ -136,6 +139,7 @@ def describe(data: Exploration) -> str:
     return f"Visits and regret of {RUNS} Q-learners after {STEPS} steps (mean ± standard error). {'; '.join(parts)}."
 
 
+@presets.checked
 def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     """Choose how much each of the three strategies explores, and compare visits and regret.
 
@@ -144,7 +148,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         changes: values of controls, by `compute`'s names, that differ from the preset's.
 
     Raises:
-        ValueError: the preset or the name of a control is unknown.
+        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
     wide = {"style": {"description_width": "120px"}, "layout": {"width": "330px"}}

@@ -23,13 +23,53 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy import sparse
+from scipy import sparse, special
 
 from rlcourse.algorithms import soft_q_iteration
+from rlcourse.curves import Estimate, share_estimate
 from rlcourse.envs import FourGoals, TabularMDP
-from rlcourse.runs import Estimate, share_estimate
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
+
+LECTURE = "7 SAC"
+QUESTION = "Can one policy want four things at once?"
+
+
+def gaussians(
+    mean: Float[np.ndarray, " M"], std: Float[np.ndarray, " D"], directions: int
+) -> Float[np.ndarray, "M*D A"]:
+    r"""Normal distributions of an angle, wrapped round the circle, for A `directions` at equal distances.
+
+    Rows run through the means (radians), and for each through the standard deviations. A direction's probability is in
+    proportion to its density $\sum_k \exp\big(-(\vartheta - \mu + 2 \pi k)^2 / 2 \sigma^2\big)$, and all sum to 1.
+    """
+    angle = 2 * np.pi * np.arange(directions) / directions
+    turns = 2 * np.pi * np.arange(-3, 4)  # beyond, less than e⁻⁸ for a spread of up to 4
+    distance = (angle - mean[:, None])[:, None, :, None] + turns
+    return special.softmax(
+        special.logsumexp(-0.5 * (distance / std[:, None, None]) ** 2, axis=-1).reshape(-1, directions), axis=-1
+    )
+
+
+def reverse_kl(
+    family: Float[np.ndarray, "F A"], q: Float[np.ndarray, "S A"], temperature: float
+) -> Float[np.ndarray, "S F"]:
+    r"""How far each π of a family is from softmax(Q/α): $\mathrm{KL}(\pi \,\|\, e^{Q(s, \cdot)/\alpha} / Z(s))$.
+
+    This is what the actor's update makes small, in Haarnoja et al. (2018), *Soft actor-critic*, eq. 4.
+
+    It is $\mathbb{E}_{a \sim \pi}[\log \pi(a) - Q(s, a)/\alpha] + \log Z(s)$. Z does not matter to who minimises.
+    """
+    gap = soft_q_iteration.soft_maximum(q, temperature)[:, None] - q @ family.T
+    return gap / temperature - soft_q_iteration.entropy(family)
+
+
+def closest(family: Float[np.ndarray, "F A"], q: Float[np.ndarray, "S A"], temperature: float) -> Int[np.ndarray, " S"]:
+    """The member with the smallest `reverse_kl` in each state; of equals the first."""
+    distance = reverse_kl(family, q, temperature)
+    # Of members that differ by a symmetry alone, rounding would pick one at random.
+    return (distance <= distance.min(-1, keepdims=True) + 1e-9).argmax(-1)
+
 
 POLICIES = ("softmax(Q/α)", "Gaussian, reverse KL")
 TEMPERATURES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.7, 1.0)
@@ -37,7 +77,7 @@ GAMMA, STEPS, PATHS, SEED = 0.9, 100, 30, 0
 SMALLEST = 0.01  # of the probabilities that are called a mode
 WORLD = FourGoals()
 MDP = WORLD.mdp()
-FAMILY = soft_q_iteration.gaussians(2 * np.pi * np.arange(64) / 64, np.geomspace(0.1, 4, 40), WORLD.DIRECTIONS)
+FAMILY = gaussians(2 * np.pi * np.arange(64) / 64, np.geomspace(0.1, 4, 40), WORLD.DIRECTIONS)
 NAMES = ("east", "north", "west", "south")
 
 _GOOD = {"policy": POLICIES[0], "temperature": 0.05, "x": 0, "y": 0}
@@ -85,7 +125,7 @@ class Temperature:
 def solution(temperature: float) -> tuple[Float[np.ndarray, "S A"], Float[np.ndarray, "2 S A"]]:
     """The soft Q*, and of `POLICIES` the probabilities in every state."""
     q = soft_q_iteration.optimal_soft_q(MDP, GAMMA, temperature, 1e-6)
-    gaussian = FAMILY[soft_q_iteration.closest(FAMILY, q, temperature)]
+    gaussian = FAMILY[closest(FAMILY, q, temperature)]
     return q, np.stack([soft_q_iteration.improve(q, temperature), gaussian])
 
 
@@ -235,6 +275,7 @@ def describe(data: Temperature) -> str:
     )
 
 
+@presets.checked
 def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     """Turn the temperature and move the place, and see modes come and go, and which goals are reached.
 
@@ -243,7 +284,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         changes: values of controls, by `compute`'s names, that differ from the preset's.
 
     Raises:
-        ValueError: the preset or the name of a control is unknown.
+        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
     wide = {"style": {"description_width": "110px"}, "layout": {"width": "330px"}}

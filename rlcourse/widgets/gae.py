@@ -32,6 +32,9 @@ from rlcourse import returns
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "5 PPO"
+QUESTION = "What does λ choose?"
+
 STATES, ROLLOUTS, SEED = 9, 60, 0
 MOST_STEPS = 50
 SAMPLES = (1, 3, 10, 30, 100)
@@ -208,6 +211,7 @@ def describe(data: Gae) -> str:
     )
 
 
+@presets.checked
 def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     """Choose λ and γ, how wrong the critic is and how noisy the world, and see bias and variance.
 
@@ -216,7 +220,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         changes: values of controls, by `compute`'s names, that differ from the preset's.
 
     Raises:
-        ValueError: the preset or the name of a control is unknown.
+        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
     wide = {"style": {"description_width": "100px"}, "layout": {"width": "320px"}}

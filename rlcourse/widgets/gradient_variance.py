@@ -35,6 +35,9 @@ from rlcourse.envs import TabularMDP, two_floors
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "3 Policy gradients"
+QUESTION = "Where does the noise in a policy gradient come from?"
+
 SAMPLED, SEED = 4096, 4  # episodes in all, however many of them make one estimate
 EPISODES = (2, 4, 8, 16, 32, 64)
 LONGEST = 20
@@ -238,6 +241,7 @@ def describe(data: Variance) -> str:
     )
 
 
+@presets.checked
 def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     """Choose batch, horizon, a constant reward, causality and baseline, and see how the estimates scatter.
 
@@ -246,7 +250,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         changes: values of controls, by `compute`'s names, that differ from the preset's.
 
     Raises:
-        ValueError: the preset or the name of a control is unknown.
+        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
     wide = {"style": {"description_width": "90px"}, "layout": {"width": "300px"}}

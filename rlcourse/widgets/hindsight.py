@@ -28,6 +28,9 @@ from rlcourse.widgets import presets
 from rlcourse.widgets.grid import frame
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "8 Hindsight experience replay"
+QUESTION = "What can be learned from a walk that failed?"
+
 STRATEGIES: tuple[her.Strategy, ...] = get_args(her.Strategy)
 STEPS, EPISODES, MOST, SEED = 24, 8, 8, 24
 
@@ -174,6 +177,7 @@ def describe(data: Hindsight) -> str:
     )
 
 
+@presets.checked
 def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     """Choose where new goals come from and how many, and see which transitions pay.
 
@@ -182,7 +186,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         changes: values of controls, by `compute`'s names, that differ from the preset's.
 
     Raises:
-        ValueError: the preset or the name of a control is unknown.
+        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
     wide = {"style": {"description_width": "90px"}, "layout": {"width": "310px"}}

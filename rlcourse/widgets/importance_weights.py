@@ -33,6 +33,9 @@ from rlcourse.widgets import presets
 from rlcourse.widgets.gradient_variance import Episodes, expected_return, roll_out
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "3 Policy gradients"
+QUESTION = "How long can old data speak for a new policy?"
+
 SAMPLED, SEED = 4096, 4  # episodes in all, however many of them make one estimate
 EPISODES = (16, 32, 64, 128, 256)
 LONGEST = 30
@@ -193,6 +196,7 @@ def describe(data: Weights) -> str:
     )
 
 
+@presets.checked
 def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     """Let two policies drift apart and episodes grow, and see what the old one's data are still good for.
 
@@ -201,7 +205,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         changes: values of controls, by `compute`'s names, that differ from the preset's.
 
     Raises:
-        ValueError: the preset or the name of a control is unknown.
+        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
     wide = {"style": {"description_width": "90px"}, "layout": {"width": "300px"}}

@@ -26,10 +26,12 @@ import torch
 from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 
-from rlcourse import recordings
 from rlcourse.algorithms import prioritisation, td7
-from rlcourse.widgets import presets
+from rlcourse.widgets import presets, recordings
 from rlcourse.widgets.panel import COLORS, Panel
+
+LECTURE = "9 TD7"
+QUESTION = "Who should pull, and how hard?"
 
 SCHEMES = ("uniform + MSE", "PER + MSE", "LAP + Huber", "PAL")
 PRIORITIES = ("fresh", "stale")
@@ -181,6 +183,7 @@ def describe(data: Sampling) -> str:
     )
 
 
+@presets.checked
 def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     """Choose a scheme, its exponent and its floor, and see who is drawn and who pulls.
 
@@ -189,7 +192,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         changes: values of controls, by `compute`'s names, that differ from the preset's.
 
     Raises:
-        ValueError: the preset or the name of a control is unknown.
+        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
     wide = {"style": {"description_width": "90px"}, "layout": {"width": "310px"}}

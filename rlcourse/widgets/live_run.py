@@ -1,6 +1,6 @@
 """A training run, live, in front of the recorded one; where it fails or takes too long, the recorded one takes over.
 
-The run is a new seed of the very experiment that was recorded (`runs.recorded_experiment`). It trains in a process of
+The run is a new seed of the very experiment that was recorded (`curves.recorded_experiment`). It trains in a process of
 its own: whatever happens there, the page answers, and at the deadline that process is ended. The picture is never
 empty, and says at any time which of the two it shows.
 """
@@ -23,9 +23,12 @@ import torch
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from rlcourse import runs
+from rlcourse import curves, runs
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
+
+LECTURE = "Any lecture"
+QUESTION = "What does learning look like while it happens?"
 
 # What to call each, and the recorded curve.
 RUNS: Mapping[str, str] = MappingProxyType(
@@ -65,7 +68,7 @@ class Live:
 
     run: str
     deadline: int
-    recorded: runs.Curve
+    recorded: curves.Curve
     status: Status = "waiting"
     seed: int | None = None
     seconds: float = 0.0
@@ -80,8 +83,8 @@ class Live:
 
 
 @cache
-def recording(run: str) -> runs.Curve:
-    return runs.reference(RUNS[run])
+def recording(run: str) -> curves.Curve:
+    return curves.reference(RUNS[run])
 
 
 def compute(run: str, deadline: int) -> Live:
@@ -131,7 +134,7 @@ async def follow(live: Live, show: Callable[[Live], None]) -> None:
     receiver, sender = get_context("spawn").Pipe(duplex=False)
     began, process = time.monotonic(), None
     try:
-        experiment = runs.recorded_experiment(RUNS[live.run])
+        experiment = curves.recorded_experiment(RUNS[live.run])
         process = get_context("spawn").Process(target=train, args=(experiment, live.seed, sender), daemon=True)
         process.start()
         sender.close()  # here: so that the end of the process is the end of the pipe
@@ -211,6 +214,7 @@ def describe(data: Live) -> str:
     )
 
 
+@presets.checked
 def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     """Choose a run, start it, stop it, start another; moving a control ends the one that is under way.
 
@@ -219,7 +223,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         changes: values of controls, by `compute`'s names, that differ from the preset's.
 
     Raises:
-        ValueError: the preset or the name of a control is unknown.
+        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
     wide = {"style": {"description_width": "90px"}, "layout": {"width": "330px"}}

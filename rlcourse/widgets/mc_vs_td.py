@@ -40,6 +40,9 @@ from rlcourse.returns import monte_carlo_targets, n_step_targets
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "4 Actor-critic"
+QUESTION = "Bias or variance: how many rewards before the guess?"
+
 STATES, SETS, SEED = 7, 50, 0
 MOST_EPISODES = 50
 INFINITE = 1000  # stands for ∞: no walk is that long
@@ -289,6 +292,7 @@ def describe(data: Estimates) -> str:
     )
 
 
+@presets.checked
 def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     """Choose how many rewards to add up before trusting the guess, and see where the error comes from.
 
@@ -297,7 +301,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         changes: values of controls, by `compute`'s names, that differ from the preset's.
 
     Raises:
-        ValueError: the preset or the name of a control is unknown.
+        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
     wide = {"style": {"description_width": "90px"}, "layout": {"width": "320px"}}

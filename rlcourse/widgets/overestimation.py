@@ -38,6 +38,9 @@ from scipy.special import ndtr
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "2 DQN"
+QUESTION = "Why is the largest of many guesses too high?"
+
 MOST_ACTIONS, SEED = 50, 0
 DRAWS, CENTRED_DRAWS = 32, 1000  # of noisy polynomials; of errors that sum to 0
 ESTIMATORS = ("single", "double", "min of N")
@@ -373,6 +376,7 @@ def describe(data: OneState | AlongStates) -> str:
     return f"Estimated maximum of a table's values: {settings}. Bias: {biases}. Lower bound {bound}."
 
 
+@presets.checked
 def widget(preset: str = "noise only", **changes: Any) -> Panel:
     """Choose actions, noise, samples, function class and estimator, and see by how much the maximum is wrong.
 
@@ -381,7 +385,7 @@ def widget(preset: str = "noise only", **changes: Any) -> Panel:
         changes: values of controls, by `compute`'s names, that differ from the preset's.
 
     Raises:
-        ValueError: the preset or the name of a control is unknown.
+        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
     wide = {"style": {"description_width": "90px"}, "layout": {"width": "300px"}}

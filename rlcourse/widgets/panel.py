@@ -91,7 +91,7 @@ class Panel(ipywidgets.VBox):
         describe: says in one sentence or two what the picture shows, with its numbers.
         controls: by the name of `compute`'s parameter; anything with a `value` trait.
         size: of the picture in inches, `(width, height)`.
-        layout: how to arrange the controls, as rows of widgets; by default all in one row that wraps.
+        rows: the controls, row by row; by default they all stand in one row that wraps.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class Panel(ipywidgets.VBox):
         self.show(data)
 
     def show(self, data: Any) -> None:
-        """Draw this, until a control moves: what `compute` gives, or what has become of it meanwhile."""
+        """Draw `data` until a control moves: what `compute` returned, or a later state of it, in a live run."""
         self._still = Still(lambda figure: self._draw(figure, data), self._describe(data), self._size)
         with self.picture.hold_sync():
             self.picture.alt, self.picture.png = self._still.alt, self._still.png

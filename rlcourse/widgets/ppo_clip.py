@@ -26,6 +26,9 @@ from rlcourse.algorithms import ppo
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "5 PPO"
+QUESTION = "When does a clipped sample stop pushing?"
+
 OBJECTIVES = ("clipped, with min (PPO)", "clipped, without min", "not clipped")
 LINES = ("-", "--", ":")
 RATIOS = np.linspace(0.01, 3, 600)  # none of them where the objective has a corner
@@ -175,6 +178,7 @@ def describe(data: Clip) -> str:
     )
 
 
+@presets.checked
 def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     """Move ratio, advantage and clip range, and see which samples still have a gradient.
 
@@ -183,7 +187,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         changes: values of controls, by `compute`'s names, that differ from the preset's.
 
     Raises:
-        ValueError: the preset or the name of a control is unknown.
+        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
     wide = {"style": {"description_width": "115px"}, "layout": {"width": "340px"}}

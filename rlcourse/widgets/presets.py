@@ -1,26 +1,53 @@
 """Named starting points for a widget: a dropdown that moves all its controls at once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any
 
 import ipywidgets
+from traitlets import TraitError
 
 from rlcourse.widgets.panel import Panel
 
 Presets = Mapping[str, Mapping[str, Any]]  # name → the values of all controls
 
 
+def checked(widget: Callable[..., Panel]) -> Callable[..., Panel]:
+    """For the function that makes a widget: a value that a control cannot take is refused by name.
+
+    Left to themselves, sliders move to their nearest end, and a dropdown does not say which one it is.
+    """
+
+    @wraps(widget)
+    def make(*args: Any, **changes: Any) -> Panel:
+        try:
+            panel = widget(*args, **changes)
+        except TraitError as error:
+            given = ", ".join(f"{name} = {value!r}" for name, value in changes.items())
+            raise ValueError(f"{given}: no value of that control ({error})") from error
+        for name, value in changes.items():
+            if name in panel.controls and panel.controls[name].value != value:
+                control: Any = panel.controls[name]
+                raise ValueError(f"{name} = {value!r} is out of range: it must be in [{control.min}, {control.max}]")
+        return panel
+
+    return make
+
+
 def start(presets: Presets, preset: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     """A preset's values with some of them changed.
 
     Raises:
-        ValueError: the preset or a name in `changes` is unknown.
+        ValueError: the preset or a name in `changes` is unknown, or a number stands where a switch is or the reverse.
     """
     if preset not in presets:
         raise ValueError(f"preset = {preset!r} is unknown: choose one of {', '.join(presets)}")
     values = presets[preset]
     if unknown := set(changes) - set(values):
         raise ValueError(f"{', '.join(sorted(unknown))}: no such control: choose from {', '.join(values)}")
+    for name, value in changes.items():
+        if isinstance(value, bool) != isinstance(values[name], bool):
+            raise ValueError(f"{name} = {value!r}: it must be of the same kind as {values[name]!r}")
     return {**values, **changes}
 
 

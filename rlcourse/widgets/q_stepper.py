@@ -15,6 +15,9 @@ from rlcourse.envs import ACTIONS, GRIDS, GridWorld
 from rlcourse.widgets import grid, presets
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "1 Tabular Q-iteration"
+QUESTION = "How does a reward travel through a world?"
+
 SWEEPS = 50
 WIDE = {"style": {"description_width": "55px"}, "layout": {"width": "270px"}}
 Cell = tuple[int, int]  # row, column
@@ -142,6 +145,7 @@ def first_free(world: GridWorld) -> Cell:
     return int(row), int(column)
 
 
+@presets.checked
 def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     """Choose a world, γ and slip; drag or play the sweeps; click a cell to look at it and to edit it.
 
@@ -152,7 +156,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         changes: values of controls, by `compute`'s names, that differ from the preset's.
 
     Raises:
-        ValueError: the preset or the name of a control is unknown.
+        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
     current, loaded = _World(value=values["world"]), values["world"]

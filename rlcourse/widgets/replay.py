@@ -25,6 +25,9 @@ from matplotlib.figure import Figure
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "2 DQN"
+QUESTION = "What does a batch from the past contain?"
+
 STEPS, RUNS, SEED, LR = 1000, 4, 0, 0.5
 LEARNERS = ("without replay", "with replay")
 WALKS = (1, 2, 5, 10, 20, 50, 100)
@@ -197,6 +200,7 @@ def describe(data: Replay) -> str:
     )
 
 
+@presets.checked
 def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     """Change how fast the state moves, the buffer and the batch, and see what is remembered.
 
@@ -205,7 +209,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         changes: values of controls, by `compute`'s names, that differ from the preset's.
 
     Raises:
-        ValueError: the preset or the name of a control is unknown.
+        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
     wide = {"style": {"description_width": "90px"}, "layout": {"width": "320px"}}

@@ -1,9 +1,9 @@
 """Which of two settings is better, if one asks three seeds? Many recorded seeds, of which a few are drawn, over again.
 
 A draw takes n of the recorded seeds, without putting any back, and compares both settings on them, seed by seed: how
-much more return, averaged over the evaluations (`Curve.gains`), with the 95 % bootstrap interval that the lectures use
-everywhere (`runs.mean_band`). What all seeds together say stands in for the truth. How often n seeds name the other
-winner is counted over `DRAWS` draws; near n = all of them it is too low for fresh seeds, as the draws overlap.
+much more return, averaged over the evaluations (`Curve.gains`), with the 95 % interval that the course uses everywhere
+(`curves.mean_band`). What all seeds together say stands in for the truth. How often n seeds name the other winner is
+counted over `DRAWS` draws; near n = all of them it is too low for fresh seeds, as the draws overlap.
 """
 
 from collections.abc import Mapping
@@ -18,9 +18,12 @@ from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rlcourse.runs import Curve, Estimate, digits, mean_band, reference
+from rlcourse.curves import Curve, Estimate, digits, mean_band, reference
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
+
+LECTURE = "5 PPO"
+QUESTION = "Which is better, if one asks three seeds?"
 
 # PPO on CartPole, lecture 5's default, and one switch turned: the ten seeds of its table of details and more.
 RIVALS: Mapping[str, str] = MappingProxyType(
@@ -186,6 +189,7 @@ def describe(data: Lottery) -> str:
     )
 
 
+@presets.checked
 def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     """Draw a few seeds, and a few others, and see who wins.
 
@@ -194,7 +198,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         changes: values of controls, by `compute`'s names, that differ from the preset's.
 
     Raises:
-        ValueError: the preset or the name of a control is unknown.
+        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
     wide = {"style": {"description_width": "110px"}, "layout": {"width": "360px"}}

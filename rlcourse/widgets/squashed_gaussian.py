@@ -28,6 +28,9 @@ from rlcourse.nets import Gaussian
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "7 SAC"
+QUESTION = "How likely is an action that went through tanh?"
+
 STANDARD = np.linspace(-8, 8, 4001)  # z = (u − μ)/σ: outside lies less than 1e-14 of the probability
 WEIGHT = np.exp(-(STANDARD**2) / 2) / math.sqrt(2 * math.pi) * (STANDARD[1] - STANDARD[0])
 SPREADS = np.geomspace(0.05, 3, 40)
@@ -169,6 +172,7 @@ def describe(data: Squashed) -> str:
     )
 
 
+@presets.checked
 def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     """Move mean and spread of a squashed Gaussian, and leave out the correction of its log-probability.
 
@@ -177,7 +181,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         changes: values of controls, by `compute`'s names, that differ from the preset's.
 
     Raises:
-        ValueError: the preset or the name of a control is unknown.
+        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
     wide = {"style": {"description_width": "110px"}, "layout": {"width": "330px"}}

@@ -27,6 +27,9 @@ from numpy.polynomial import legendre
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
+LECTURE = "6 DDPG and TD3"
+QUESTION = "What do a slow target and a delayed actor calm down?"
+
 TAUS = (1.0, 0.3, 0.1, 0.03, 0.01)
 POLICIES = ("learning", "fixed")
 UPDATES, LAST, RUNS, BATCH, DEGREE, SEED = 500, 200, 8, 4, 5, 0
@@ -186,6 +189,7 @@ def listed(values: Float[np.ndarray, " n"]) -> str:
     return ", ".join(f"{value:.2f}" for value in values)
 
 
+@presets.checked
 def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     """Choose τ, the delay and whether the policy learns, and see whether the value is right and how restless it is.
 
@@ -194,7 +198,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         changes: values of controls, by `compute`'s names, that differ from the preset's.
 
     Raises:
-        ValueError: the preset or the name of a control is unknown.
+        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
     wide = {"style": {"description_width": "90px"}, "layout": {"width": "300px"}}

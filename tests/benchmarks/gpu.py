@@ -18,7 +18,10 @@ from rlcourse.buffers import Batch, ReplayBuffer
 from tests.benchmarks.timing import interleaved
 
 OBS, ACTIONS = 17, 6  # HalfCheetah's
-NETS = tuple(name for name in td7._LEARNED if "optimizer" not in name)
+NETS = (
+    *("actor", "critic", "encoder", "target_actor", "target_critic", "fixed_encoder", "target_encoder"),
+    *("checkpoint_actor", "checkpoint_encoder"),
+)
 UPDATES = 100  # timed at once, which the graph takes in pairs, since TD3's actor learns in every second
 
 
@@ -28,9 +31,8 @@ def make() -> td7.TD7:
     agent = td7.TD7(OBS, Box(-1, 1, (ACTIONS,)), config, 0, replay=ReplayBuffer(1, (OBS,), (ACTIONS,)))
     for name in NETS:
         getattr(agent, name).cuda()
-    for name in td7._LEARNED:
-        if name not in NETS:
-            getattr(agent, name).param_groups[0]["capturable"] = True
+    for optimizer in (agent.actor_optimizer, agent.critic_optimizer, agent.encoder_optimizer):
+        optimizer.param_groups[0]["capturable"] = True
     agent._smoothing = torch.Generator("cuda").manual_seed(0)
     return agent
 

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from rlcourse import envs, loop
 from rlcourse.algorithms import ddpg, sac, td3, td7
-from rlcourse.nets import matmul_precision
+from rlcourse.runs import matmul_precision
 from tests.benchmarks import rivals
 from tests.benchmarks.rivals import peak_memory
 from tests.benchmarks.timing import interleaved

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from rlcourse.doctor import find_browser
+from rlcourse.operations.doctor import find_browser
 from tests.benchmarks.timing import interleaved, milliseconds, results
 from tests.browser.lab import jupyterlab
 

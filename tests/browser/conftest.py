@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rlcourse.doctor import find_browser
+from rlcourse.operations.doctor import find_browser
 from tests.browser.lab import PATIENCE, Lab, free_port, jupyterlab, wait_for
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts" / "browser"

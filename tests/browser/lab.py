@@ -27,9 +27,11 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sync_playwright
 
-from rlcourse.publish import KERNELSPEC
+from rlcourse.operations.publish import KERNELSPEC
 
-PATIENCE = 30  # seconds; far more than anything takes, so that a busy machine fails no test
+# Seconds by the clock, for each answer of a page or a server; only a test that fails waits so long. The thumbnails of
+# all demos take half a minute of a processor, which beside eight other jobs is several minutes.
+PATIENCE = 600
 expect.set_options(timeout=1000 * PATIENCE)
 SCREEN: ViewportSize = {"width": 1280, "height": 900}
 SIZES: tuple[ViewportSize, ...] = (SCREEN, {"width": 1024, "height": 768}, {"width": 853, "height": 600})  # last: 150 %
@@ -215,7 +217,7 @@ class Lab:
     def page(self, address: str, size: ViewportSize = SCREEN) -> Iterator[Notebook]:
         """Open a page that is no notebook of this server; nothing may be fetched from elsewhere."""
         page = self.browser.new_page(viewport=size)
-        page.set_default_timeout(2000 * PATIENCE)  # a kernel starts
+        page.set_default_timeout(1000 * PATIENCE)
         shown, elsewhere = Notebook(page, Path()), list[str]()
         page.on("request", lambda asked: elsewhere.append(asked.url) if _foreign(asked.url, address) else None)
         with self._watched(shown):
@@ -302,7 +304,8 @@ def free_port() -> int:
 
 
 def wait_for(server: subprocess.Popen[Any], address: str, log: Path) -> None:
-    for _ in range(10 * PATIENCE):
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
         try:
             urllib.request.urlopen(address, timeout=PATIENCE).close()
             return

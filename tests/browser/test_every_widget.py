@@ -22,7 +22,7 @@ from tests.browser.conftest import ARTIFACTS
 from tests.browser.lab import SIZES, Lab, Notebook
 
 pytestmark = pytest.mark.browser
-NAMES = [name for questions in pages.QUESTIONS.values() for name in questions]
+NAMES = [name for asked in pages.questions().values() for name in asked]
 PROJECTORS: tuple[ViewportSize, ...] = ({"width": 1280, "height": 720}, {"width": 1920, "height": 1080})
 
 
@@ -83,11 +83,11 @@ def choices(control: Any) -> list[Any]:
     return [*np.arange(control.min, control.max, control.step).round(9).tolist(), control.max]
 
 
-def moves(control: Any) -> list[Any]:
-    """One end, a random place between, the other end; the last is not where the control stands now."""
+def moves(control: Any, between: bool) -> list[Any]:
+    """One end, a random place between if wanted, the other end; the last is not where the control stands now."""
     values = choices(control)
-    between = values[np.random.default_rng(0).integers(len(values))]
-    return [values[0], between, values[-1]] if control.value != values[-1] else [values[-1], between, values[0]]
+    first, last = (values[0], values[-1]) if control.value != values[-1] else (values[-1], values[0])
+    return [first, *([values[np.random.default_rng(0).integers(len(values))]] if between else []), last]
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,8 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 BOTH = pytest.mark.parametrize("shown", ["lab", "demo"], indirect=True, scope="module")
-# Moving everything once more in the demos, which differ by their page alone, takes ten minutes.
+# Moving everything once more in the demos, which differ by their page alone, takes ten minutes. There each control also
+# stops between its ends.
 LAB_AT_ONCE = pytest.mark.parametrize(
     "shown", ["lab", pytest.param("demo", marks=pytest.mark.slow)], indirect=True, scope="module"
 )
@@ -143,7 +144,7 @@ def test_it_fits(shown: Shown, name: str, contact_sheet: dict[str, bytes]) -> No
         assert shown.page.blemishes() == []
 
 
-@BOTH
+@LAB_AT_ONCE
 def test_every_preset(shown: Shown) -> None:
     for preset in reversed(choices(shown.controls()["preset"])):
         shown.put("preset", preset)
@@ -159,7 +160,7 @@ def test_every_control(shown: Shown) -> None:
             if preset is not None:
                 shown.put("preset", preset)
             pictures = {shown.twin.picture.png}
-            for value in [] if control.disabled else moves(control):
+            for value in [] if control.disabled else moves(control, between=shown.demo):
                 shown.put(label, value)
                 pictures.add(shown.twin.picture.png)
             if len(pictures) > 1:

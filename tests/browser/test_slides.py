@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from rlcourse import slides
-from rlcourse.publish import lectures
+from rlcourse.operations.publish import lectures
 from tests.browser.lab import Lab, Notebook
 
 pytestmark = pytest.mark.browser

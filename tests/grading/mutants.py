@@ -25,7 +25,7 @@ import torch
 from nbformat import NotebookNode
 
 from rlcourse.grading import checks, homework
-from rlcourse.grading.homework import mark, question, role
+from rlcourse.grading.homework import meta, question, role
 from tests.grading.changes import HELPERS, mutants
 
 INSTRUCTOR = Path(__file__).parents[2] / "notebooks" / "instructor"
@@ -184,7 +184,7 @@ class Course:
         return [compile(homework.with_nonce(cell.source, nonce), cell.id, "exec") for cell in cells]
 
     def rtol(self, asked: str) -> float:
-        return float(max(mark(c).get("rtol", checks.RTOL) for c in self.source.cells if question(c) == asked))
+        return float(max(meta(c).get("rtol", checks.RTOL) for c in self.source.cells if question(c) == asked))
 
     def rows(self, nonces: range) -> list[Row]:
         rows = []

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from rlcourse.grading import grade, release
+from rlcourse.grading.result import Result
 from tests.grading import tiny
 from tests.test_cli import call
 
@@ -41,7 +42,7 @@ def test_nonsense_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wo
 def test_grade_says_how_submissions_are_isolated_and_what_to_review(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    results = [grade.Result("a", "a.ipynb", {"q": 1.0}, {}), grade.Result("b", "", {"q": 0.0}, {}, ["no notebook"])]
+    results = [Result("a", "a.ipynb", {"q": 1.0}, {}), Result("b", "", {"q": 0.0}, {}, ["no notebook"])]
     monkeypatch.setattr(grade, "grade", lambda *args: results)
     assert call(monkeypatch, "grade", ".", "--homework", "hw00", "--out", str(tmp_path)) == 0
     out = capsys.readouterr().out

@@ -8,9 +8,9 @@ import pytest
 from nbformat.v4 import new_markdown_cell
 
 from rlcourse.grading import homework, release
-from rlcourse.grading.homework import mark, role
+from rlcourse.grading.homework import meta, role
 from rlcourse.grading.release import student_version
-from rlcourse.publish import sources_hash
+from rlcourse.operations.publish import sources_hash
 from tests.grading import tiny
 
 ROOT = Path(__file__).parents[2]
@@ -49,10 +49,10 @@ def test_a_released_homework_keeps_its_secrets(path: Path) -> None:
 
 def test_a_homework_is_of_a_sensible_size(path: Path) -> None:
     source = homework.load(path)
-    points = {kind: sum(mark(c)["points"] for c in homework.with_role(source, kind)) for kind in homework.SCORED}
+    points = {kind: sum(meta(c)["points"] for c in homework.with_role(source, kind)) for kind in homework.SCORED}
     assert points["hidden"] >= 3 * points["check"]  # visible checks can be forged
     assert 3 <= len(homework.with_role(source, "answer")) <= 5
-    assert all("hint" in mark(cell) for cell in homework.with_role(source, "hidden"))
+    assert all("hint" in meta(cell) for cell in homework.with_role(source, "hidden"))
     for cell in source.cells:
         if cell.cell_type == "markdown":
             assert len(cell.source.split()) <= 180

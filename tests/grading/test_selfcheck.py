@@ -14,6 +14,7 @@ from nbformat.v4 import new_code_cell, new_output
 from rlcourse.grading import release
 from rlcourse.grading.homework import role
 from tests.grading import tiny
+from tests.grading.test_grade import honest
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,7 +49,8 @@ def test_right_answers_pass_with_whatever_else_was_saved(folder: Path) -> None:
     notebook.cells.insert(3, new_code_cell("1 + 1", outputs=[new_output("stream", text="noise")], execution_count=9))
     status, out = check(folder, notebook)
     assert status == 0, out
-    assert "8 passed" in out
+    assert "8 passed" in out  # 7 official cells and the own one
+    assert "what the grader notes" not in out
 
 
 @pytest.mark.thorough
@@ -62,6 +64,40 @@ def test_a_wrong_answer_fails_though_it_was_saved_as_the_reference(folder: Path)
     assert status == 1
     assert "1 failed, 6 passed" in out
     assert "✘ of 3: it returned 6.0, right is 9.0. See the title." in out
+
+
+@pytest.mark.thorough
+def test_it_agrees_with_the_grade_and_says_what_is_left_out(folder: Path) -> None:
+    """Honest habits pass here and there; own cells cannot fail; one is told that one's own check is left out."""
+    notebook = honest()
+    next(cell for cell in notebook.cells if cell.id == "double-check").source = "print('my own check')"
+    notebook.cells[2].source = "helper = 1\nraise RuntimeError('mine')"
+    path = folder / release.PRISTINE / "hw00.ipynb"
+    before = path.read_text()
+    path.write_text(before.replace('"seconds": 20', '"seconds": 4'))
+    status, out = check(folder, notebook)
+    path.write_text(before)
+    assert status == 0, out
+    left_out = out.partition("what the grader notes, and does not run")[2]
+    assert "negate: 2 answer cells, run one after the other" in left_out
+    assert "your change of the check double-check: it runs as released" in left_out
+    assert "your own cell 3 raised an exception: RuntimeError: mine" in left_out
+    assert "your own cell 5 was not run: those before it took all the time" in left_out
+
+
+@pytest.mark.thorough
+def test_what_takes_too_long_for_the_grade_fails_here_too(folder: Path) -> None:
+    path = folder / release.PRISTINE / "hw00.ipynb"
+    before = path.read_text()
+    path.write_text(before.replace('"seconds": 20', '"seconds": 1'))
+    slow = "import time\ndef square(x):\n    start = time.process_time()\n"
+    slow += "    while time.process_time() < start + 1.2:\n        pass\n    return x * x"
+    sleeps = "import time\ntime.sleep(1.5)\ndouble = lambda x: 2 * x"
+    status, out = check(folder, answered(folder, square=slow, double=sleeps))
+    path.write_text(before)
+    assert status == 1
+    assert "1 failed, 6 passed" in out
+    assert "seconds of processor time; the grade allows 1" in out
 
 
 @pytest.mark.thorough

@@ -6,12 +6,14 @@ already been given stand in the copy's `.upstream.json`; if that is lost, the wo
 """
 
 import json
-import os
 from hashlib import sha256
 from pathlib import Path
 
+from rlcourse import files
+
 RECORD = ".upstream.json"
 SELF_CHECK = ("homework/conftest.py", "homework/.release/")  # what a homework's self-check compares with
+WORKSHOPS, UNANSWERED = "workshops", "raise NotImplementedError("  # a workshop's step that nobody has written yet
 LEFT_OUT = {"instructor", "conftest.py", "predictions.json", "__pycache__"}
 
 
@@ -49,13 +51,41 @@ def sync(source: Path, work: Path) -> list[str]:
                 announcements.append(f"{mine}: {'back afresh' if name.as_posix() in known else 'new'}")
         elif known.get(name.as_posix()) != digest and mine.read_bytes() != content:
             beside = mine.with_name(f"{mine.stem}.new-{digest[:8]}{mine.suffix}")
+            answers = name.parts[0] == WORKSHOPS and name.suffix == ".ipynb"
             if not beside.exists():
-                _create(beside, content)
+                _create(beside, _with_answers(content, mine.read_bytes()) if answers else content)
             if not name.as_posix().startswith(SELF_CHECK):  # the homework itself is announced
-                announcements.append(f"{mine}: changed since you got it. Yours is kept; beside it lies {beside.name}")
+                holds = ", with your answers in it" if answers else ""
+                announcements.append(
+                    f"{mine}: changed since you got it. Yours is kept; beside it lies {beside.name}{holds}"
+                )
         given[name.as_posix()] = digest
-    _replace(work / RECORD, json.dumps(known | given, indent=1))
+    files.write(work / RECORD, json.dumps(known | given, indent=1))
     return announcements
+
+
+def _with_answers(new: bytes, old: bytes) -> bytes:
+    """A workshop as it is now, with what a student wrote into it as it was: their answers and their own cells.
+
+    Cells are told apart by their ids. An answer that is still as given comes from the new one.
+    """
+    try:
+        notebook, theirs = json.loads(new), json.loads(old)["cells"]
+        places = {cell["id"]: cell for cell in notebook["cells"]}
+        before = None  # the latest of their cells that is in the new one, too
+        for cell in theirs:
+            if (place := places.get(cell["id"])) is None:
+                if not cell["metadata"].get("rlcourse"):
+                    notebook["cells"].insert(0 if before is None else notebook["cells"].index(before) + 1, cell)
+                    before = cell
+                continue
+            before = place
+            written = "".join(cell["source"]).count(UNANSWERED) < "".join(place["source"]).count(UNANSWERED)
+            if place["metadata"].get("rlcourse", {}).get("role") == "answer" and written:
+                place["source"] = cell["source"]
+    except (ValueError, KeyError, TypeError, AttributeError):  # the student's file can hold anything
+        return new
+    return json.dumps(notebook, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
 def _lectures(source: Path) -> list[Path]:
@@ -87,11 +117,3 @@ def _create(path: Path, content: bytes) -> None:
         except BaseException:
             path.unlink()
             raise
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write atomically: whenever this stops, the old or the new content is there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    draft.write_text(text)
-    draft.replace(path)

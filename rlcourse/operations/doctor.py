@@ -19,9 +19,9 @@ from packaging.utils import canonicalize_name
 from rlcourse.rendering import find_backend
 
 TESTED_PYTHON = "3.11"
-CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"  # in a checkout; a wheel does not carry it
+CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"  # in a checkout; a wheel does not carry it
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-KERNEL_TIMEOUT = 20  # seconds; a start takes 1 to 5
+KERNEL_TIMEOUT = 60  # seconds; a start takes 1 to 5, ten times that on a busy machine
 
 
 @dataclass(frozen=True)
@@ -174,6 +174,16 @@ def _widgets() -> str:
     return "JupyterLab has ipywidgets' and anywidget's extensions"
 
 
+def _recorded() -> str:
+    from rlcourse.curves import CURVES
+    from rlcourse.widgets.recordings import PATH
+
+    curves = len(list(CURVES.glob("*.json")))
+    if not curves or not PATH.exists():
+        raise RuntimeError(f"no recorded runs in {CURVES.parent}: the package was installed without the course")
+    return f"{curves} curves to compare with"
+
+
 def _kernel() -> str:
     from jupyter_client.manager import run_kernel
 
@@ -206,6 +216,7 @@ PROBES: tuple[tuple[str, Callable[[], str], str, bool], ...] = (
     ("torch", _torch, REINSTALL, True),
     ("video", _video, "unset IMAGEIO_FFMPEG_EXE; " + REINSTALL, True),
     ("widgets", _widgets, REINSTALL, True),
+    ("recorded runs", _recorded, REINSTALL, True),
     ("kernel", _kernel, f'see why: "{sys.executable}" -m ipykernel; then, {REINSTALL}', True),
     ("rendering", _rendering, "Debian, Ubuntu: apt install libosmesa6; and unset MUJOCO_GL", False),
     ("grading", _sandbox, "only graders need it; Debian: apt install bubblewrap", False),

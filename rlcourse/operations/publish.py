@@ -14,7 +14,7 @@ from tqdm import tqdm
 CELL_TIMEOUT = 300  # seconds; a lecture has five minutes in all
 LIVE_VIEW = "application/vnd.jupyter.widget-view+json"
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
-KEPT_CELL_METADATA = ("rlcourse", "slideshow", "tags")
+KEPT_CELL_METADATA = ("jupyter", "rlcourse", "slideshow", "tags")  # jupyter: whether the source is folded
 
 
 def lectures(paths: Iterable[Path]) -> Iterator[Path]:
@@ -50,7 +50,7 @@ def normalise(notebook: NotebookNode) -> None:
     notebook.metadata = {
         "kernelspec": KERNELSPEC,
         "language_info": {"name": "python"},
-        "rlcourse": {"sources": sources_hash(notebook)},
+        "rlcourse": {**notebook.metadata.get("rlcourse", {}), "sources": sources_hash(notebook)},
     }
     for cell in notebook.cells:
         cell.metadata = {key: cell.metadata[key] for key in KEPT_CELL_METADATA if key in cell.metadata}

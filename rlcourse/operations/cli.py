@@ -1,9 +1,10 @@
 """The command `rlcourse`; `python -m rlcourse` works too. The commands import late, so that `--help` is instant."""
 
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 from tyro.extras import SubcommandApp
@@ -20,7 +21,7 @@ def doctor(json: FlagCreatePairsOff[bool] = False) -> None:
     Args:
         json: Print a report for machines instead, to paste into a bug report. It leaves out your home folder.
     """
-    from rlcourse import doctor
+    from rlcourse.operations import doctor
 
     checks = doctor.run()
     if json:
@@ -39,7 +40,7 @@ def sync(source: Path = Path("notebooks"), target: Path = Path("work")) -> None:
         source: The folder of lectures.
         target: Your own copy.
     """
-    from rlcourse import workcopy
+    from rlcourse.operations import workcopy
 
     try:
         for line in workcopy.sync(source, target):
@@ -56,12 +57,24 @@ def execute(paths: Positional[tuple[Path, ...]] = (Path("notebooks"),)) -> None:
     Args:
         paths: Notebooks, or folders of notebooks.
     """
-    from rlcourse import publish
+    from rlcourse.operations import publish
 
     try:
         publish.execute(paths)
     except FileNotFoundError as error:
         sys.exit(f"rlcourse execute: {error}")
+
+
+@app.command
+def readme() -> None:
+    """Make the tables of the README anew, from what lectures, workshops and homework declare in their metadata."""
+    from rlcourse.operations import readme
+
+    try:
+        for path in readme.write(Path()):
+            print(f"{path}: written anew")
+    except (OSError, readme.UndeclaredError) as error:
+        sys.exit(f"rlcourse readme: {error}")
 
 
 @app.command
@@ -97,22 +110,47 @@ def slides(paths: Positional[tuple[Path, ...]] = (Path("notebooks"),), out: Path
 
 @app.command
 def train(
-    run: Annotated[Any, arg(name="", constructor_factory=lambda: import_module("rlcourse.runs").command())],
+    run: Annotated[Any, arg(name="", constructor_factory=lambda: import_module("rlcourse.operations.train").command())],
 ) -> None:
     """Train an agent over several seeds; run the same command again to go on."""
 
 
 @app.command
+def probe(agent: Positional[str], gamma: float | None = None, steps: int = 5_000, continuous: bool = False) -> None:
+    """Let an agent from your own file climb the ladder of small worlds. Exit status 1: a rung fails.
+
+    Args:
+        agent: A file and a class in it, as in my_dqn.py:MyDQN.
+        gamma: Its discount, if it has no attribute gamma.
+        steps: Environment steps in each world.
+        continuous: In worlds with a continuous action instead of two.
+    """
+    from rlcourse.workshop import own
+
+    file = Path(agent.rpartition(":")[0])
+    try:
+        kind = own.load(agent)
+        found = own.probe(kind, gamma, steps, continuous, file)
+    except own.OwnAgentError as error:
+        sys.exit(f"rlcourse probe: {error}")
+    except Exception as error:  # a student's agent can raise anything
+        sys.exit(f"rlcourse probe: {own.words(error, file)}")
+    print(found, *own.without(kind), sep="\n")
+    if found.first is not None:
+        sys.exit(1)
+
+
+@app.command
 def release(
-    paths: Positional[tuple[Path, ...]] = (Path("notebooks/instructor"),),
+    paths: Positional[tuple[Path, ...]] = (Path("notebooks/instructor"), Path("notebooks/instructor/workshops")),
     out: Path = Path("notebooks/homework"),
     course: Path | None = None,
 ) -> None:
-    """Make the students' homework from the instructor's: no solutions, no hidden checks, checked for leaks.
+    """Make the students' homework and workshops from the instructor's, without solutions and hidden checks.
 
     Args:
         paths: Instructor's notebooks, or folders of them.
-        out: The folder of the students' notebooks.
+        out: The folder of the students' homework; workshops go into `workshops` beside it.
         course: Instead, copy the whole course into this new folder, without anything that is the instructor's.
     """
     from rlcourse.grading import release
@@ -135,31 +173,45 @@ def grade(
     students: Path | None = None,
     sources: Path = Path("notebooks/instructor"),
     workers: int = 2,
+    backend: Literal["threading", "dask"] = "threading",
+    scheduler: str | None = None,
+    again: tuple[str, ...] = (),
+    question: str | None = None,
 ) -> None:
     """Grade a folder of submissions: a gradebook, and a page of feedback for each student.
 
     Args:
-        submissions: The folder, with a notebook or a folder for each student.
+        submissions: The folder or zip file, with a notebook, a folder or a zip file for each student.
         homework: Its name, for example hw01.
         out: The folder of the gradebook. Run the same command again to go on or to add submissions.
-        students: A CSV file with a file's or folder's name and the student's in each row.
+        students: A CSV file with a file's or folder's name and the student's in each row, or a platform's own table.
         sources: The folder of the instructor's notebooks.
-        workers: How many submissions to run at once.
+        workers: How many submissions to run at once on this machine.
+        backend: Where to run them: on this machine, or on a Dask cluster.
+        scheduler: The address of the cluster's scheduler. Without it a cluster is started on this machine.
+        again: Students to grade again although nothing of theirs changed.
+        question: The one question to grade again, of these students or of all.
     """
-    from rlcourse.grading import grade, sandbox
+    from rlcourse.grading import grade, gradebook, sandbox
     from rlcourse.grading.homework import HomeworkError
-    from rlcourse.grading.submissions import MappingError
+    from rlcourse.grading.persons import MappingError
+    from rlcourse.grading.running import GradingError
 
     print(sandbox.isolation())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends like Ctrl-C, and leaves nothing behind
     try:
-        results = grade.grade(submissions, sources / f"{homework}.ipynb", out, workers, students)
-    except (OSError, HomeworkError, MappingError, grade.GradingError) as error:
+        results = grade.grade(
+            submissions, sources / f"{homework}.ipynb", out, workers, students, backend, scheduler, again, question
+        )
+    except KeyboardInterrupt:
+        sys.exit("rlcourse grade: stopped; run the same command again to go on")
+    except (OSError, HomeworkError, MappingError, GradingError) as error:
         sys.exit(f"rlcourse grade: {error}")
-    print(f"{grade.summary(results)}. The gradebook: {out / 'grades.csv'}")
+    print(f"{gradebook.summary(results)}. The gradebook: {out / 'grades.csv'}")
 
 
 def main() -> None:
     try:
-        app.cli(prog="rlcourse", description="Deep reinforcement learning in nine Jupyter lectures.")
+        app.cli(prog="rlcourse", description="Deep reinforcement learning in Jupyter lectures.")
     except OutOfRangeError as error:  # an option of `train`, refused while its Config is being made
         sys.exit(f"rlcourse: {error}")

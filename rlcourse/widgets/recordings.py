@@ -1,6 +1,6 @@
 """What happens inside TD7 while it trains, recorded for lecture 9's widgets: TD errors, and the shape of embeddings.
 
-`python -m rlcourse.recordings` makes `assets/recordings/td7.npz`, in about five minutes on one core: narrow
+`python -m rlcourse.widgets.recordings` makes `assets/recordings/td7.npz`, in about five minutes on one core: narrow
 networks on HalfCheetah-v5. A run without AvgL1Norm on the embeddings differs from one with it in that only.
 """
 
@@ -16,9 +16,9 @@ from jaxtyping import Float
 from rlcourse import envs, loop
 from rlcourse.algorithms import td7
 from rlcourse.buffers import Batch
-from rlcourse.runs import code_hash
+from rlcourse.provenance import code_hash
 
-PATH = Path(__file__).parents[1] / "assets" / "recordings" / "td7.npz"
+PATH = Path(__file__).parents[2] / "assets" / "recordings" / "td7.npz"
 ENV, STEPS, SEEDS = "HalfCheetah-v5", 4_000, 5
 CONFIG = td7.Config(hidden=(64, 64), embedding=64, batch_size=128, learning_starts=1_000, checkpoints=False)
 EVERY = 150  # updates between two looks at the embeddings
@@ -72,9 +72,9 @@ def look(agent: td7.TD7) -> tuple[float, float, float, float]:
 @torch.no_grad()
 def errors(agent: td7.TD7, batch: Batch) -> Float[np.ndarray, " B"]:
     """|δ|, the larger of both critics', with the noise on the target's action left out."""
-    targets = td7.embedded(agent.target_encoder, batch.next_obs, agent.target_actor, agent.target_critic)
-    y = td7.bellman_target(batch, *targets, agent.config.gamma, torch.zeros_like(batch.action), *agent._clip)
-    _, critic = td7.embedded(agent.fixed_encoder, batch.obs, agent.actor, agent.critic)
+    targets = td7.bind_embeddings(agent.target_encoder, batch.next_obs, agent.target_actor, agent.target_critic)
+    y = td7.bellman_target(batch, *targets, agent.config.gamma, torch.zeros_like(batch.action), *agent._target_bounds)
+    _, critic = td7.bind_embeddings(agent.fixed_encoder, batch.obs, agent.actor, agent.critic)
     return (y - critic(batch.obs, batch.action)).abs().amax(0).numpy()
 
 

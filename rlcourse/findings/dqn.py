@@ -1,0 +1,145 @@
+"""Lecture 2: which parts DQN needs, how fast targets may move, what Double changes, and Rainbow's switches."""
+
+import numpy as np
+from IPython.display import Markdown
+from scipy import stats
+
+from rlcourse.curves import Curve, Estimate, mean_estimate, recorded_experiment, reference, share_estimate
+from rlcourse.findings.phrases import at, folded, gains, interval, number, reached, seeds, table, verdict
+
+SOLVED = 475
+PARTS = {
+    "everything": "02_cartpole_dqn",
+    "no target network": "02_no_target",
+    "no replay": "02_no_replay",
+    "neither": "02_neither",
+}
+HALFWAY = 12_500
+SPEEDS = {
+    "soft, τ = 0.02": "02_target_soft",
+    "a copy every 100 updates": "02_one_step",
+    "a copy every 500 updates": "02_target_slow",
+}
+SWITCHES = {
+    "Double": "02_double",
+    "dueling": "02_dueling",
+    "prioritised replay": "02_prioritized",
+    "5-step targets": "02_five_step",
+}
+ACTIONS = (10, 20, 40)
+BIAS = ("too high", "too low", "not resolved")
+
+
+def fisher(one: Curve, other: Curve) -> float:
+    """The probability that chance alone splits the successes so unevenly or worse (Fisher's exact test)."""
+    hits = [(curve.returns[:, -1] >= SOLVED) for curve in (one, other)]
+    return float(stats.fisher_exact(np.array([[hit.sum(), (~hit).sum()] for hit in hits])).pvalue)
+
+
+def chance(p: float) -> str:
+    return f"p = {p:.1g}" if p >= 0.001 else "p < 0.001"
+
+
+def end(curve: Curve) -> Estimate:
+    """The bias of the last evaluation."""
+    return mean_estimate(curve.bias[:, -1])
+
+
+def parts() -> Markdown:
+    curves = {name: reference(file) for name, file in PARTS.items()}
+    full, no_target, no_replay = (curves[name] for name in ("everything", "no target network", "no replay"))
+    rates = {name: share_estimate(curve.returns[:, -1] >= SOLVED) for name, curve in curves.items()}
+    rows = (
+        (name, reached(curves[name], SOLVED), f"{100 * rate.low:.0f} to {100 * rate.high:.0f} %")
+        for name, rate in rates.items()
+    )
+    halfway = at(full, HALFWAY)
+    stood = no_replay.returns[:, halfway] >= SOLVED
+    lost = (stood & (no_replay.returns[:, -1] < SOLVED)).sum()
+    apart = fisher(no_target, no_replay)
+    return folded(
+        table(("", "seeds that succeed", "exact 95 % interval of the share"), rows),
+        f"**Each of the two parts matters here.** Fisher's exact test asks how often chance alone would make two rows "
+        f"so different. Against the row with everything it gives {chance(fisher(full, no_target))} without a target "
+        f"network and {chance(fisher(full, no_replay))} without replay.",
+        f"**Which of the two matters more is {'resolved' if apart < 0.05 else 'not resolved'}**: compared with each "
+        f"other they give {chance(apart)}.",
+        f"**Without replay an agent learns faster here, but it does not keep what it learned.** After "
+        f"{number(HALFWAY)} steps {stood.sum()} of {len(stood)} seeds without replay score {SOLVED} or more; with "
+        f"replay {reached(full, SOLVED, halfway)} do. At the end {lost} of those {stood.sum()} have lost it again. "
+        "This is why we count the last policy, and not the best one on the way.",
+        "None of this is a law. Others report that CartPole needs no target network, and with other step sizes that "
+        "may be so; with ours it did.",
+    )
+
+
+def targets() -> Markdown:
+    curves = {name: reference(file) for name, file in SPEEDS.items()}
+    rows = (
+        (name, interval(end(curve)), verdict(end(curve), BIAS), reached(curve, SOLVED))
+        for name, curve in curves.items()
+    )
+    slow = recorded_experiment(SPEEDS["a copy every 500 updates"])
+    updates = slow.steps - slow.config.learning_starts
+    copies = updates // slow.config.target_every
+    reach = sum(slow.config.gamma**t for t in range(copies))
+    return folded(
+        "**How fast may targets move?**",
+        table(("target network", "believed less true at the end (95 % interval)", "verdict", "succeed"), rows),
+        "**A target that moves fast lets the belief run away.** Some beliefs are larger than any policy can be worth, "
+        "and yet they stay finite; this is called *soft divergence* [DT].",
+        f"**A target that moves slowly holds the belief down.** {number(updates)} updates hold {copies} copies, and "
+        f"each copy carries values one step further. So this critic can hardly believe in more than "
+        f"$\\sum_{{t<{copies}}} \\gamma^t \\approx {reach:.0f}$, whatever the truth is.",
+    )
+
+
+def double() -> Markdown:
+    pairs = {
+        "two actions": ("02_one_step", "02_double"),
+        "20 actions, noisy rewards": ("02_noisy_plain", "02_noisy_double"),
+    }
+    changes, rows = [], []
+    for name, files in pairs.items():
+        plain, doubled = map(reference, files)
+        change = mean_estimate(doubled.bias[:, -1] - plain.bias[:, -1])
+        changes.append(change)
+        words = verdict(change, ("higher", "lower", "not resolved"))
+        rows.append((name, interval(end(plain)), interval(end(doubled)), interval(change), words))
+    head = ("", "bias of DQN", "bias of Double DQN", "change, seed by seed", "verdict")
+    so_far = "" if all(change.resolved for change in changes) else " Where it is not resolved, more seeds are needed."
+    return folded(
+        "**Does Double help?**",
+        table(head, rows),
+        "The numbers are of the last evaluation, with 95 % intervals. **Both changes point the way that theory says: "
+        f"Double lowers the bias.**{so_far}",
+        f"With two actions {reached(reference('02_double'), SOLVED)} seeds of Double DQN succeed, and "
+        f"{reached(reference('02_one_step'), SOLVED)} of DQN.",
+        "Double DQN is no complete cure: its target network is an old copy of the network that chooses, so the errors "
+        "of the two are related.",
+    )
+
+
+def rainbow() -> Markdown:
+    plain = reference("02_one_step")
+    curves = {name: reference(file) for name, file in SWITCHES.items()}
+    rows = [("one-step DQN", "", "", reached(plain, SOLVED))]
+    for name, curve in curves.items():
+        gain = curve.gain(plain)
+        rows.append((name, interval(gain), verdict(gain), reached(curve, SOLVED)))
+    wide = {
+        f"{count} actions": reference(f"02_actions{count}_dueling").gain(reference(f"02_actions{count}_single"))
+        for count in ACTIONS
+    }
+    better = " and ".join(name for name, curve in curves.items() if verdict(curve.gain(plain)) == "better")
+    helps = f"Shown to help: {better}, and nothing else" if better else "No switch is shown to help"
+    return folded(
+        table(("switch", "return gained over one-step DQN (95 % interval)", "verdict", "succeed"), rows),
+        f"**{helps} on this task.** *Not resolved* does not mean that a switch does nothing. It means that so few "
+        "seeds cannot tell.",
+        "Dueling where each action stands several times over, against a single stream "
+        f"({seeds(*(reference(f'02_actions{count}_single') for count in ACTIONS))} each):",
+        gains(wide, ("CartPole with", "return gained by dueling")),
+        "On 57 Atari games it costs Rainbow much to do without multi-step targets, and hardly anything to do without "
+        "Double [R].",
+    )

@@ -1,0 +1,91 @@
+"""Lecture 5: which details of PPO matter, how far few seeds can be trusted, and longer runs beside a paper."""
+
+from IPython.display import Markdown
+
+from rlcourse.curves import mean_band, reference
+from rlcourse.findings import quoted
+from rlcourse.findings.phrases import INTERVAL, folded, gains, interval, page, seeds, table
+from rlcourse.widgets import seed_lottery
+
+DETAILS = {
+    "no clip": "no_clip",
+    "KL penalty instead": "penalty",
+    "λ = 0": "lambda_0",
+    "λ = 1": "lambda_1",
+    "one epoch": "one_epoch",
+    "entropy bonus": "entropy_bonus",
+    "raw advantages": "raw_advantages",
+    "raw observations": "raw_observations",
+    "plain weights": "plain_weights",
+    "no gradient limit": "no_gradient_limit",
+}
+UNSURE, SURE = "raw observations", "raw advantages"
+TASKS = ("HalfCheetah", "Hopper")
+
+
+def details() -> Markdown:
+    default = reference("05_cartpole_default")
+    estimates = {name: reference(f"05_cartpole_{file}").gain(default) for name, file in DETAILS.items()}
+    by_size = dict(sorted(estimates.items(), key=lambda pair: pair[1].value))
+    return folded(
+        gains(by_size, ("changed detail", "return gained over the default"), ("better", "worse", "not resolved")),
+        f"This is one easy task with six rollouts, {seeds(default)}, and one setting of everything else. A detail that "
+        "does nothing here may matter on a robot, and the other way round. What carries over is the method: change one "
+        "thing, run several seeds, look at the interval.",
+    )
+
+
+def lottery() -> Markdown:
+    rows, certain = [], {}
+    for rival in seed_lottery.RIVALS:
+        shown = seed_lottery.compute(rival, 3, seed_lottery.SHOWN)
+        wrong = (f"{100 * shown.wrong[count - 1]:.0f} %" for count in (3, 10))
+        rows.append((rival, len(shown.wrong), interval(shown.truth), *wrong))
+        certain[rival] = shares(rival, 3)
+    missed = 100 * max(miss for _, miss in certain.values())
+    return folded(
+        table(
+            (
+                "default against",
+                "seeds in all",
+                f"gain of the default, all seeds ({INTERVAL})",
+                "draws of 3 that err",
+                "draws of 10 that err",
+            ),
+            rows,
+        ),
+        "A draw *errs* if its mean has another sign than that of all seeds together.",
+        f"**The winner of three seeds is a lottery; their interval is not.** Of all draws of three, at most "
+        f"{missed:.0f} % have an interval that misses what all seeds say. It is wide, and so it says seldom "
+        f"who wins: against {UNSURE} {100 * certain[UNSURE][0]:.0f} % of the draws are resolved, against {SURE} "
+        f"{100 * certain[SURE][0]:.0f} %.",
+        "How many seeds are enough depends on the difference and on the spread. A number of seeds proves nothing; an "
+        "interval does, and Student's knows how few seeds it has.",
+    )
+
+
+def shares(rival: str, n: int) -> tuple[float, float]:
+    """Of all draws of `n` seeds: the share that is resolved, and the share whose interval misses the mean of all."""
+    base, other = seed_lottery.pair(rival)
+    differences = base.gains(other)
+    low, high = mean_band(differences[seed_lottery.order(len(differences))[:, :n]].T)
+    truth = differences.mean()
+    return float(((low > 0) | (high < 0)).mean()), float(((low > truth) | (high < truth)).mean())
+
+
+def longer() -> Markdown:
+    paper = quoted.TD3_MAXIMA
+    rows = []
+    for task in TASKS:
+        ends = reference(f"05_{task.lower()}_ppo").returns
+        last = f"{ends[:, -1].mean():.0f} ({ends[:, -1].min():.0f} to {ends[:, -1].max():.0f})"
+        rows.append((task, last, f"{ends.max(1).mean():.0f}", paper.cell(task, "PPO")))
+    return page(
+        table(
+            ("", "ours: at the end (range over seeds)", "ours: maximum over training", f"{paper.source}"),
+            rows,
+        ),
+        f"The paper's figures are no target for us and no fair comparison. They are the *maximum* over training, after "
+        f"{paper.steps} instead of 300 000, in an older version of the environments, by another implementation, over "
+        f"{paper.trials} trials; the table prints no spread for PPO.",
+    )

@@ -1,0 +1,149 @@
+"""Lecture 9: embeddings, a checkpoint that stands still, TD7 on Pendulum, the ladder, full size, and offline tables."""
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from IPython.display import Markdown
+
+from rlcourse.curves import CURVES, Curve, mean_estimate, reference
+from rlcourse.findings import quoted
+from rlcourse.findings.phrases import at, folded, gains, interval, number, page, reached, seeds, table, verdict
+from rlcourse.findings.td3 import ROBOTS, ends
+from rlcourse.widgets import embeddings as widget
+
+RUNGS = {
+    "TD3": "09_ladder_td3",
+    "appendix changes": "09_ladder_implementation",
+    "LAP": "09_ladder_lap",
+    "SALE": "09_ladder_sale",
+    "clipped targets": "09_ladder_clip",
+    "checkpoints": "09_ladder_td7",
+}
+BENCHMARKS = CURVES.parent / "benchmarks"
+GOAL, EARLY = -200, 6_000  # of the live run on Pendulum
+
+
+def embeddings() -> Markdown:
+    looked = {
+        name: widget.compute(quantity, widget.LAST)
+        for name, quantity in (("scale", "scale of what is seen"), ("effective rank", "effective rank"))
+    }
+    rows = (
+        (name, *(f"{mean:.3g}" for mean in data.values[:, :, -1].mean(1)), data.ratio, widget.verdict(data.ratio))
+        for name, data in looked.items()
+    )
+    data = looked["effective rank"]
+    return folded(
+        f"{data.values.shape[1]} seeds after {number(data.updates[-1])} updates on HalfCheetah:",
+        table(("", "with AvgL1Norm", "without", "ratio (95 % interval)", "without it"), rows),
+    )
+
+
+def standing() -> Markdown:
+    hopper = reference("09_hopper_td7")
+    (returns,) = hopper.returns
+    since = int((returns == returns[-1]).argmax())
+    return folded(
+        f"On Hopper at full size, one seed, the evaluated checkpoint stays the same from step "
+        f"{number(hopper.step[since])} on: it returns {returns[-1]:.0f}, which is standing still for a point a step. "
+        "No later policy's episode beat that. So look at the latest policy as well.",
+    )
+
+
+def pendulum() -> Markdown:
+    td3, td7 = reference("06_pendulum_td3"), reference("09_pendulum_td7")
+    gain = td7.gain(td3)
+    return folded(
+        f"Averaged over the curve, with its 95 % interval and over {seeds(td7)}, TD7 gains {interval(gain)} over TD3: "
+        f"{verdict(gain)}.",
+        f"−200 or more score, after {number(EARLY)} steps, {reached(td7, GOAL, at(td7, EARLY))} seeds of TD7 and "
+        f"{reached(td3, GOAL, at(td3, EARLY))} of TD3; in the last evaluation {reached(td7, GOAL)} and "
+        f"{reached(td3, GOAL)}.",
+        "With checkpoints the curve of one seed may stand still, and it should not fall. It falls only when an "
+        "assessment was lucky: here one assessment is one episode from one start, and starts differ.",
+    )
+
+
+def rungs() -> dict[str, Curve]:
+    return {name: reference(file) for name, file in RUNGS.items()}
+
+
+def falls() -> dict[str, np.ndarray]:
+    """The largest fall of each seed from one evaluation to the next, without checkpoints and with."""
+    return {name: -np.diff(rungs()[name].returns).min(1).clip(max=0) for name in ("clipped targets", "checkpoints")}
+
+
+def ladder() -> Markdown:
+    curves = rungs()
+    estimates = {up: curves[up].gain(curves[low]) for low, up in pairwise(RUNGS)}
+    estimates["all of it, over TD3"] = curves["checkpoints"].gain(curves["TD3"])
+    seconds = {name: float(curve.wall_time.mean()) for name, curve in curves.items() if curve.wall_time is not None}
+    without, with_them = falls().values()
+    change = mean_estimate(with_them - without)
+    last = [curves[name].returns[:, -1] for name in falls()]
+    ranges = [f"between {end.min():.0f} and {end.max():.0f}" for end in last]
+    unresolved = [name for name, estimate in estimates.items() if not estimate.resolved]
+    return folded(
+        gains(estimates, (f"rung ({len(without)} paired seeds)", "return gained over the rung below")),
+        "**The climb is the work of the appendix changes and of SALE.** Ten seeds cannot tell what the other rungs add "
+        f"to the mean from nothing: {', '.join(unresolved)}. The paper takes parts *away*, at full size. That is "
+        "another question, and it may have another answer.",
+        f"**Checkpoints show in single seeds.** The largest fall from one evaluation to the next is "
+        f"{without.mean():.0f} without checkpoints and {with_them.mean():.0f} with them, on average over the seeds; "
+        f"the change is {interval(change)}: {verdict(change, ('larger', 'smaller', 'not resolved'))}. At the end the "
+        f"seeds lie {ranges[0]} without and {ranges[1]} with checkpoints.",
+        table(("run time", *seconds), [("seconds per seed, up to sixteen at once", *map(round, seconds.values()))]),
+    )
+
+
+def work() -> tuple[float, float]:
+    """Billions of floating-point operations of one update of TD7 and of TD3 at full size, as `make bench` printed."""
+    printed = (BENCHMARKS / "off_policy.txt").read_text()
+    td7, td3 = (re.findall(rf"│ {name} +│ \d+ +│ (\S+) ", printed)[-1] for name in ("TD7", "TD3"))
+    return float(td7), float(td3)
+
+
+def speed() -> tuple[int, int, int]:
+    """Updates of TD7 a second: on one core, on a GPU one by one, and there as a CUDA graph, as `make bench` printed."""
+    single, _, graph = re.findall(r"│ +(\d+) +│", Path(BENCHMARKS / "td7_gpu.txt").read_text())
+    _, core = re.findall(r"│ TD7 +│ (\d+) ", (BENCHMARKS / "off_policy.txt").read_text())  # two threads, one
+    return int(core), int(single), int(graph)
+
+
+def paper() -> Markdown:
+    online = quoted.TD7_ONLINE
+    rows = [f"{task} {steps}" for task in ROBOTS for steps in ("300k", "1M")]
+    return page(
+        f"{online.source}: {online.unit}, {online.trials} trials; ± is the {online.spread}.",
+        online.markdown(rows),
+        "<details><summary>When is one better than another?</summary>",
+        "Bold is the highest mean of a row. The paper also highlights every method that Welch's t-test cannot tell "
+        "from it. That test asks whether two means differ by more than chance; unlike ours it is not paired, since "
+        "other people's runs share no seeds, and it lets the two methods have different spreads.",
+        "</details>",
+    )
+
+
+def full_size() -> Markdown:
+    rows = [row for task in ROBOTS for row in ends(task, ("06", "TD3"), ("09", "TD7"))]
+    td7, td3 = work()
+    core, single, graph = speed()
+    return page(
+        f"**Our own**, after {number(reference('09_halfcheetah_td7').step[-1])} steps:",
+        table(("", "agent", "return at the end", "range"), rows),
+        f"**The price.** An update of TD7 is {td7} billion floating-point operations, one of TD3 {td3}. Of TD7's, one "
+        f"core of ours makes {core} a second, and an H200 {single} one by one, but {graph} as a CUDA graph: products "
+        "so small are over before Python asks for the next.",
+    )
+
+
+def offline() -> Markdown:
+    printed = quoted.TD7_OFFLINE
+    return folded(
+        f"{printed.source}: the sum over nine datasets ({printed.unit}), {printed.steps}, {printed.trials} trials; ± "
+        f"is the {printed.spread}.",
+        printed.markdown(("Total",)),
+        summary="The paper's offline table",
+    )

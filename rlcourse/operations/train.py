@@ -1,0 +1,257 @@
+"""The command `rlcourse train`: one subcommand for each agent, whose `Config` fields are its options.
+
+An agent from a student's own file, `my_dqn.py:MyDQN`, is a subcommand under that name.
+"""
+
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union
+
+import gymnasium as gym
+import numpy as np
+import tyro
+from platformdirs import user_cache_path
+
+from rlcourse import checkpoints, envs, files, rendering
+from rlcourse.algorithms import AGENTS, config_class, her
+from rlcourse.curves import compare_to_reference, curve, recorded_experiment, reference, reusable_seeds, save_curve
+from rlcourse.runs import EVALUATION_SEED, Experiment, SeedsFailedError, run_all
+
+
+def command() -> Any:
+    """The type behind `rlcourse train`: one subcommand per agent, whose `Config` fields are its options (tyro)."""
+    constructors = {name: _subcommand(name) for name in AGENTS}
+    constructors |= {each: _own(each) for each in sys.argv[2:3] if ".py" in each}
+    subcommands = [
+        Annotated[Any, tyro.conf.subcommand(name, constructor=constructor, prefix_name=False)]
+        for name, constructor in constructors.items()
+    ]
+    return Union[tuple(subcommands)]  # noqa: UP007  (built at run time)
+
+
+def _subcommand(agent: str) -> Callable[..., None]:
+    config_type = config_class(agent)
+
+    def train(
+        env: str,
+        steps: int,
+        config: Annotated[Any, tyro.conf.arg(name="", constructor=config_type)],
+        seeds: str = "0:1",
+        evaluate_every: int = Experiment.evaluate_every,
+        episodes: int = Experiment.episodes,
+        evaluation_env: str = Experiment.evaluation_env,
+        truths: int = Experiment.truths,
+        max_reward: float = Experiment.max_reward,
+        hindsight: her.Strategy | Literal[""] = Experiment.hindsight,
+        hindsight_k: int = Experiment.hindsight_k,
+        evaluation_limit: int = Experiment.evaluation_limit,
+        out: Path = user_cache_path("rlcourse") / "runs",  # noqa: B008  (a constant)
+        curve: Path | None = None,
+        compare: str = "",
+        film: Path | None = None,
+        backend: Literal["loky", "dask"] = "loky",
+        scheduler: str | None = None,
+    ) -> None:
+        """Train over several seeds. Interrupted? The same command goes on; what is finished is not run again.
+
+        Args:
+            env: A gymnasium id.
+            steps: Environment steps per seed.
+            config: The algorithm's own options.
+            seeds: One seed, or first:last, the last one excluded.
+            evaluate_every: Environment steps between evaluations.
+            episodes: Episodes of each evaluation.
+            evaluation_env: A gymnasium id to evaluate in, where it differs.
+            truths: States at which each evaluation compares the critic with the true return.
+            max_reward: A bound on |r|, for that.
+            hindsight: Where replay takes new goals from, in a world that has goals.
+            hindsight_k: How many transitions are relabelled for each that is not.
+            evaluation_limit: Steps after which an evaluation's episode is cut off.
+            out: Folder for results and checkpoints; on a cluster one that all machines share.
+            curve: Also store the curve over the seeds in this file.
+            compare: Say where each seed lies among those of this recording, as in 02_cartpole_dqn.
+            film: Also store a film of the first seed's trained agent in this file, an MP4.
+            backend: Where seeds run in parallel: on this machine's cores (loky) or on a Dask cluster.
+            scheduler: Address of the Dask cluster; without it a local one is started.
+        """
+        try:
+            experiment = Experiment(
+                agent,
+                env,
+                steps,
+                config,
+                evaluate_every,
+                episodes,
+                evaluation_env,
+                truths,
+                max_reward,
+                hindsight,
+                hindsight_k,
+                evaluation_limit,
+            )
+        except ValueError as error:
+            sys.exit(f"rlcourse train: {error}")
+        _execute(experiment, seeds, out, curve, compare, film, backend, scheduler)
+
+    return train
+
+
+def _own(spec: str) -> Callable[..., None]:
+    def train(
+        env: str,
+        steps: int,
+        seeds: str = "0:1",
+        evaluate_every: int = Experiment.evaluate_every,
+        episodes: int = Experiment.episodes,
+        evaluation_env: str = Experiment.evaluation_env,
+        out: Path = user_cache_path("rlcourse") / "runs",  # noqa: B008  (a constant)
+        curve: Path | None = None,
+        compare: str = "",
+    ) -> None:
+        """Train an agent from your own file over several seeds, all in parallel.
+
+        Args:
+            env: A gymnasium id.
+            steps: Environment steps per seed.
+            seeds: One seed, or first:last, the last one excluded.
+            evaluate_every: Environment steps between evaluations; with --compare as often as the recording was.
+            episodes: Episodes of each evaluation.
+            evaluation_env: A gymnasium id to evaluate in, where it differs.
+            out: Folder for results and checkpoints.
+            curve: Also store the curve over the seeds in this file.
+            compare: Say where each seed lies among those of this recording, as in 02_cartpole_dqn.
+        """
+        from rlcourse.workshop import own  # late: it loads what notebooks need
+
+        file = Path(spec.rpartition(":")[0])
+        try:
+            kind = own.load(spec)
+            if compare:
+                evaluate_every = recorded_experiment(compare).evaluate_every
+            agent = f"{kind.__module__}:{kind.__name__}"
+            experiment = Experiment(agent, env, steps, None, evaluate_every, episodes, evaluation_env)
+            own.rehearse(kind, experiment.make_evaluation_env())
+        except (own.OwnAgentError, FileNotFoundError) as error:
+            sys.exit(f"rlcourse train: {error}")
+        except Exception as error:  # a student's agent can raise anything
+            sys.exit(f"rlcourse train: {own.words(error, file)}")
+        print(*own.without(kind), sep="\n")
+        try:
+            _execute(experiment, seeds, out, curve, compare)
+        except Exception as error:
+            sys.exit(f"rlcourse train: {own.words(error, file)}")
+
+    return train
+
+
+def _execute(
+    experiment: Experiment,
+    seeds: str,
+    out: Path,
+    curve_file: Path | None,
+    compare: str,
+    film: Path | None = None,
+    backend: Literal["loky", "dask"] = "loky",
+    scheduler: str | None = None,
+) -> None:
+    failed = ""
+    try:
+        if compare and recorded_experiment(compare).env != experiment.env:
+            raise ValueError(f"{compare} is a recording of {recorded_experiment(compare).env}, not of {experiment.env}")
+        if film:
+            os.environ["MUJOCO_GL"] = _renderer()  # before MuJoCo is imported: it binds a backend for good
+        wanted = _seeds(seeds)
+        held = _held(curve_file, experiment, wanted) if curve_file else {}
+        todo = [seed for seed in wanted if seed not in held or (film and seed == wanted[0])]
+        runs = run_all(experiment, todo, out, backend, scheduler) if todo else []
+    except KeyboardInterrupt:
+        sys.exit("\nrlcourse train: stopped. The same command goes on from the last checkpoint.")
+    except BrokenProcessPool:
+        sys.exit(
+            "rlcourse train: a process was killed, for want of memory or from outside. The same command goes on "
+            "from the last checkpoints; so does one with fewer seeds, which needs less memory."
+        )
+    except SeedsFailedError as error:
+        runs, failed = error.finished, str(error)
+    except (ValueError, OSError, gym.error.Error) as error:
+        sys.exit(f"rlcourse train: {error}")
+    for record in runs:
+        print(f"seed {record.seed}: {np.mean(record.returns[-1]):.1f} after {record.step[-1]} steps")
+        if record.cut_off:
+            number = sum(number for _, number in record.cut_off)
+            print(
+                f"seed {record.seed}: {number} evaluation episodes did not end and were cut off at "
+                f"--evaluation-limit {record.evaluation_limit}, first at step {record.cut_off[0][0]}"
+            )
+        if compare:
+            print(compare_to_reference(curve([record]), reference(compare)).words)
+    if held:
+        print(f"{curve_file} holds already: seeds {', '.join(map(str, held))}")
+    if runs:
+        print(f"results: {experiment.files(out, runs[0].seed)[0].parent}")
+    if failed:
+        missing = f"\n{curve_file} is stored once all seeds have finished." if curve_file else ""
+        sys.exit(f"rlcourse train: {failed}\nThe same command retries only what failed.{missing}")
+    if curve_file and runs:
+        save_curve(curve_file, runs, command_line(experiment, seeds, curve_file), held)
+    if film:
+        world, trained = experiment.make_agent(runs[0].seed)
+        result, checkpoint = experiment.files(out, runs[0].seed)
+        try:
+            checkpoints.resume(checkpoint, world, trained)
+        except files.BrokenFileError as error:
+            result.unlink()  # else the seed would count as finished
+            files.set_aside(checkpoint, error)
+            sys.exit(f"rlcourse train: no film: {error}. The same command trains seed {runs[0].seed} again.")
+        stage = envs.make(experiment.evaluation_env or experiment.env, render_mode="rgb_array")
+        rendering.film(stage, trained, EVALUATION_SEED, film)
+
+
+def _held(curve: Path, experiment: Experiment, seeds: range) -> dict[int, Any]:
+    try:
+        return reusable_seeds(curve, experiment, seeds)
+    except files.BrokenFileError as error:
+        files.set_aside(curve, error)
+        return {}
+
+
+def _renderer() -> str:
+    backend = rendering.find_backend()
+    if backend is None:
+        raise ValueError("no OpenGL backend draws here: `rlcourse doctor` says what to install; or leave out --film")
+    return backend
+
+
+def _seeds(text: str) -> range:
+    first, colon, last = text.partition(":")
+    try:
+        seeds = range(int(first), int(last) if colon else int(first) + 1)
+    except ValueError:
+        seeds = range(0)
+    if not seeds or seeds[0] < 0:
+        raise ValueError(f"seeds = {text!r}: give one seed, or first:last with the last excluded, as in 0:5; from 0 on")
+    return seeds
+
+
+def command_line(experiment: Experiment, seeds: str, curve: Path) -> str:
+    """The command that makes a curve: what differs from the defaults, no folders of this machine."""
+    path = curve.name if curve.is_absolute() else curve.as_posix()
+    words = ["rlcourse", "train", experiment.agent, "--env", experiment.env, "--steps", str(experiment.steps)]
+    words += ["--seeds", seeds, "--curve", path]
+    changed = {
+        f: getattr(config, f.name) for config in (experiment, experiment.config) if config for f in fields(config)
+    }
+    for field, value in changed.items():
+        if field.default is MISSING or value == field.default:
+            continue
+        flag = field.name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            words += [f"--{flag}", *map(str, value if isinstance(value, tuple) else (value,))]
+    return shlex.join(words)

@@ -1,0 +1,285 @@
+"""Pictures of what agents did and what was recorded: one function each, with the same facts in its text."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from rlcourse.algorithms.imitation import Imitation, Mixture
+from rlcourse.curves import Curve, Estimate, digits, mean_band, mean_estimate, reference
+from rlcourse.curves import compare_to_reference as compare
+from rlcourse.envs import Road, TreeAhead
+from rlcourse.widgets.panel import COLORS, Still
+
+
+@dataclass(frozen=True)
+class History:
+    """What `watch` saw: `(step, return)` of every finished episode, and of every evaluation its mean return.
+
+    `kept` has `(step, value)` of every update, for each of the metrics that `watch` was told to keep.
+    """
+
+    episodes: Float[np.ndarray, "episodes 2"]
+    evaluations: Float[np.ndarray, "evaluations 2"]
+    kept: Mapping[str, Float[np.ndarray, "updates 2"]] = field(default_factory=dict)
+
+
+def learning_curve(finished: list[tuple[float, float]], steps: int, goal: float | None, window: int) -> Still:
+    step, returns = np.array(finished).reshape(-1, 2).T
+    width = min(window, max(len(returns), 1))
+    mean = np.convolve(returns, np.ones(width) / width, mode="valid") if len(returns) else returns
+
+    def draw(figure: Figure) -> None:
+        ax = figure.add_axes((0.08, 0.17, 0.88, 0.74))
+        ax.plot(step, returns, ".", color=COLORS[5], markersize=3, alpha=0.5, rasterized=True)
+        ax.plot(step[width - 1 :], mean, color=COLORS[0], label=f"mean of {width} episodes")
+        if goal is not None:
+            ax.axhline(goal, color=COLORS[1], linestyle="--", linewidth=1.5, label=f"goal {goal:g}")
+        ax.set(xlabel="environment step", title="return of each episode", xlim=(0, steps))
+        ax.legend(frameon=False, loc="lower right")
+
+    latest = f"; mean of the last {width}: {mean[-1]:.1f}" if len(mean) else ""
+    return Still(draw, f"Return of {len(returns)} episodes{latest}.", size=(9, 3))
+
+
+def curves(
+    runs: Mapping[str, Float[np.ndarray, "seeds points"]],
+    x: np.ndarray,
+    xlabel: str,
+    title: str,
+    log: bool = False,
+    ylim: tuple[float, float] | None = None,
+) -> Still:
+    """One line per entry, the mean over its seeds, in a band from the lowest to the highest seed.
+
+    What is exact and needs no seeds is one row, and then nothing is said of any. A share fills `ylim = (0, 1)`, however
+    small: else 5 % look like success.
+    """
+    exact = all(len(seeds) == 1 for seeds in runs.values())
+
+    def draw(figure: Figure) -> None:
+        ax = figure.add_axes((0.08, 0.17, 0.66, 0.72))
+        for color, style, (name, seeds) in zip(
+            COLORS, ("-", "--", "-.", ":", "-", "--", "-."), runs.items(), strict=False
+        ):
+            ax.plot(x, seeds.mean(0), color=color, linestyle=style, label=f"{name}: {digits(seeds[:, -1].mean())}")
+            ax.fill_between(x, seeds.min(0), seeds.max(0), color=color, alpha=0.2, linewidth=0)
+        ax.set(xlabel=xlabel, title=title, yscale="log" if log else "linear", ylim=ylim)
+        ax.legend(
+            frameon=False,
+            loc="center left",
+            bbox_to_anchor=(1, 0.5),
+            title="at the end" if exact else "mean at the end",
+        )
+
+    ends = "; ".join(
+        f"{name} ends at {digits(seeds[:, -1].mean())}" + ("" if exact else f", {len(seeds)} seeds")
+        for name, seeds in runs.items()
+    )
+    what = f"{title} over {xlabel}" + ("" if exact else ", mean and range over seeds")
+    return Still(draw, f"{what}. {ends}.", size=(11, 3.6))
+
+
+def plot_each_seed(agents: Mapping[str, Curve], title: str) -> Still:
+    """Every recorded seed as a line of its own, one panel for each entry, side by side on equal axes."""
+
+    def draw(figure: Figure) -> None:
+        panels: list[Any] = []
+        for column, (name, curve) in enumerate(agents.items()):
+            ax = figure.add_axes((0.07 + 0.93 * column / len(agents), 0.17, 0.93 / len(agents) - 0.04, 0.72))
+            ax.plot(curve.step, curve.returns.T, marker=".", color=COLORS[0], linewidth=1, alpha=0.7)
+            ax.set(xlabel="environment step", title=f"{title}, {name}")
+            ax.locator_params(axis="x", nbins=4)
+            panels.append(ax)
+        ends = [ax.get_ylim() for ax in panels]
+        for ax in panels:
+            ax.set_ylim(min(low for low, _ in ends), max(high for _, high in ends))
+
+    words = "; ".join(
+        f"{name}: {len(curve.returns)} seeds end between {digits(curve.returns[:, -1].min())} and "
+        f"{digits(curve.returns[:, -1].max())}"
+        for name, curve in agents.items()
+    )
+    return Still(draw, f"{title}, every seed for itself. {words}.", size=(11, 3.4))
+
+
+def plot_passing(clones: Mapping[str, Imitation]) -> Still:
+    """What clones of two drivers have learned about passing a tree (`envs.TreeAhead`): one picture each."""
+    trees, places = np.linspace(-0.4, 0.4, 41), np.linspace(-1.2, 1.2, 121)
+    grid = torch.as_tensor(np.stack(np.meshgrid(trees, places), -1), dtype=torch.float32)
+
+    def draw(figure: Figure) -> None:
+        for column, (name, clone) in enumerate(clones.items()):
+            ax = figure.add_axes((0.055 + 0.325 * column, 0.17, 0.28, 0.72))
+            with torch.inference_mode():
+                output = clone.policy(grid[..., :1])
+                if isinstance(output, Mixture):
+                    density = output.log_prob(grid[..., 1:]).exp().numpy()
+                    ax.pcolormesh(trees, places, density, cmap="Blues", vmax=2 * density.max(), shading="gouraud")
+                    best = output.mode[0, :, 0]
+                else:
+                    best = output[0, :, 0]
+            ax.plot(*clone.demonstrations, ".", color=COLORS[1], markersize=2.5, alpha=0.5, rasterized=True)
+            ax.plot([], [], "o", color=COLORS[1], markersize=5, label="demonstrations")
+            ax.plot(trees, best, "s", color=COLORS[6], markersize=3.5, label="what the clone does")
+            for side in (-TreeAhead.CLEAR, TreeAhead.CLEAR):
+                label = "in between: a tree" if side > 0 else None
+                ax.plot(trees, trees + side, color=COLORS[2], linewidth=1.5, label=label)
+            ax.set(title=name, xlabel="place of the tree", ylim=(-1.2, 2.1), xlim=(-0.4, 0.4))
+            ax.set_yticks([-1, 0, 1])
+            ax.legend(frameon=False, loc="upper left", fontsize=11)
+        figure.axes[0].set_ylabel("place to pass")
+
+    hits = "; ".join(f"{name}: {100 * _hits(clone):.0f} %" for name, clone in clones.items())
+    return Still(draw, f"Passing a tree like two drivers. Share of actions that hit it: {hits}.", size=(13, 4))
+
+
+def _hits(clone: Imitation) -> float:
+    """The probability of hitting the tree, over trees drawn evenly; mixtures are sampled."""
+    tree = torch.linspace(-0.4, 0.4, 4001)[:, None]
+    with torch.inference_mode():
+        output = clone.policy(tree)
+        action = output.sample(torch.Generator().manual_seed(0)) if isinstance(output, Mixture) else output
+    return float(((action - tree).abs() <= TreeAhead.CLEAR).float().mean())
+
+
+def plot_drives(env: gym.Env, drivers: Mapping[str, Callable[[np.ndarray], np.ndarray]], seed: int) -> Still:
+    """The same road (`envs.Road`), driven by several: from above, and as the offset from its centre line."""
+    road, tracks = env.unwrapped, {}
+    assert isinstance(road, Road)
+    for name, driver in drivers.items():
+        obs, _ = env.reset(seed=seed)
+        track, terminated, truncated = [(0.0, 0.0)], False, False
+        while not (terminated or truncated):
+            obs, _, terminated, truncated, info = env.step(driver(obs))
+            track.append((info["distance"], info["offset"]))
+        tracks[name] = np.array(track), terminated
+    end = max(float(track[-1, 0]) for track, _ in tracks.values())
+
+    def draw(figure: Figure) -> None:
+        left, right = (figure.add_axes(box) for box in ((0.01, 0.03, 0.37, 0.9), (0.46, 0.16, 0.53, 0.75)))
+        along = np.linspace(0, end, 500)
+        edges = [np.stack(road.on_map(along, np.full(500, side))) for side in (-1.0, 1.0)]
+        left.fill(*np.concatenate([edges[0], edges[1][:, ::-1]], 1), color="#dddddd", linewidth=0)
+        left.set(title="from above", aspect="equal")
+        left.axis("off")
+        for side in (-1, 1):
+            right.axhline(side, color="#777777", linewidth=3)
+        for color, style, (name, (track, terminated)) in zip(COLORS, ("-", "--", "-."), tracks.items(), strict=False):
+            left.plot(*road.on_map(*track.T), style, color=color)
+            right.plot(*track.T, style, color=color, label=f"{name}: {len(track) - 1} steps")
+            if terminated:
+                left.plot(*road.on_map(*track[-1:].T), "X", color=color, markersize=12)
+                right.plot(*track[-1], "X", color=color, markersize=12)
+        right.set(xlabel="distance along the road", title="offset from the centre line")
+        right.set(xlim=(0, end), ylim=(-1.3, 2.3), yticks=(-1, 0, 1))
+        right.legend(frameon=False, loc="upper left", ncols=2)
+
+    words = "; ".join(
+        f"{name} {'leaves it after' if terminated else 'stays on it for'} {len(track) - 1} steps"
+        for name, (track, terminated) in tracks.items()
+    )
+    return Still(draw, f"A winding road: {words}.", size=(13, 4))
+
+
+def compare_to_reference(history: History, name: str) -> Still:
+    """The run's evaluations drawn into the recorded seeds, and in words where they lie among them.
+
+    Raises:
+        ValueError: the run was not evaluated (see `loop.evaluated`), or at none of the reference's steps.
+    """
+    if not len(history.evaluations):
+        raise ValueError("the run has no evaluations: train under loop.evaluated")
+    recorded = reference(name)
+    own = Curve(history.evaluations[:, 0].astype(int), history.evaluations[None, :, 1])
+    words = compare(own, recorded).words
+    print(words)
+
+    def draw(figure: Figure) -> None:
+        ax = figure.add_axes((0.08, 0.17, 0.62, 0.74))
+        ax.plot(recorded.step, recorded.returns.T, color=COLORS[5], linewidth=0.7, alpha=0.6)
+        ax.fill_between(recorded.step, *recorded.band, color=COLORS[0], alpha=0.25, linewidth=0)
+        ax.plot(
+            recorded.step, recorded.mean, color=COLORS[0], label=f"mean of {len(recorded.returns)} seeds, 95 % band"
+        )
+        ax.plot(*history.evaluations.T, "o-", color=COLORS[1], label="this run")
+        ax.set(xlabel="environment step", title="return without exploration")
+        if min(recorded.returns.min(), own.returns.min()) >= 0:
+            ax.set_ylim(0, None)
+        ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+
+    return Still(draw, words, size=(11, 3.4))
+
+
+def estimates(rows: Mapping[str, Estimate], title: str, mark: float) -> Still:
+    """A point in its 95 % interval for each row, from the top down, and a line at `mark` to compare them with."""
+
+    def draw(figure: Figure) -> None:
+        ax = figure.add_axes((0.3, 0.5 / height, 0.4, 1 - 0.9 / height))
+        ax.axvline(mark, color=COLORS[6], linestyle=":", linewidth=1.5)
+        for number, estimate in enumerate(rows.values()):
+            ax.plot((estimate.low, estimate.high), (number, number), color=COLORS[0])
+            ax.plot(estimate.value, number, "o", color=COLORS[0])
+            ax.text(1.03, number, str(estimate), transform=ax.get_yaxis_transform(), va="center")
+        ax.set(title=title, yticks=range(len(rows)), yticklabels=rows, ylim=(len(rows) - 0.5, -0.5))
+        ax.locator_params(axis="x", nbins=6)
+
+    height = 1 + 0.35 * len(rows)
+    ends = "; ".join(f"{name}: {estimate}" for name, estimate in rows.items())
+    return Still(draw, f"{title}, with 95 % intervals. {ends}.", size=(11, height))
+
+
+def bias(agents: Mapping[str, Curve]) -> Still:
+    """What critics believe of their own actions and what these return, over training; and the difference.
+
+    On the left means over seeds, on the right the mean difference in its 95 % band: above 0 is overestimation.
+    """
+
+    def draw(figure: Figure) -> None:
+        values, difference = figure.add_axes((0.06, 0.17, 0.31, 0.74)), figure.add_axes((0.43, 0.17, 0.31, 0.74))
+        difference.axhline(0, color=COLORS[6], linestyle=":", linewidth=1.5)
+        for color, (name, curve) in zip(COLORS, agents.items(), strict=False):
+            assert curve.believed is not None  # else its bias has been refused above
+            assert curve.truth is not None
+            values.plot(curve.step, curve.believed.mean(0), color=color)
+            values.plot(curve.step, curve.truth.mean(0), color=color, linestyle="--")
+            label = f"{name}: {digits(ends[name].value, '+')}"
+            difference.plot(curve.step, curve.bias.mean(0), color=color, label=label)
+            difference.fill_between(curve.step, *mean_band(curve.bias), color=color, alpha=0.2, linewidth=0)
+        values.set(xlabel="environment step", title="believed (solid), true (dashed)")
+        difference.set(xlabel="environment step", title="bias: believed − true")
+        difference.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), title="mean at the end")
+
+    ends = {name: mean_estimate(curve.bias[:, -1]) for name, curve in agents.items()}
+    words = "; ".join(f"{name} {ends[name]} over {len(curve.bias)} seeds" for name, curve in agents.items())
+    return Still(draw, f"Believed less true return over training; at the end, with 95 % intervals: {words}.", (11, 3.4))
+
+
+def efficiency(agents: Mapping[str, Curve], task: str) -> Still:
+    """The same recorded returns against environment steps and against seconds: means and ranges over seeds.
+
+    Seconds are those of the fastest recording, spread evenly over the steps (`Curve.seconds`).
+    """
+
+    def draw(figure: Figure) -> None:
+        steps, seconds = (figure.add_axes((left, 0.17, 0.31, 0.74)) for left in (0.07, 0.45))
+        for color, style, (name, curve) in zip(COLORS, ("-", "--", "-.", ":"), agents.items(), strict=False):
+            for ax, x in ((steps, curve.step), (seconds, curve.seconds)):
+                ax.plot(x, curve.mean, color=color, linestyle=style, label=f"{name}: {curve.mean[-1]:.0f}")
+                ax.fill_between(x, curve.returns.min(0), curve.returns.max(0), color=color, alpha=0.2, linewidth=0)
+        steps.locator_params(axis="x", nbins=4)
+        steps.set(xlabel="environment step", title=f"{task}: return by steps")
+        seconds.set(xlabel="seconds", title="the same by seconds")
+        seconds.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), title="at the end")
+
+    ends = "; ".join(
+        f"{name} ends at {curve.mean[-1]:.0f} after {curve.step[-1]} steps or {curve.seconds[-1]:.0f} seconds, "
+        f"{len(curve.returns)} seed{'' if len(curve.returns) == 1 else 's'}"
+        for name, curve in agents.items()
+    )
+    return Still(draw, f"{task}: return by steps and by seconds, mean and range over seeds. {ends}.", size=(12, 3.6))

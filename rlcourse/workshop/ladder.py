@@ -1,0 +1,335 @@
+"""The ladder: worlds whose true values are known, in the order in which to look for the bug; and how each page trains.
+
+The tests hold every agent of the course to the same rungs.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from inspect import signature
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.spaces import Discrete, flatdim
+
+from rlcourse import envs, loop, probes
+from rlcourse.algorithms import dqn
+
+GAMMA = 0.5  # far from 1, so that every mistake is large
+TOLERANCE = 0.1
+SLOW_GAMMA = 0.9  # from here on the values of a world without end take too long to learn exactly
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One world, its true values, and what an agent that misses them usually does wrong.
+
+    Attributes:
+        truth: γ → for each observation and action (−1 or 1) that occur, the true Q(s, a).
+        best: for each observation in which the action matters, the best one.
+    """
+
+    world: type[probes.Probe]
+    cause: str
+    truth: Callable[[float], Mapping[tuple[float, int], float]]
+    best: Mapping[float, int] = field(default_factory=dict)
+
+
+RUNGS = (
+    Rung(
+        probes.ConstantReward,
+        "the critic does not learn (no optimiser step, a wrong sign, a gradient that was cut off), it learns the value "
+        "of another action than the one taken or never tries one, or it bootstraps past a terminated step: the mask "
+        "(1 − terminated) is missing",
+        lambda gamma: {(0.0, 1): 1.0},
+    ),
+    Rung(
+        probes.ObservationMatters,
+        "rows are mixed up: observations and rewards of different steps meet, a memory hands out the same array again, "
+        "or a (B, 1) met a (B,), so that every prediction is compared with every target and all become the average",
+        lambda gamma: {(-1.0, 1): -1.0, (1.0, 1): 1.0},
+    ),
+    Rung(
+        probes.Discounting,
+        "the target: γ is missing or counted twice, it uses the observation instead of the next one, it does not "
+        "bootstrap, or the target network never follows",
+        lambda gamma: {(0.0, 1): gamma, (1.0, 1): 1.0},
+    ),
+    Rung(
+        probes.ActionMatters,
+        "actions are mixed up: Q of another action is learned than the one that was taken, the actor goes downhill (a "
+        "wrong sign), the policy does not follow the values, or nothing is ever explored",
+        lambda gamma: {(0.0, -1): -1.0, (0.0, 1): 1.0},
+        {0.0: 1},
+    ),
+    Rung(
+        probes.NextActionMatters,
+        "the target judges another policy than the one that is to be learned: no maximum over the next actions, the "
+        "action that was taken instead of the policy's, or several off-policy steps in one target",
+        lambda gamma: {(0.0, 1): gamma, (1.0, -1): -1.0, (1.0, 1): 1.0},
+        {1.0: 1},
+    ),
+    Rung(
+        probes.TruncationIsNotTermination,
+        "a time limit is taken for an end: mask with `terminated`, never with `terminated or truncated`",
+        lambda gamma: {(0.0, 1): 1 / (1 - gamma), (1.0, 1): 1 / (1 - gamma)},
+    ),
+)
+assert tuple(rung.world for rung in RUNGS) == probes.PROBES
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a page's agent is trained in the small worlds.
+
+    Attributes:
+        agent: its class.
+        config: what differs from the defaults there.
+        discrete: environment steps for each rung with two actions; 0 if it cannot.
+        continuous: the same for a continuous action.
+    """
+
+    agent: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    discrete: int = 0
+    continuous: int = 0
+
+
+_OFF_POLICY: Mapping[str, Any] = {
+    "gamma": GAMMA,
+    "lr": 1e-2,
+    "hidden": (32,),
+    "batch_size": 32,
+    "buffer_size": 2_000,
+    "learning_starts": 500,
+    "tau": 0.1,
+}
+_ON_POLICY: Mapping[str, Any] = {"gamma": GAMMA, "lr": 1e-2, "hidden": (32,)}
+RECIPES = {
+    "q_iteration": Recipe("QLearning", {"gamma": GAMMA, "lr": 0.2, "epsilon": 0.5}, discrete=300),
+    "dqn": Recipe(
+        "DQN",
+        # One step, because what follows an exploring action is not worth what the greedy one is.
+        _OFF_POLICY | {"learning_starts": 32, "epsilon_end": 0.5, "epsilon_steps": 1, "n_step": 1},
+        discrete=600,
+    ),
+    "reinforce": Recipe("REINFORCE", {"gamma": GAMMA, "lr": 3e-2}, discrete=1_000),
+    "imitation": Recipe("Imitation"),
+    "actor_critic": Recipe(
+        "ActorCritic",
+        _ON_POLICY | {"rollout_steps": 8, "n_step": 2, "entropy_coefficient": 0.0},
+        discrete=6_000,
+        continuous=12_000,
+    ),
+    "ppo": Recipe(
+        "PPO",
+        _ON_POLICY | {"num_envs": 2, "rollout_steps": 32, "batch_size": 32, "epochs": 4},
+        discrete=3_000,
+        continuous=8_000,
+    ),
+    "ddpg": Recipe("DDPG", _OFF_POLICY, continuous=1_500),
+    "double_ac": Recipe("DoubleAC", _OFF_POLICY | {"pairs": 2}, continuous=1_500),
+    "td3": Recipe("TD3", _OFF_POLICY, continuous=1_500),
+    "sac": Recipe("SAC", _OFF_POLICY | {"temperature": 1e-3, "learn_temperature": False}, continuous=1_500),
+    "her": Recipe("HindsightReplay"),
+    "td7": Recipe("TD7", _OFF_POLICY | {"embedding": 8, "target_every": 20, "checkpoints": False}, continuous=1_500),
+}
+
+
+def only_tested() -> bool:
+    """Whether a notebook runs only to see that it runs: then everything that trains stops after a moment."""
+    return os.environ.get("RLCOURSE_BUDGET") == "test"
+
+
+def make(kind: Any, env: gym.Env, config: Any, seed: int) -> Any:
+    """An agent of the course for `env`."""
+    action = env.action_space if "action_space" in signature(kind).parameters else flatdim(env.action_space)
+    return kind(flatdim(env.observation_space), action, config, seed)
+
+
+def trial(module: Any) -> Iterator[dict[str, Any]]:
+    """A few updates of a page's agent with very small networks: it is about what raises, not about what is learned."""
+    name = module.__name__.split(".")[-1]
+    recipe, config = RECIPES[name], module.Config
+    kind = getattr(module, recipe.agent)
+    if name == "imitation":
+        agent = kind(1, 1, lambda obs: -obs, config(hidden=(4,), round_steps=8, updates=2, batch_size=4), 0)
+        yield from loop.train(world_of(RUNGS[1], continuous=True), agent, 16, 0)
+    elif name == "her":
+        env = envs.make("rlcourse/BitFlip5-v0")
+        small = dqn.Config(hidden=(4,), batch_size=4, buffer_size=50, learning_starts=8, n_step=1)
+        agent = dqn.DQN(flatdim(env.observation_space), 5, small, 0, kind(env, 50, config()))
+        yield from loop.train(env, agent, 30, 0)
+    else:
+        small = {"hidden": (4,), "learning_starts": 16, "batch_size": 8, "rollout_steps": 8, "target_every": 2}
+        known = {field.name for field in fields(config)}
+        settings = {**recipe.config, **{key: value for key, value in small.items() if key in known}}
+        continuous = not recipe.discrete
+        tabular = recipe.agent == "QLearning"
+        agent = make(kind, world_of(RUNGS[4], continuous, tabular), config(**settings), 0)
+        yield from training(lambda: world_of(RUNGS[4], continuous, tabular), agent, 40)
+
+
+def training(world: Callable[[], gym.Env], agent: Any, steps: int, seed: int = 0) -> Iterator[dict[str, Any]]:
+    """The loop that suits the agent: with environments side by side where its Config says how many."""
+    if num_envs := getattr(getattr(agent, "config", None), "num_envs", 0):
+        mode = gym.vector.AutoresetMode.SAME_STEP
+        return loop.train_vector(gym.vector.SyncVectorEnv([world] * num_envs, autoreset_mode=mode), agent, steps, seed)
+    return loop.train(world(), agent, steps, seed)
+
+
+def world_of(rung: Rung, continuous: bool = False, tabular: bool = False) -> gym.Env:
+    """The rung's world as the agent sees it; `tabular` numbers the observations −1, 0, 1 as states 0, 1, 2."""
+    env: gym.Env = rung.world(continuous)
+    if tabular:
+        env = gym.wrappers.TransformObservation(env, lambda obs: int(obs[0]) + 1, Discrete(3))
+    return env
+
+
+def of_page(module: Any, continuous: bool = False, stop: bool = False, **changes: Any) -> "Ladder":
+    """The ladder of a page's agent, the course's own or a student's copy; `changes` to its settings.
+
+    Args:
+        stop: at the first rung that fails.
+
+    Raises:
+        ValueError: the page has no agent that could be trained there.
+    """
+    name = module.__name__.split(".")[-1]
+    recipe = RECIPES.get(name, Recipe(""))
+    steps = recipe.continuous if continuous else recipe.discrete
+    if only_tested():
+        steps = min(steps, 60)
+    if not steps:
+        actions = "a continuous action" if continuous else "two actions"
+        raise ValueError(f"{name} has no agent for {actions}: there is nothing to train in these worlds")
+    kind, config = getattr(module, recipe.agent), module.Config(**{**recipe.config, **changes})
+    tabular = recipe.agent == "QLearning"
+    return climb(lambda env: make(kind, env, config, 0), steps, config.gamma, continuous, tabular, stop=stop)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one rung showed.
+
+    Attributes:
+        rows: for each value that was looked at: what it is, what the agent says, what is right, whether they agree.
+        error: instead, the exception that training ended with.
+    """
+
+    rung: Rung
+    rows: tuple[tuple[str, float, float, bool], ...] = ()
+    error: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return not self.error and all(agrees for *_, agrees in self.rows)
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """What every rung showed; `first` is the lowest that failed, None if none did."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def first(self) -> Finding | None:
+        return next((finding for finding in self.findings if not finding.ok), None)
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        if self.first is None:
+            return "✔ every rung holds."
+        name, cause = self.first.rung.world.__name__, self.first.error or f"Usually: {self.first.rung.cause}."
+        return f"✘ {name} is the first rung that fails; mend it before you look at those above it. {cause}"
+
+    def lines(self) -> Iterator[tuple[str, str, str]]:
+        """For each rung a mark, its name, and what was found there."""
+        for finding in self.findings:
+            found = "; ".join(
+                f"{what} = {believed:.3g}" + ("" if agrees else f", right is {truth:.3g}")
+                for what, believed, truth, agrees in finding.rows
+            )
+            found = finding.error or found or "nothing to look at: no value(), and every action is as good as another"
+            mark = "✘" if not finding.ok else "✔" if finding.rows else "–"
+            yield mark, finding.rung.world.__name__, found
+
+    def __repr__(self) -> str:
+        width = max(len(finding.rung.world.__name__) for finding in self.findings)
+        return "\n".join([*(f"{mark} {name:{width}}  {found}" for mark, name, found in self.lines()), self.verdict])
+
+    def _repr_markdown_(self) -> str:
+        rows = [f"| {mark} | {name} | {found} |" for mark, name, found in self.lines()]
+        return "\n".join(["| | rung | what it says |", "|---|---|---|", *rows, "", self.verdict])
+
+
+def climb(
+    agent: Callable[[gym.Env], Any],
+    steps: int,
+    gamma: float,
+    continuous: bool = False,
+    tabular: bool = False,
+    words: Callable[[BaseException], str] = repr,
+    stop: bool = False,
+) -> Ladder:
+    """Train a fresh agent in each rung's world and look at what it believes and does.
+
+    Args:
+        agent: makes one for a world.
+        stop: at the first rung that fails.
+        words: says what an exception means to whoever wrote the agent.
+    """
+    findings = []
+    for rung in RUNGS:
+        try:
+            learner = agent(world_of(rung, continuous, tabular))
+            for _ in training(lambda rung=rung: world_of(rung, continuous, tabular), learner, steps):
+                pass
+            rows = tuple(_rows(rung, learner, gamma, continuous, tabular))
+        except Exception as error:  # a student's agent can raise anything
+            findings.append(Finding(rung, error=words(error)))
+        else:
+            findings.append(Finding(rung, rows))
+        if stop and not findings[-1].ok:
+            break
+    return Ladder(tuple(findings))
+
+
+def _rows(
+    rung: Rung, agent: Any, gamma: float, continuous: bool, tabular: bool
+) -> Iterator[tuple[str, float, float, bool]]:
+    def seen(obs: float) -> Any:
+        return int(obs) + 1 if tabular else np.array([obs], np.float32)
+
+    truth = rung.truth(gamma)
+
+    def entry(state: int, action: int) -> float:
+        return float(agent.q[state, action])
+
+    value = entry if tabular else getattr(agent, "value", None)
+    if value is not None and takes_action(value):
+        for (obs, action), right in truth.items():
+            coded = np.array([action], np.float32) if continuous else (action + 1) // 2
+            what = f"Q({obs:g}, {'−' if action < 0 else '+'}1)" if rung.best else f"Q({obs:g})"
+            yield what, *_agreement(float(value(seen(obs), coded)), right, gamma)
+    elif value is not None:  # V of its own policy, which has found the best action: all that these worlds can teach
+        for place in {obs: None for obs, _ in truth}:
+            right = max(q for (obs, _), q in truth.items() if obs == place)
+            yield f"V({place:g})", *_agreement(float(np.squeeze(value(seen(place)))), right, gamma)
+    for place, best in rung.best.items():
+        action = agent.act(seen(place), explore=False)
+        choice = float(np.squeeze(action)) if continuous else 2 * float(action) - 1
+        yield f"action at {place:g}", choice, float(best), bool(abs(np.clip(choice, -1, 1) - best) < TOLERANCE)
+
+
+def _agreement(believed: float, truth: float, gamma: float) -> tuple[float, float, bool]:
+    if truth > 1 and gamma > SLOW_GAMMA:  # the way to 1 / (1 − γ) is long; who takes the limit for an end stays at 1
+        return believed, truth, 1.5 < believed < truth + TOLERANCE
+    return believed, truth, abs(believed - truth) < TOLERANCE
+
+
+def takes_action(value: Callable[..., Any]) -> bool:
+    """Whether it is a Q(s, a), not a V(s)."""
+    return len(signature(value).parameters) > 1

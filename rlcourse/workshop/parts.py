@@ -1,0 +1,383 @@
+"""The student's functions in the place of a page's: `assemble`, and what it says about a part that cannot work."""
+
+import builtins
+import difflib
+import dis
+import inspect
+import itertools
+import linecache
+import sys
+import textwrap
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.util import module_from_spec, spec_from_file_location
+from types import CellType, CodeType, FunctionType, ModuleType
+from typing import Any
+
+import cloudpickle
+import numpy as np
+import torch
+
+from rlcourse.workshop import ladder
+
+_COPIES, _PREFIX = itertools.count(1), "mine"
+
+
+@dataclass
+class Mine:
+    """An algorithm's page, some of whose parts are the student's. Its functions and classes are its attributes.
+
+    Attributes:
+        page: the course's own module, which stays as it is.
+        module: the private copy of it that holds the student's parts.
+        whose: for each part that was handed over: "yours", or why the course's is used instead.
+        faults: what is wrong with parts that could not be used, one sentence each.
+    """
+
+    page: ModuleType
+    module: ModuleType
+    parts: Mapping[str, Any]
+    whose: dict[str, str] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or "module" not in vars(self):  # while it is being unpickled, say
+            raise AttributeError(name)
+        return getattr(self.module, name)
+
+    @property
+    def yours(self) -> list[str]:
+        """The parts that are the student's."""
+        return [name for name, owner in self.whose.items() if owner == "yours"]
+
+    @property
+    def agent(self) -> Any:
+        """The agent's class; on a page without an agent, its main class."""
+        return getattr(self.module, ladder.RECIPES[_name(self.page)].agent)
+
+    def __repr__(self) -> str:
+        width = max(map(len, self.whose), default=0)
+        lines = [
+            f"{_name(self.page)}: {len(self.yours)} of {len(self.whose)} parts are yours, the rest is the course's"
+        ]
+        lines += [f"  {'✔' if owner == 'yours' else '○'} {name:{width}}  {owner}" for name, owner in self.whose.items()]
+        return "\n".join([*lines, *self.faults])
+
+
+def assemble(page: ModuleType, **parts: Any) -> Mine:
+    """An algorithm's page as it is, with the student's functions, methods and classes in the place of ours.
+
+    A part that is still a stub is not yet the student's: ours stays in its place. So does ours where theirs cannot
+    work: a short trial run finds names that nobody knows, signatures that do not fit and results of another shape, and
+    `Mine.faults` says so, with the line. With no part of theirs the agent is bit for bit the package's.
+
+    Args:
+        page: a module of `rlcourse.algorithms`.
+        parts: by name: a function or a class that the page defines or imports, or a method of its agent.
+
+    Raises:
+        ValueError: the page knows no part of that name.
+    """
+    mine = Mine(page, _copy_of(page), parts)
+    for name, theirs in parts.items():
+        mine.whose[name] = "not yet yours" if is_stub(theirs) else "yours"
+        where(mine.module, name)  # refuses a name that the page does not know
+    while fault := _first_fault(page, {name: parts[name] for name in mine.yours}):
+        name, sentence = fault
+        mine.whose[name] = "ours: yours has a mistake"
+        mine.faults.append(f"✘ {name}: {sentence}")
+    mine.module = put(page, {name: parts[name] for name in mine.yours})
+    return mine
+
+
+def broken(mine: Mine, name: str, old: str, new: str) -> Mine:
+    """The same agent with one line of the course's `name` changed, from `old` to `new`: a mistake made on purpose.
+
+    Raises:
+        ValueError: the source has no `old`, or more than one.
+    """
+    ours = _unwrapped(where(_copy_of(mine.page), name)[1])
+    source = textwrap.dedent(inspect.getsource(ours))
+    if source.count(old) != 1:
+        raise ValueError(f"{name} has {old!r} {source.count(old)} times: name a piece that it has once")
+    namespace: dict[str, Any] = {}
+    file = f"<{name}, broken on purpose>"
+    text = source.replace(old, new)
+    linecache.cache[file] = len(text), None, text.splitlines(keepends=True), file
+    exec(compile(_without_decorators(text), file, "exec"), dict(vars(sys.modules[ours.__module__])), namespace)
+    mistake = namespace[ours.__name__]
+    changed = Mine(mine.page, mine.module, {**mine.parts, name: mistake}, {**mine.whose, name: "broken on purpose"})
+    changed.module = put(mine.page, {**{each: mine.parts[each] for each in mine.yours}, name: mistake})
+    return changed
+
+
+def _without_decorators(source: str) -> str:
+    return source[source.index("def ") :] if source.startswith("@property") else source
+
+
+def is_stub(part: Any) -> bool:
+    """Whether nothing has been written yet: it raises NotImplementedError, or does nothing and returns nothing."""
+    kinds = part.__mro__ if isinstance(part, type) else ()
+    written = [each for each in kinds if each is part or _home(each) is _home(part)]  # what it is made of, too
+    functions = [function for each in written or [part] for function in _functions(each)]
+    return any(_is_stub(each.__code__) for each in functions)
+
+
+def _is_stub(code: CodeType) -> bool:
+    if "NotImplementedError" in code.co_names:
+        return True
+    empty = {"RESUME", "NOP", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST", "POP_TOP", "COPY_FREE_VARS"}
+    steps = list(dis.get_instructions(code))
+    constants = [step.argval for step in steps if step.opname in ("LOAD_CONST", "RETURN_CONST")]
+    return all(step.opname in empty for step in steps) and constants[-1:] == [None]
+
+
+def where(module: ModuleType, name: str) -> tuple[Any, Any]:
+    """Where a part stands and what stands there: in the module, or in its agent's class.
+
+    Raises:
+        ValueError: in neither; names what is closest.
+    """
+    recipe = ladder.RECIPES.get(_name(module))
+    owners = (module,) if recipe is None else (module, getattr(module, recipe.agent))
+    for owner in owners:
+        if name in vars(owner):
+            return owner, vars(owner)[name]
+    known = [each for owner in owners for each in vars(owner) if not each.startswith("__")]
+    near = difflib.get_close_matches(name, known, 1)
+    raise ValueError(f"{_name(module)} has no part {name!r}{f': did you mean {near[0]!r}?' if near else ''}")
+
+
+def put(
+    page: ModuleType, parts: Mapping[str, Any], wrap: Callable[[str, Any, Any], Any] = lambda name, theirs, ours: theirs
+) -> ModuleType:
+    """A private copy of the page that holds the parts, each rebuilt so that it finds the copy's other parts.
+
+    Args:
+        wrap: makes what stands in the place of a plain function, from its name, theirs and the copy's own.
+    """
+    module = _copy_of(page)
+    namespaces: dict[int, _Namespace] = {}
+    for name, theirs in parts.items():
+        owner, ours = where(module, name)
+        home = _home(theirs)
+        space = namespaces.setdefault(id(home), _Namespace(home or {}, module))
+        rebuilt = space.rebuilt(theirs)
+        if owner is module and isinstance(rebuilt, FunctionType):
+            rebuilt = wrap(name, rebuilt, ours)
+        if isinstance(ours, property | staticmethod | classmethod) and not isinstance(rebuilt, type(ours)):
+            rebuilt = type(ours)(rebuilt)
+        setattr(owner, name, rebuilt)
+    for space in namespaces.values():
+        space.fill()
+    return module
+
+
+class _Namespace:
+    """What a student's functions see: the page's parts first, then their own notebook, then the rest of the page."""
+
+    def __init__(self, home: dict[str, Any], module: ModuleType) -> None:
+        self.home, self.module = home, module
+        self.names: dict[str, Any] = {"__builtins__": builtins}
+        self._done: dict[int, Any] = {}
+
+    def fill(self) -> None:
+        """Last, when every part is in its place."""
+        page = {name: value for name, value in vars(self.module).items() if not name.startswith("__")}
+        self.names |= page
+        for name, value in self.home.items():
+            if not name.startswith("__") and not (name in page and _is_part(name, page[name])):
+                self.names[name] = self.rebuilt(value)
+
+    def rebuilt(self, part: Any) -> Any:
+        """The same function or class with this namespace for its globals; anything else as it is."""
+        if id(part) in self._done:
+            return self._done[id(part)]
+        if isinstance(part, FunctionType) and _home(part) is self.home:
+            again = self._function(part)
+        elif isinstance(part, property) and _home(part) is self.home:
+            again = property(*(each and self.rebuilt(each) for each in (part.fget, part.fset, part.fdel)), part.__doc__)
+        elif isinstance(part, staticmethod | classmethod):
+            again = type(part)(self.rebuilt(part.__func__))
+        elif isinstance(part, type) and _home(part) is self.home:
+            # A subclass, so that `super()` goes on to find the class that it was written in.
+            own = {name: self.rebuilt(each) for name, each in vars(part).items() if _home(each) is self.home}
+            about = {"__module__": part.__module__, "__doc__": part.__doc__, "__qualname__": part.__qualname__}
+            again = type(part)(part.__name__, (part,), {**own, **about})
+        else:
+            again = part
+        self._done[id(part)] = again
+        return again
+
+    def _function(self, part: FunctionType) -> FunctionType:
+        names = self.names if part.__globals__ is self.home else part.__globals__  # else it is a decorator's
+        cells = tuple(self._cell(*each) for each in zip(part.__code__.co_freevars, part.__closure__ or (), strict=True))
+        again = FunctionType(part.__code__, names, part.__name__, part.__defaults__, cells)
+        again.__kwdefaults__, again.__doc__ = part.__kwdefaults__, part.__doc__
+        again.__qualname__, again.__module__ = part.__qualname__, part.__module__
+        again.__dict__ |= {name: self.rebuilt(value) for name, value in vars(part).items()}
+        return again
+
+    def _cell(self, name: str, cell: CellType) -> CellType:
+        """A closure keeps what it holds, and shares it, unless that is a function of the student's itself."""
+        try:
+            held = cell.cell_contents
+        except ValueError:  # nothing yet
+            return cell
+        theirs = isinstance(held, FunctionType) and _home(held) is self.home
+        return CellType(self.rebuilt(held)) if theirs and name != "__class__" else cell
+
+
+def _home(part: Any) -> dict[str, Any] | None:
+    """The globals of the notebook or file in which a function or a class was written."""
+    if isinstance(part, property):
+        part = part.fget
+    if isinstance(part, staticmethod | classmethod):
+        part = part.__func__
+    if isinstance(part, type):
+        return next((_home(each) for each in vars(part).values() if _is_written(each)), None)
+    part = inspect.unwrap(part) if callable(part) else part
+    return part.__globals__ if isinstance(part, FunctionType) else None
+
+
+def _is_written(part: Any) -> bool:
+    """Not made by `dataclass`, say."""
+    code = getattr(_unwrapped(part), "__code__", None)
+    return code is not None and code.co_filename != "<string>"
+
+
+def _unwrapped(part: Any) -> Any:
+    if isinstance(part, property):
+        part = part.fget
+    return inspect.unwrap(getattr(part, "__func__", part)) if callable(part) else part
+
+
+def _is_part(name: str, value: Any) -> bool:
+    """Whether the page's own counts before the notebook's: what the course defines, but for private helpers."""
+    return not name.startswith("_") and str(getattr(value, "__module__", "")).startswith(("rlcourse.", _PREFIX))
+
+
+def _copy_of(page: ModuleType) -> ModuleType:
+    """The page's source, loaded again as a module of its own that workers can be sent by value."""
+    assert page.__file__ is not None
+    name = f"{_PREFIX}{next(_COPIES)}.{_name(page)}"
+    spec = spec_from_file_location(name, page.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[name] = module  # where `inspect` and `typing` look for what a class belongs to
+    spec.loader.exec_module(module)
+    cloudpickle.register_pickle_by_value(module)
+    return module
+
+
+def _name(page: ModuleType) -> str:
+    return page.__name__.split(".")[-1]
+
+
+def _functions(part: Any) -> Iterator[FunctionType]:
+    """A part's own functions: itself, or a class's methods."""
+    each = [*vars(part).values()] if isinstance(part, type) else [part]
+    yield from (found for found in map(_unwrapped, each) if isinstance(found, FunctionType))
+
+
+def _first_fault(page: ModuleType, parts: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The first part that cannot work, and why, in words."""
+    for name, theirs in parts.items():
+        if sentence := _unknown_name(page, theirs) or _misfit(theirs, where(page, name)[1]):
+            return name, sentence
+    return _trial(page, parts) if parts else None
+
+
+def _unknown_name(page: ModuleType, theirs: Any) -> str | None:
+    known = {*vars(builtins), *vars(page), *(_home(theirs) or {})}
+    for function in _functions(theirs):
+        for line, word in _globals_used(function.__code__):
+            if word not in known:
+                near = difflib.get_close_matches(word, known, 1)
+                hint = f". Did you mean `{near[0]}`?" if near else ""
+                return f"nothing is called `{word}`{hint} {_place(function.__code__, line)}"
+    return None
+
+
+def _globals_used(code: CodeType) -> Iterator[tuple[int, str]]:
+    """The line and the name of each global that a function reads, functions inside it too."""
+    line = code.co_firstlineno
+    for step in dis.get_instructions(code):
+        line = step.positions.lineno or line if step.positions else line
+        if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            yield line, step.argval
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from _globals_used(inner)
+
+
+def _misfit(theirs: Any, ours: Any) -> str | None:
+    """What is wrong with a function's parameters, if ours is called in a way that theirs cannot be."""
+    theirs, ours = _unwrapped(theirs), _unwrapped(ours)
+    if not (isinstance(theirs, FunctionType) and isinstance(ours, FunctionType)):
+        return None
+    wanted = inspect.signature(ours).parameters.values()
+    required = [each.name for each in wanted if each.default is inspect.Parameter.empty]
+    try:
+        inspect.signature(theirs).bind(*required)
+    except TypeError:
+        given = ", ".join(inspect.signature(theirs).parameters)
+        needed = ", ".join(each.name for each in wanted)
+        place = _place(theirs.__code__, theirs.__code__.co_firstlineno)
+        return f"it takes ({given}), but it is called with ({needed}) {place}"
+    return None
+
+
+class _ShapeError(Exception):
+    """A part returned something of another shape than ours would have: `args` are its name and a sentence."""
+
+
+def _trial(page: ModuleType, parts: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Train for a moment; pure functions are compared with ours on the way."""
+    module = put(page, parts, wrap=_compared)
+    codes = {function.__code__: name for name, theirs in parts.items() for function in _functions(theirs)}
+    try:
+        for _ in ladder.trial(module):
+            pass
+    except _ShapeError as error:
+        name, sentence = error.args
+        return name, sentence
+    except Exception as error:  # a student's function can raise anything
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        for frame, line in reversed([*traceback.walk_tb(error.__traceback__)]):
+            if frame.f_code in codes:
+                return codes[frame.f_code], f"{said} {_place(frame.f_code, line)}"
+        guilty = (name for name, theirs in parts.items() if len(parts) > 1 and _trial(page, {name: theirs}))
+        return next(guilty, [*parts][-1]), f"with it the agent stops: {said}"
+    return None
+
+
+def _compared(name: str, theirs: Callable[..., Any], ours: Callable[..., Any]) -> Callable[..., Any]:
+    """Theirs, which on the way calls ours with the same arguments and compares the shapes of the results."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        result = theirs(*args, **kwargs)
+        drawn = any(isinstance(each, torch.Generator | np.random.Generator) for each in (*args, *kwargs.values()))
+        if not drawn and not inspect.isgenerator(result):  # neither can be asked twice
+            right = ours(*args, **kwargs)
+            if (found := _shape(result)) != (wanted := _shape(right)):
+                hint = ": a (B, 1) met a (B,)" if len(wanted) == 1 and found == wanted * 2 else ""
+                got = f"shape {found}" if hasattr(result, "shape") else f"{result!r}"
+                code = _unwrapped(theirs).__code__
+                raise _ShapeError(name, f"it returns {got}, it must have shape {wanted}{hint} {_place(code)}")
+        return result
+
+    return call
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    return tuple(value.shape) if hasattr(value, "shape") else () if isinstance(value, int | float) else (-1,)
+
+
+def _place(code: CodeType, line: int | None = None) -> str:
+    """Where something stands in the student's code: the function, the line in its cell or file, and that line."""
+    line = line or code.co_firstlineno
+    text = linecache.getline(code.co_filename, line).strip()
+    return f"({code.co_name}, line {line}{f': {text}' if text else ''})"

@@ -1,0 +1,50 @@
+"""How two workers share the checks: what belongs together stays together, and what takes longest begins first.
+
+A worker takes whole files, so that a notebook's cells run in order in one kernel and a module's fixtures are made once.
+Browser tests share one JupyterLab and the graders' tests one class of students: each of these folders is one piece.
+"""
+
+import os
+from pathlib import PurePosixPath
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+if os.environ.get("PYTEST_XDIST_WORKER"):
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the kernels and commands that a test starts
+
+PIECES = ("tests/browser", "tests/grading")
+
+
+def piece(nodeid: str) -> str:
+    """What a test stays together with: its folder, where that is one of `PIECES`, or its file."""
+    path = PurePosixPath(nodeid.partition("::")[0])
+    return next((folder for folder in PIECES if path.is_relative_to(folder)), str(path))
+
+
+def weight(item: pytest.Item) -> int:
+    """The larger, the earlier its file begins: the browser takes minutes, a lecture up to two, the rest less."""
+    kinds = ("thorough", "notebook", "browser")
+    return max((place for place, kind in enumerate(kinds, 1) if item.get_closest_marker(kind)), default=0)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole pieces, the heaviest first; within one the order stays."""
+    weights: dict[str, int] = {}
+    for item in items:
+        weights[piece(item.nodeid)] = max(weights.get(piece(item.nodeid), 0), weight(item))
+    items.sort(key=lambda item: -weights[piece(item.nodeid)])
+
+
+class Pieces(LoadScopeScheduling):
+    """Gives a worker a whole piece at a time, in the order in which they were collected."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return piece(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Pieces:
+    config.option.loadscopereorder = False
+    return Pieces(config, log)

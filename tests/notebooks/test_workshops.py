@@ -1,0 +1,157 @@
+"""Every workshop: its pattern, its checks against every small change of its solutions, and its verdict when solved."""
+
+import contextlib
+import io
+import re
+import warnings
+from functools import cache
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+from rlcourse import lessons
+from rlcourse.grading import checks, homework
+from rlcourse.grading.homework import meta, question, role
+from rlcourse.grading.release import student_version
+from rlcourse.operations.publish import sources_hash
+from tests.broken_agents import BROKEN, table
+from tests.grading.changes import mutants
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+SOURCES = sorted((NOTEBOOKS / "instructor" / "workshops").glob("w??.ipynb"))
+
+
+@pytest.fixture(params=SOURCES, ids=lambda path: path.stem)
+def path(request: pytest.FixtureRequest) -> Path:
+    return request.param
+
+
+@pytest.fixture
+def source(path: Path) -> NotebookNode:
+    return homework.load(path)
+
+
+def test_there_are_workshops() -> None:
+    assert SOURCES
+
+
+def test_released_as_it_is(path: Path, source: NotebookNode) -> None:
+    released = nbformat.read(NOTEBOOKS / "workshops" / path.name, as_version=4)
+    assert released.metadata.rlcourse.source == sources_hash(source), "run `make homework`"
+    assert [cell.source for cell in released.cells] == [c.source for c in student_version(source, path.stem).cells]
+    assert homework.BEGIN not in nbformat.writes(released)
+
+
+def test_the_pattern_of_a_workshop(source: NotebookNode) -> None:
+    text = "\n".join(cell.source for cell in source.cells if cell.cell_type == "markdown")
+    for part in ("Ours until yours", "What will run at the end", "Break it on purpose", "The blank page"):
+        assert part in text
+    for command in ("rlcourse probe my_agent.py:MyAgent", "rlcourse train my_agent.py:MyAgent", "--compare"):
+        assert command in text
+    code = "\n".join(cell.source for cell in source.cells if cell.cell_type == "code")
+    for call in ("workshop.assemble(", "workshop.probe(", "workshop.race(", "lessons.predict(", ".reveal("):
+        assert call in code
+    assert code.count("workshop.broken(") == 3
+    answers = [cell for cell in source.cells if role(cell) == "answer"]
+    assert [meta(cell)["step"] for cell in answers] == list(range(1, len(answers) + 1))
+    assert 6 <= len(answers) <= 10
+    for number in range(1, len(answers) + 1):
+        assert len(re.findall(rf"^## Step {number} · ", text, re.MULTILINE)) == 1
+    assert text.count("<summary>Hint</summary>") == text.count("<summary>Pseudo-code</summary>") == len(answers)
+    assert code.count("workshop.compare(") == len(answers)
+
+
+def test_each_step_names_four_mistakes(source: NotebookNode) -> None:
+    for cell in (cell for cell in source.cells if role(cell) == "check"):
+        named = [line for line in cell.source.splitlines() if re.match(r'\s+"[^"]{20,}": ', line)]
+        assert len(named) >= 4 or question(cell) == "mlp", question(cell)
+
+
+def test_the_parts_are_the_packages_own(source: NotebookNode) -> None:
+    for cell in (cell for cell in source.cells if role(cell) == "answer"):
+        for part in meta(cell)["parts"]:
+            assert lessons.workshop_steps()[part][1] == meta(cell)["step"]
+
+
+class Kernel:
+    """A workshop's setup, answers and checks, run here; `check` says what a step's check prints about an answer."""
+
+    def __init__(self, source: NotebookNode, answered: bool = True) -> None:
+        cells = [cell for cell in source.cells if role(cell) in ("setup", "answer", "check")]
+        self.names: dict[str, object] = {}
+        self.answers = {question(cell): cell.source for cell in cells if role(cell) == "answer"}
+        self.checks = {question(cell): cell.source for cell in cells if role(cell) == "check"}
+        self.said = "".join(
+            self._run(cell.source if answered else homework.stub(cell.source), self.names) for cell in cells
+        ).splitlines()
+
+    def check(self, asked: str | None, answer: str) -> list[str]:
+        names = dict(self.names)
+        return (self._run(answer, names) + self._run(self.checks[asked], names)).splitlines()
+
+    @staticmethod
+    def _run(source: str, names: dict[str, object]) -> str:
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PyTorch warns of some of the mistakes
+            exec(source, names)
+        return out.getvalue()
+
+
+@cache
+def kernel(path: Path) -> Kernel:
+    return Kernel(homework.load(path))
+
+
+def test_the_solution_passes_its_checks_and_a_stub_is_not_yet_yours(path: Path) -> None:
+    said = kernel(path).said
+    assert said
+    assert all(line.startswith(checks.RIGHT) for line in said)
+    untouched = Kernel(homework.load(path), answered=False).said
+    assert len(untouched) == len(said)
+    assert all(line.endswith("not yet yours") for line in untouched)
+
+
+@pytest.mark.thorough
+def test_every_small_change_of_a_solution_is_found(path: Path) -> None:
+    """But for those that change nothing: each is listed in the answer's metadata, under `alike`, with the reason."""
+    here, survivors = kernel(path), []
+    alike = {
+        change for cell in homework.load(path).cells if role(cell) == "answer" for change in meta(cell).get("alike", {})
+    }
+    for asked, answer in here.answers.items():
+        for name, changed in mutants(answer).items():
+            try:
+                said = here.check(asked, changed)
+            except Exception:  # it cannot even be defined, or the check's own arithmetic stops
+                continue
+            if all(line.startswith(checks.RIGHT) for line in said):
+                survivors.append(f"{asked}: {name}")
+    assert [each for each in survivors if each not in alike] == []
+    assert sorted(alike - set(survivors)) == []
+
+
+def solved(path: Path, budget: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> NotebookNode:
+    monkeypatch.setenv("RLCOURSE_BUDGET", budget)
+    notebook = homework.load(path)
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    return notebook
+
+
+@pytest.mark.thorough
+@pytest.mark.notebook
+def test_solved_it_reaches_its_verdict(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    notebook = solved(path, "test", monkeypatch, tmp_path)
+    printed = "".join(o.get("text", "") for c in notebook.cells if c.cell_type == "code" for o in c.outputs)
+    assert "runs with the recorded ones" in printed
+    assert "✘ The agent" not in printed
+    assert "parts of your own" in printed
+
+
+def test_the_table_of_broken_agents_stands_in_the_first_workshop_that_breaks_a_network() -> None:
+    text = "\n".join(cell.source for cell in homework.load(SOURCES[0].with_name("w02.ipynb")).cells)
+    assert table() in text
+    assert len(BROKEN) >= 20
