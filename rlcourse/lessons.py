@@ -71,7 +71,7 @@ def workshop_steps() -> dict[str, tuple[int, int]]:
 
     It stands in the workshops' cells, under `rlcourse`: `step`, and `parts`, a list of such names.
     """
-    steps = {}
+    steps: dict[str, tuple[int, int]] = {}
     for path in sorted(WORKSHOPS.glob("w??.ipynb")):
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
             about = cell["metadata"].get("rlcourse", {})

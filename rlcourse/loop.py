@@ -18,7 +18,8 @@ from rlcourse.buffers import ReplayBuffer, Transition
 class Agent(Protocol):
     """What the loop asks of an agent; the agent itself decides when to learn.
 
-    `state_dict` covers all that the next steps depend on: networks, optimisers, memory, every random generator.
+    An agent that can be saved (`checkpoints`) also has `state_dict()` and `load_state_dict(state)`; they cover all that
+    the next steps depend on: networks, optimisers, memory, every random generator.
 
     An agent, or its `replay`, that holds something of an episode under way (a window of steps, a sum of rewards) also
     has `drop_episode()`: the loops call it before they start new episodes. It does nothing where no episode is under
@@ -30,10 +31,6 @@ class Agent(Protocol):
     def observe(self, transition: Transition) -> None: ...
 
     def learn(self) -> Iterator[dict[str, float]]: ...
-
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
 def _within(space: gym.Space) -> Callable[[Any], Any]:
@@ -237,7 +234,6 @@ def collect(env: gym.Env, agent: Agent, replay: ReplayBuffer, steps: int, seed: 
     """Fill `replay` with `steps` steps of the agent as it is, exploring; the return of each finished episode."""
     # For `train` it is an agent that puts its transitions elsewhere and learns nothing from them.
     recorder: Any = SimpleNamespace(act=agent.act, observe=replay.add, learn=lambda: iter(()))
-    recorder.state_dict, recorder.load_state_dict = agent.state_dict, agent.load_state_dict
     recorder.replay = replay  # which may have to be told that an episode was dropped
     return np.array([m["episode_return"] for m in train(env, recorder, steps, seed) if "episode_return" in m])
 

@@ -6,6 +6,7 @@ The tests hold every agent of the course to the same rungs.
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import partial
 from inspect import signature
 from typing import Any
 
@@ -96,7 +97,7 @@ class Recipe:
     continuous: int = 0
 
 
-_OFF_POLICY: Mapping[str, Any] = {
+_OFF_POLICY: dict[str, Any] = {
     "gamma": GAMMA,
     "lr": 1e-2,
     "hidden": (32,),
@@ -105,7 +106,7 @@ _OFF_POLICY: Mapping[str, Any] = {
     "learning_starts": 500,
     "tau": 0.1,
 }
-_ON_POLICY: Mapping[str, Any] = {"gamma": GAMMA, "lr": 1e-2, "hidden": (32,)}
+_ON_POLICY: dict[str, Any] = {"gamma": GAMMA, "lr": 1e-2, "hidden": (32,)}
 RECIPES = {
     "q_iteration": Recipe("QLearning", {"gamma": GAMMA, "lr": 0.2, "epsilon": 0.5}, discrete=300),
     "dqn": Recipe(
@@ -158,11 +159,17 @@ def trial(module: Any) -> Iterator[dict[str, Any]]:
         yield from loop.train(world_of(RUNGS[1], continuous=True), agent, 16, 0)
     elif name == "her":
         env = envs.make("rlcourse/BitFlip5-v0")
-        small = dqn.Config(hidden=(4,), batch_size=4, buffer_size=50, learning_starts=8, n_step=1)
-        agent = dqn.DQN(flatdim(env.observation_space), 5, small, 0, kind(env, 50, config()))
+        learner = dqn.Config(hidden=(4,), batch_size=4, buffer_size=50, learning_starts=8, n_step=1)
+        agent = dqn.DQN(flatdim(env.observation_space), 5, learner, 0, kind(env, 50, config()))
         yield from loop.train(env, agent, 30, 0)
     else:
-        small = {"hidden": (4,), "learning_starts": 16, "batch_size": 8, "rollout_steps": 8, "target_every": 2}
+        small: dict[str, Any] = {
+            "hidden": (4,),
+            "learning_starts": 16,
+            "batch_size": 8,
+            "rollout_steps": 8,
+            "target_every": 2,
+        }
         known = {field.name for field in fields(config)}
         settings = {**recipe.config, **{key: value for key, value in small.items() if key in known}}
         continuous = not recipe.discrete
@@ -285,7 +292,7 @@ def climb(
     for rung in RUNGS:
         try:
             learner = agent(world_of(rung, continuous, tabular))
-            for _ in training(lambda rung=rung: world_of(rung, continuous, tabular), learner, steps):
+            for _ in training(partial(world_of, rung, continuous, tabular), learner, steps):
                 pass
             rows = tuple(_rows(rung, learner, gamma, continuous, tabular))
         except Exception as error:  # a student's agent can raise anything
@@ -305,10 +312,10 @@ def _rows(
 
     truth = rung.truth(gamma)
 
-    def entry(state: int, action: int) -> float:
+    def entry(state: Any, action: int) -> float:
         return float(agent.q[state, action])
 
-    value = entry if tabular else getattr(agent, "value", None)
+    value: Any = entry if tabular else getattr(agent, "value", None)
     if value is not None and takes_action(value):
         for (obs, action), right in truth.items():
             coded = np.array([action], np.float32) if continuous else (action + 1) // 2

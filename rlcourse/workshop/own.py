@@ -138,7 +138,9 @@ def probe(
     Raises:
         OwnAgentError: nobody says what γ is, or it does not do what the loop asks for.
     """
-    settings = {"gamma": ladder.GAMMA} if gamma is None and "gamma" in signature(kind).parameters else {}
+    settings: dict[str, Any] = (
+        {"gamma": ladder.GAMMA} if gamma is None and "gamma" in signature(kind).parameters else {}
+    )
     agent = rehearse(kind, ladder.world_of(ladder.RUNGS[0], continuous))
     known = gamma or settings.get("gamma") or getattr(agent, "gamma", None)
     known = known or getattr(getattr(agent, "config", None), "gamma", None)

@@ -195,9 +195,10 @@ class _Namespace:
         if id(part) in self._done:
             return self._done[id(part)]
         if isinstance(part, FunctionType) and _home(part) is self.home:
-            again = self._function(part)
+            again: Any = self._function(part)
         elif isinstance(part, property) and _home(part) is self.home:
-            again = property(*(each and self.rebuilt(each) for each in (part.fget, part.fset, part.fdel)), part.__doc__)
+            get, put, delete = (each and self.rebuilt(each) for each in (part.fget, part.fset, part.fdel))
+            again = property(get, put, delete, part.__doc__)
         elif isinstance(part, staticmethod | classmethod):
             again = type(part)(self.rebuilt(part.__func__))
         elif isinstance(part, type) and _home(part) is self.home:

@@ -97,14 +97,14 @@ def side_by_side(
         step, returns, believed = zip(*seeds_of, strict=True)
         values = None if believed[0] is None else np.array(believed)
         drawn[name] = curves.Curve(np.array(step[0]), np.array(returns), values)
-    step = next(iter(drawn.values())).step
+    steps_of = next(iter(drawn.values())).step
     title = "return without exploration"
-    display(lessons.curves({name: curve.returns for name, curve in drawn.items()}, step, "environment step", title))
+    display(lessons.curves({name: curve.returns for name, curve in drawn.items()}, steps_of, "environment step", title))
     beliefs = {name: curve.believed for name, curve in drawn.items() if curve.believed is not None}
     if beliefs:
         limit = experiment.max_reward / (1 - experiment.config.gamma)
         title = f"what the critic believes; no policy is worth more than {limit:.0f}"
-        display(lessons.curves(beliefs, step, "environment step", title))
+        display(lessons.curves(beliefs, steps_of, "environment step", title))
     return drawn
 
 
