@@ -97,6 +97,7 @@ def agents(path: Path) -> list[str]:
 def pages(root: Path) -> dict[Path, list[str]]:
     registered = read(root / "rlcourse/algorithms/__init__.py")
     shared = read(root / "tests/test_off_policy.py") + read(root / "tests/test_on_policy.py")
+    recipes = "".join(read(root / "rlcourse/workshop/ladder.py").split())
     found = {}
     for path in root.glob("rlcourse/algorithms/[!_]*.py"):
         page, lacks = path.stem, list[str]()
@@ -108,8 +109,8 @@ def pages(root: Path) -> dict[Path, list[str]]:
             test = top_level(root / f"tests/test_{page}.py")
             if f"{page}.{agent}:" not in shared and "test_every_setting_changes_what_is_learned" not in test:
                 lacks.append("test that every field of its Config is used: SMALL of tests/test_off_policy.py, say")
-            if "LEARNERS" not in test:
-                lacks.append(f"declare LEARNERS, how it enters the ladder of probes, in tests/test_{page}.py")
+            if f'"{page}":Recipe("{agent}"' not in recipes:
+                lacks.append("say in RECIPES, in rlcourse/workshop/ladder.py, how it enters the ladder of probes")
         if page not in in_tests(root, "rlcourse.algorithms"):
             lacks.append(f"test its equations in tests/test_{page}.py")
         if page not in shown(root, "rlcourse.algorithms") | imported_within(root):
@@ -294,7 +295,7 @@ def test_an_incomplete_lecture_is_told_what_it_lacks(tmp_path: Path) -> None:
                 "name Next in AGENTS, in rlcourse/algorithms/__init__.py",
                 "define its Config",
                 "test that every field of its Config is used: SMALL of tests/test_off_policy.py, say",
-                "declare LEARNERS, how it enters the ladder of probes, in tests/test_following.py",
+                "say in RECIPES, in rlcourse/workshop/ladder.py, how it enters the ladder of probes",
                 "test its equations in tests/test_following.py",
                 "show it in a lecture",
             )
@@ -385,7 +386,8 @@ def test_a_complete_lecture_lacks_nothing_and_appears_in_the_readme(tmp_path: Pa
             "notebooks/instructor/hw10_runs.py": "",
             "notebooks/instructor/sessions.md": "## 10 · Next\n",
             "tests/test_off_policy.py": "SMALL = {\n    following.Next: following.Config(),\n}\n",
-            "tests/test_following.py": f"{imports}\nLEARNERS = {{}}\n",
+            "tests/test_following.py": imports,
+            "rlcourse/workshop/ladder.py": 'RECIPES = {\n    "following": Recipe("Next"),\n}\n',
             "README.md": "<!-- lectures -->\nold\n<!-- /lectures -->\n<!-- homework -->\n<!-- /homework -->\n"
             "<!-- workshops -->\n<!-- /workshops -->\n",
             "assets/README.md": "| `curves/10_next.json` | next, 2 seeds | `old` |\n",
