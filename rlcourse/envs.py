@@ -851,7 +851,7 @@ def register_bit_flip(n: int) -> None:
     _register_goals(f"BitFlip{n}", 0, "rlcourse.envs:BitFlip", n, {"dense": True}, n=n)
 
 
-for _n in (4, 5, 10, 15, 20, 25):  # what the course uses
+for _n in (4, 5, 8, 10, 12, 14, 15, 16, 20, 25):  # what the course uses; others by the function above
     register_bit_flip(_n)
 _register_goals("WallMaze", 0, "rlcourse.envs:WallMaze", 100, {"dense": True})
 for _task in ("Reach", "Push", "Slide", "PickAndPlace"):
