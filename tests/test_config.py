@@ -90,7 +90,7 @@ CONFIGS: list[Any] = [
     for name in sorted(info.name for info in pkgutil.iter_modules(algorithms.__path__))
     if is_dataclass(getattr(module := import_module(f"rlcourse.algorithms.{name}"), "Config", None))
 ] + [Experiment]
-REQUIRED = {"agent": "dqn", "env": "CartPole-v1", "steps": 10, "config": None}  # of an Experiment
+REQUIRED = {"agent": "dqn", "env": "CartPole-v1", "steps": 2_000, "config": None}  # of an Experiment
 OF_ANOTHER_TYPE: dict[type, tuple[Any, ...]] = {  # by the type of the default
     bool: (0, 1, 1.0, "True", None),
     int: (True, 2.5, "3", None, (3,), float("nan"), float("inf"), np.float64(0.5)),
