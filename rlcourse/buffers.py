@@ -157,7 +157,7 @@ class Rollout:
             self.transitions[-1] = replace(last, truncated=ends)
 
     def drop_episode(self) -> None:
-        """Forget the episode that is under way, of one environment: how it would have ended nobody knows."""
+        """Forget the episode that is under way, of one environment: nobody knows how it would have ended."""
         while self.transitions and not (self.transitions[-1].terminated or self.transitions[-1].truncated):
             self.transitions.pop()
 
@@ -212,7 +212,7 @@ class ReplayBuffer:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        # Copying and pickling take memory and view apart: a copy would write where it does not read.
+        # Copying and pickling separate memory and view: a copy would write to memory that it does not read.
         self._rows = {name: field.numpy() for name, field in self._fields.items()}
 
     def __len__(self) -> int:

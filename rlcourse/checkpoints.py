@@ -81,7 +81,7 @@ def resume(path: Path, env: gym.Env | gym.vector.SyncVectorEnv, agent: Any) -> d
         there, world, learned = (state.pop(key) for key in ("made", "env", "agent"))
     except (FileNotFoundError, PermissionError, MemoryError):  # which say nothing about what is in the file
         raise
-    except Exception as error:  # torch raises what it likes
+    except Exception as error:  # torch may raise any exception
         raise files.BrokenFileError(f"{path} is no whole checkpoint: {error or type(error).__name__}") from error
     here = _made(env, agent)
     if here != there:

@@ -296,7 +296,7 @@ GRIDS: Mapping[str, GridWorld] = MappingProxyType(
             ........
             SPPPPPPG
         """),
-        # A small goal near the start, a large one far away: who explores too little settles for the small one.
+        # A small goal is near the start, a large one far away: too little exploration finds only the small one.
         "two goals": GridWorld("""
             S.g..
             .....
@@ -432,7 +432,7 @@ def _redundant_cartpole(copies: int, noise: float) -> gym.Env:
     return NoisyReward(env, noise) if noise else env
 
 
-# Where overestimation bites: CartPole with 10, 20 or 40 actions, of which half do the same, and noisy rewards.
+# Overestimation does harm here: CartPole with 10, 20 or 40 actions, of which half do the same, and noisy rewards.
 for _copies in (5, 10, 20):
     for _suffix, _noise in (("", 0.0), ("Noisy", 1.0)):
         gym.register(
@@ -466,7 +466,7 @@ class FourGoals:
     Lengths are in cells of a lattice, `2 * HALF + 1` places wide; state s is the place in row s // width (y, upwards),
     column s % width (x). A step of `STEP` mostly ends between places: then one of the four around is drawn, with the
     weights of bilinear interpolation, so that on average the step ends where it should. Entering a goal pays `REWARD`
-    and ends the episode; walls stop whoever walks into them. After the multi-goal world of Haarnoja et al. (2017),
+    and ends the episode; walls stop the agent. After the multi-goal world of Haarnoja et al. (2017),
     which has no lattice, steps of any length, and a smooth reward.
     """
 
@@ -602,7 +602,7 @@ class Road(gym.Env[np.ndarray, np.ndarray]):
 
 
 def road_expert(obs: np.ndarray) -> np.ndarray:
-    """Steers on `Road` as the road bends, and back to its centre line; from which it hardly ever strays."""
+    """Steers on `Road` as the road bends, and back to its centre line; it hardly ever leaves the line."""
     offset, heading, bend = obs[:3]
     return np.clip([bend - offset - 1.5 * heading], -1, 1).astype(np.float32)
 

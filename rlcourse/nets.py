@@ -204,7 +204,7 @@ class Critics(nn.Module):
         return self._first(self.count, obs, action)
 
     def first(self, obs: Float[Tensor, "B O"], action: Float[Tensor, "B A"]) -> Float[Tensor, " B"]:
-        """What the first one says, without asking the others."""
+        """The first network's values; the others are not computed."""
         return self._first(1, obs, action).squeeze(0)
 
     def _first(self, count: int, obs: Tensor, action: Tensor) -> Tensor:

@@ -72,7 +72,7 @@ class ActorCritic:
         initialisation, self._exploration = generators(seed, 2)
         self.policy = Policy(obs_size, action_space, config.hidden, initialisation)
         self.critic = mlp([obs_size, *config.hidden, 1], initialisation, nn.Tanh)
-        # They share no weights, so one optimiser serves both as two would.
+        # Actor and critic share no weights, so one optimiser does what two would do.
         self.parameters = [*self.policy.parameters(), *self.critic.parameters()]
         self.optimizer = torch.optim.Adam(self.parameters, lr=config.lr, fused=True)
         self.rollout = Rollout()
@@ -84,7 +84,7 @@ class ActorCritic:
             return (distribution.sample(self._exploration) if explore else distribution.mode).numpy()
 
     def value(self, obs: Any) -> Any:
-        """What the critic believes V(s) is."""
+        """The critic's estimate of V(s)."""
         with torch.inference_mode():
             return self.critic(torch.as_tensor(obs, dtype=torch.float32)).squeeze(-1).numpy()
 

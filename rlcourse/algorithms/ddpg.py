@@ -76,9 +76,9 @@ def actor_loss(batch: Batch, actor: PolicyFunction, critic: QFunction) -> Float[
 def ornstein_uhlenbeck(
     noise: Float[Tensor, "*B"], normal: Float[Tensor, "*B"], reversion: float, scale: float
 ) -> Float[Tensor, "*B"]:
-    r"""$n_{t+1} = (1 - \theta)\, n_t + \sigma\, \epsilon_t$: noise that remembers.
+    r"""$n_{t+1} = (1 - \theta)\, n_t + \sigma\, \epsilon_t$: noise correlated over time.
 
-    With θ = 1 it does not. Its standard deviation in the long run is $\sigma / \sqrt{1 - (1 - \theta)^2}$.
+    With θ = 1 it is uncorrelated. Its standard deviation in the long run is $\sigma / \sqrt{1 - (1 - \theta)^2}$.
     """
     return (1 - reversion) * noise + scale * normal
 
@@ -126,7 +126,7 @@ class DDPG:
         return action.numpy()
 
     def value(self, obs: Any, action: Any) -> float:
-        """What the critic believes Q(s, a) is."""
+        """The critic's estimate of Q(s, a)."""
         with torch.inference_mode():
             return float(self.critic.first(*(torch.as_tensor(x, dtype=torch.float32)[None] for x in (obs, action))))
 

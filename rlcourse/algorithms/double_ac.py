@@ -68,7 +68,7 @@ def bellman_target(
 
 
 def critic_loss(q: Float[Tensor, "N B"], target: Float[Tensor, "N B"]) -> Float[Tensor, ""]:
-    r"""$\sum_i \frac{1}{B} \sum_j (y_{ij} - Q_i(s_j, a_j))^2$: each critic towards its own target."""
+    r"""$\sum_i \frac{1}{B} \sum_j (y_{ij} - Q_i(s_j, a_j))^2$: each critic is fitted to its own target."""
     return (target - q).square().mean(-1).sum()
 
 
@@ -119,7 +119,7 @@ class DoubleAC:
         return action.numpy()
 
     def value(self, obs: Any, action: Any) -> float:
-        """What the first critic believes Q(s, a) is."""
+        """The first critic's estimate of Q(s, a)."""
         with torch.inference_mode():
             return float(self.critic.first(*(torch.as_tensor(x, dtype=torch.float32)[None] for x in (obs, action))))
 

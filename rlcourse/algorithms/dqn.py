@@ -179,7 +179,7 @@ class DQN:
             return int(self.q(torch.as_tensor(obs, dtype=torch.float32)).argmax())
 
     def value(self, obs: Any, action: int) -> float:
-        """What the critic believes Q(s, a) is."""
+        """The critic's estimate of Q(s, a)."""
         with torch.inference_mode():
             return float(self.q(torch.as_tensor(obs, dtype=torch.float32))[action])
 

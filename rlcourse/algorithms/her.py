@@ -147,7 +147,7 @@ def goal_function(env: gym.Env, name: str, numbers: tuple[int, ...]) -> GoalFunc
 class HindsightReplay(ReplayBuffer):
     """A replay buffer for `env`, which relabels what it samples.
 
-    Sampled are only steps of episodes that are over: before that it is not known what they achieved, and an early
+    It samples only steps of episodes that are over: before that it is not known what they achieved, and an early
     choice among few goals would favour the near ones. So `len` counts those, and `learning_starts` must leave room for
     a first episode. An episode is over when it is terminated or truncated, and also if it is given up, see
     `drop_episode`. What remains of an episode whose beginning is overwritten is used as if it had begun there.
@@ -195,7 +195,7 @@ class HindsightReplay(ReplayBuffer):
             self.drop_episode()
 
     def drop_episode(self) -> None:
-        """The episode under way is over where it is."""
+        """End the episode under way at its latest step."""
         steps = torch.arange(self._running)
         rows = (self._position - self._running + steps) % self.capacity
         self._before[rows], self._after[rows] = steps, steps.flip(0)

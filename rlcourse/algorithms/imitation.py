@@ -86,7 +86,7 @@ class Mixture:
 class MixturePolicy(nn.Module):
     """Observations `(*B, O)` → a `Mixture` of actions."""
 
-    LEAST_LOG_STD = -3.0  # a demonstrator who never varies would send the density to infinity
+    LEAST_LOG_STD = -3.0  # if the demonstrator never varies, the density would grow without bound
 
     def __init__(
         self, obs_size: int, action_size: int, components: int, hidden: Sequence[int], generator: torch.Generator

@@ -163,7 +163,7 @@ class PPO:
         if config.orthogonal:
             orthogonal_(self.policy, 0.01, initialisation)
             orthogonal_(self.critic, 1.0, initialisation)
-        # They share no weights, so one optimiser serves both as two would.
+        # Actor and critic share no weights, so one optimiser does what two would do.
         self.parameters = [*self.policy.parameters(), *self.critic.parameters()]
         self.optimizer = torch.optim.Adam(self.parameters, lr=config.lr, fused=True)
         self.rollout = Rollout()
@@ -175,7 +175,7 @@ class PPO:
             return (distribution.sample(self._exploration) if explore else distribution.mode).numpy()
 
     def value(self, obs: Any) -> Any:
-        """What the critic believes V(s) is."""
+        """The critic's estimate of V(s)."""
         with torch.inference_mode():
             return self.critic(self.norm(torch.as_tensor(obs, dtype=torch.float32))).squeeze(-1).numpy()
 

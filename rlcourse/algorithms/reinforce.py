@@ -12,7 +12,7 @@ et al. (2019), *Buy 4 REINFORCE samples, get a baseline for free!* [K], for the 
 | `REINFORCE.update` | [SB] section 13.3, box, for a batch of episodes |
 
 We leave out the factor $\gamma^t$ with which the gradient of the discounted return weighs late steps, as nearly
-everybody does: the policy shall act well at step 400 too.
+everybody does: the policy should act well at step 400 too.
 """
 
 from collections.abc import Iterator

@@ -42,7 +42,7 @@ class Config:
     buffer_size: Count = 1_000_000  # transitions [SAC] table 1
     learning_starts: Count = 10_000  # steps of random actions before the first update, the authors' code
     tau: Probability = 0.005  # how far the target critics go towards the online ones [SAC] table 1
-    critics: Count = 2  # the smallest is believed [SAC] section 6
+    critics: Count = 2  # the smallest value is used [SAC] section 6
     temperature: Positive = 1.0  # price of entropy in units of reward: at the start, or for good
     learn_temperature: bool = True  # hold entropy near `target_entropy` [SAC] section 5
     target_entropy: Finite = -1.0  # per number in an action, in nats [SAC] table 1
@@ -96,7 +96,7 @@ def bellman_target(
 
 
 def critic_loss(q: Float[Tensor, "N B"], target: Float[Tensor, " B"]) -> Float[Tensor, ""]:
-    r"""$\sum_i \frac{1}{B} \sum_j (y_j - Q_i(s_j, a_j))^2$: all critics towards the same target."""
+    r"""$\sum_i \frac{1}{B} \sum_j (y_j - Q_i(s_j, a_j))^2$: all critics are fitted to the same target."""
     return (target - q).square().mean(-1).sum()
 
 
@@ -177,7 +177,7 @@ class SAC:
             return policy.sample(self._exploration).tanh().numpy()
 
     def value(self, obs: Any, action: Any) -> float:
-        """What the critic believes Q(s, a) is."""
+        """The critic's estimate of Q(s, a)."""
         with torch.inference_mode():
             return float(self.critic.first(*(torch.as_tensor(x, dtype=torch.float32)[None] for x in (obs, action))))
 

@@ -41,7 +41,7 @@ class Config:
     learning_starts: Count = 25_000  # steps of random actions before the first update [TD3 code]
     tau: Probability = 0.005  # how far the target networks go towards the online ones [TD3 code]; [DDPG]: 0.001
     exploration_noise: NonNegative = 0.1  # standard deviation [TD3] section 6.1
-    critics: Count = 2  # the smallest is believed; 1 is DDPG's
+    critics: Count = 2  # the smallest value is used; 1 is DDPG's
     policy_every: Count = 2  # critic updates per update of the actor and the targets [TD3] section 6.1
     target_noise: NonNegative = 0.2  # standard deviation of the noise on the target's action [TD3] section 6.1
     noise_clip: NonNegative = 0.5  # and its largest size [TD3] section 6.1
@@ -74,7 +74,7 @@ def smoothing_noise(normal: Float[Tensor, "B A"], scale: float, clip: float) -> 
 
 
 def critic_loss(q: Float[Tensor, "N B"], target: Float[Tensor, " B"]) -> Float[Tensor, ""]:
-    r"""$\sum_i \frac{1}{B} \sum_j (y_j - Q_i(s_j, a_j))^2$: all critics towards the same target."""
+    r"""$\sum_i \frac{1}{B} \sum_j (y_j - Q_i(s_j, a_j))^2$: all critics are fitted to the same target."""
     return (target - q).square().mean(-1).sum()
 
 
@@ -124,7 +124,7 @@ class TD3:
         return action.numpy()
 
     def value(self, obs: Any, action: Any) -> float:
-        """What the critic believes Q(s, a) is."""
+        """The critic's estimate of Q(s, a)."""
         with torch.inference_mode():
             return float(self.critic.first(*(torch.as_tensor(x, dtype=torch.float32)[None] for x in (obs, action))))
 

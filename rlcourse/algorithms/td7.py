@@ -288,7 +288,7 @@ class TD7:
         return action.numpy()
 
     def value(self, obs: Any, action: Any) -> float:
-        """What the first critic believes Q(s, a) is."""
+        """The first critic's estimate of Q(s, a)."""
         with torch.inference_mode():
             obs, action = (torch.as_tensor(x, dtype=torch.float32)[None] for x in (obs, action))
             _, critic = bind_embeddings(self.fixed_encoder, obs, self.actor, self.critic)
