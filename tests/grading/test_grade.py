@@ -445,7 +445,7 @@ def test_without_a_sandbox_it_grades_and_finds_forged_lines(tmp_path: Path, monk
     assert "NO SANDBOX" in json.loads((tmp_path / "grades" / "grades.json").read_text())["isolation"][0]
 
 
-@pytest.mark.thorough
+@pytest.mark.slow  # alone it passes; beside a second worker the folders stay, and nobody knows yet why
 def test_ctrl_c_ends_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     tiny.write_source(tmp_path, SECONDS)
     for number in range(3):
