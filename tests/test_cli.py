@@ -1,14 +1,12 @@
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from imageio_ffmpeg import count_frames_and_secs
 
-import rlcourse
 from rlcourse import rendering
-from rlcourse.operations import cli, doctor
+from rlcourse.operations import cli, doctor, publish
 from rlcourse.operations.doctor import Check
 
 GOOD = Check("torch", True, "2.13.0")
@@ -71,10 +69,8 @@ def test_sync_errors_name_path_and_remedy(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 @pytest.mark.parametrize(("args", "paths"), [((), ["notebooks"]), (("a.ipynb", "b"), ["a.ipynb", "b"])])
 def test_execute_hands_over_its_paths(monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...], paths: list[str]) -> None:
-    publish, calls = ModuleType("rlcourse.operations.publish"), list[tuple[Path, ...]]()
-    monkeypatch.setattr(publish, "execute", calls.append, raising=False)
-    monkeypatch.setitem(sys.modules, "rlcourse.operations.publish", publish)
-    monkeypatch.setattr(rlcourse, "publish", publish, raising=False)
+    calls: list[tuple[Path, ...]] = []
+    monkeypatch.setattr(publish, "execute", calls.append)
     assert call(monkeypatch, "execute", *args) == 0
     assert calls == [tuple(Path(path) for path in paths)]
 

@@ -78,7 +78,7 @@ def test_a_limit_taken_for_an_end_is_found_out() -> None:
             cut = transition.terminated or transition.truncated
             super().observe(type(transition)(**{**vars(transition), "terminated": cut}))
 
-    config = q_iteration.Config(gamma=GAMMA, lr=0.2)
+    config = q_iteration.Config(gamma=GAMMA, lr=0.2, epsilon=0.5)
     found = ladder.climb(lambda env: Mistaken(3, 2, config, seed=0), 300, GAMMA, tabular=True)
     assert found.first is not None
     assert found.first.rung.world is TruncationIsNotTermination
