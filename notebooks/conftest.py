@@ -1,5 +1,6 @@
-"""nbval runs the lectures; homework and its sources have checks of their own."""
+"""nbval runs the lectures, and the workshops as they are handed out; homework and the sources have their own checks."""
 
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -18,3 +19,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if isinstance(item, IPyNbCell):
                 item.output_timeout = OUTPUT
                 config.option.nbval_cell_timeout = max(CELL, config.option.nbval_cell_timeout)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
+    """A notebook's kernel starts here: a workshop's trains for a moment only, since nobody's answers are in it."""
+    with pytest.MonkeyPatch.context() as environment:
+        if item.path.parent.name == "workshops":
+            environment.setenv("RLCOURSE_BUDGET", "test")
+        return (yield)

@@ -10,6 +10,14 @@ pytestmark = [pytest.mark.thorough, pytest.mark.filterwarnings("ignore:Using a t
 torch.set_num_threads(1)
 
 
-@pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: f"{broken.page}: {broken.mistake}")
+# One of each page in `make test`, all of them in `make test-slow`: the later a rung, the longer the climb.
+FIRST = {broken.page: broken for broken in reversed(BROKEN)}.values()
+CASES = [
+    pytest.param(broken, id=f"{broken.page}: {broken.mistake}", marks=() if broken in FIRST else pytest.mark.slow)
+    for broken in BROKEN
+]
+
+
+@pytest.mark.parametrize("broken", CASES)
 def test_the_stated_rung_is_the_first_that_finds_it(broken: Broken) -> None:
     assert broken.climb() == broken.found_by

@@ -103,7 +103,7 @@ _OFF_POLICY: dict[str, Any] = {
     "hidden": (32,),
     "batch_size": 32,
     "buffer_size": 2_000,
-    "learning_starts": 500,
+    "learning_starts": 200,
     "tau": 0.1,
 }
 _ON_POLICY: dict[str, Any] = {"gamma": GAMMA, "lr": 1e-2, "hidden": (32,)}
@@ -129,12 +129,12 @@ RECIPES = {
         discrete=3_000,
         continuous=8_000,
     ),
-    "ddpg": Recipe("DDPG", _OFF_POLICY, continuous=1_500),
-    "double_ac": Recipe("DoubleAC", _OFF_POLICY | {"pairs": 2}, continuous=1_500),
-    "td3": Recipe("TD3", _OFF_POLICY, continuous=1_500),
-    "sac": Recipe("SAC", _OFF_POLICY | {"temperature": 1e-3, "learn_temperature": False}, continuous=1_500),
+    "ddpg": Recipe("DDPG", _OFF_POLICY, continuous=800),
+    "double_ac": Recipe("DoubleAC", _OFF_POLICY | {"pairs": 2}, continuous=800),
+    "td3": Recipe("TD3", _OFF_POLICY, continuous=800),
+    "sac": Recipe("SAC", _OFF_POLICY | {"temperature": 1e-3, "learn_temperature": False}, continuous=800),
     "her": Recipe("HindsightReplay"),
-    "td7": Recipe("TD7", _OFF_POLICY | {"embedding": 8, "target_every": 20, "checkpoints": False}, continuous=1_500),
+    "td7": Recipe("TD7", _OFF_POLICY | {"embedding": 8, "target_every": 20, "checkpoints": False}, continuous=800),
 }
 
 
