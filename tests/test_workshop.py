@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from rlcourse import workshop
-from rlcourse.algorithms import dqn, soft_q_iteration
+from rlcourse.algorithms import dqn, soft_q_iteration, td3
 from rlcourse.buffers import ReplayBuffer
-from rlcourse.workshop import ladder, parts
+from rlcourse.workshop import ladder, parts, trials
 
 torch.set_num_threads(1)
 
@@ -290,6 +290,16 @@ def test_broken_on_purpose_changes_one_line_of_that_part_alone() -> None:
     assert not same(run(broken.module), run(dqn))
     with pytest.raises(ValueError, match=r"has 'batch\.' 3 times: name a piece that it has once"):
         workshop.broken(mine, "bellman_target", "batch.", "x.")
+
+
+def test_side_by_side_says_what_no_policy_is_worth(monkeypatch: pytest.MonkeyPatch) -> None:
+    titles: list[str] = []
+    monkeypatch.setenv("RLCOURSE_BUDGET", "test")
+    monkeypatch.setattr(trials.lessons, "curves", lambda values, step, axis, title: titles.append(title))
+    mine = {"mine": workshop.assemble(td3)}
+    for most in (None, 0.0):
+        workshop.side_by_side(mine, "06_pendulum_td3", steps=600, seeds=(0,), max_reward=most)
+    assert [title.split()[-1] for title in titles[1::2]] == ["100", "0"]
 
 
 def test_checks_name_the_mistake_never_raise_and_say_not_yet_yours(capsys: pytest.CaptureFixture[str]) -> None:
