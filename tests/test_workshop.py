@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from rlcourse import workshop
-from rlcourse.algorithms import dqn, soft_q_iteration
+from rlcourse.algorithms import dqn, soft_q_iteration, td3
 from rlcourse.buffers import ReplayBuffer
-from rlcourse.workshop import ladder, parts
+from rlcourse.workshop import ladder, parts, trials
 
 torch.set_num_threads(1)
 
@@ -135,12 +135,24 @@ RIGHT = """def bellman_target(batch, q, gamma):
 DOUBLED = RIGHT.replace("return ", "return 2 * (").replace("amax(-1)", "amax(-1))")
 
 
+UPDATE = "def update(self, batch):\n    return {'target': bellman_target(batch, self.target_q, 0.5).sum().item()}\n"
+
+
+def targets_of(mine: workshop.Mine) -> list[float]:
+    return [metrics["target"] for metrics in run(mine.module) if "target" in metrics]
+
+
 def test_a_students_update_finds_their_target_or_ours() -> None:
-    update = "def update(self, batch):\n    return {'target': bellman_target(batch, self.target_q, 0.5).sum().item()}\n"
-    ours, theirs = of_dqn(update=update), of_dqn(update=update, bellman_target=DOUBLED)
-    targets = [[metrics["target"] for metrics in run(mine.module) if "target" in metrics] for mine in (ours, theirs)]
-    assert len(targets[0]) > 10
-    assert targets[1] == pytest.approx([2 * target for target in targets[0]])
+    ours, theirs = (targets_of(of_dqn(update=UPDATE, **more)) for more in ({}, {"bellman_target": DOUBLED}))
+    assert len(ours) > 10
+    assert theirs == pytest.approx([2 * target for target in ours])
+
+
+def test_what_was_handed_over_goes_before_a_namesake_in_their_notebook() -> None:
+    doubled = DOUBLED.replace("bellman_target", "doubled")
+    home = notebook(dqn, {"update": UPDATE, "bellman_target": RIGHT, "doubled": doubled})
+    mine = workshop.assemble(dqn, update=home["update"], bellman_target=home["doubled"])
+    assert targets_of(mine) == targets_of(of_dqn(update=UPDATE, bellman_target=DOUBLED))
 
 
 def test_their_helpers_find_the_parts_too_and_closures_and_defaults_are_kept() -> None:
@@ -290,6 +302,16 @@ def test_broken_on_purpose_changes_one_line_of_that_part_alone() -> None:
     assert not same(run(broken.module), run(dqn))
     with pytest.raises(ValueError, match=r"has 'batch\.' 3 times: name a piece that it has once"):
         workshop.broken(mine, "bellman_target", "batch.", "x.")
+
+
+def test_side_by_side_says_what_no_policy_is_worth(monkeypatch: pytest.MonkeyPatch) -> None:
+    titles: list[str] = []
+    monkeypatch.setenv("RLCOURSE_BUDGET", "test")
+    monkeypatch.setattr(trials.lessons, "curves", lambda values, step, axis, title: titles.append(title))
+    mine = {"mine": workshop.assemble(td3)}
+    for most in (None, 0.0):
+        workshop.side_by_side(mine, "06_pendulum_td3", steps=600, seeds=(0,), max_reward=most)
+    assert [title.split()[-1] for title in titles[1::2]] == ["100", "0"]
 
 
 def test_checks_name_the_mistake_never_raise_and_say_not_yet_yours(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import linecache
 import sys
 import textwrap
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.util import module_from_spec, spec_from_file_location
 from types import CellType, CodeType, FunctionType, ModuleType
@@ -162,7 +162,7 @@ def put(
     for name, theirs in parts.items():
         owner, ours = where(module, name)
         home = _home(theirs)
-        space = namespaces.setdefault(id(home), _Namespace(home or {}, module))
+        space = namespaces.setdefault(id(home), _Namespace(home or {}, module, parts))
         rebuilt = space.rebuilt(theirs)
         if owner is module and isinstance(rebuilt, FunctionType):
             rebuilt = wrap(name, rebuilt, ours)
@@ -177,8 +177,8 @@ def put(
 class _Namespace:
     """What a student's functions see: the page's parts first, then their own notebook, then the rest of the page."""
 
-    def __init__(self, home: dict[str, Any], module: ModuleType) -> None:
-        self.home, self.module = home, module
+    def __init__(self, home: dict[str, Any], module: ModuleType, parts: Collection[str]) -> None:
+        self.home, self.module, self.parts = home, module, parts
         self.names: dict[str, Any] = {"__builtins__": builtins}
         self._done: dict[int, Any] = {}
 
@@ -187,7 +187,8 @@ class _Namespace:
         page = {name: value for name, value in vars(self.module).items() if not name.startswith("__")}
         self.names |= page
         for name, value in self.home.items():
-            if not name.startswith("__") and not (name in page and _is_part(name, page[name])):
+            part = name in page and (name in self.parts or _is_part(name, page[name]))
+            if not name.startswith("__") and not part:
                 self.names[name] = self.rebuilt(value)
 
     def rebuilt(self, part: Any) -> Any:

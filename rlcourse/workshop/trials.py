@@ -74,13 +74,18 @@ def race(mine: Mine, reference: str, steps: int | None = None, seed: int = 0) ->
 
 
 def side_by_side(
-    agents: Mapping[str, Mine], reference: str, steps: int, seeds: Sequence[int] = (0, 1)
+    agents: Mapping[str, Mine],
+    reference: str,
+    steps: int,
+    seeds: Sequence[int] = (0, 1),
+    max_reward: float | None = None,
 ) -> dict[str, curves.Curve]:
     """Train several agents, all seeds in parallel, and draw returns and, where there is a Q, what they believe.
 
     Args:
         reference: the recording whose world and settings are used.
         steps: environment steps of each run.
+        max_reward: the most that one step pays, if not what the recording takes for its largest size.
     """
     experiment = _experiment(reference, steps)
     if ladder.only_tested():
@@ -102,7 +107,8 @@ def side_by_side(
     display(lessons.curves({name: curve.returns for name, curve in drawn.items()}, steps_of, "environment step", title))
     beliefs = {name: curve.believed for name, curve in drawn.items() if curve.believed is not None}
     if beliefs:
-        limit = experiment.max_reward / (1 - experiment.config.gamma)
+        most = experiment.max_reward if max_reward is None else max_reward
+        limit = most / (1 - experiment.config.gamma)
         title = f"what the critic believes; no policy is worth more than {limit:.0f}"
         display(lessons.curves(beliefs, steps_of, "environment step", title))
     return drawn
