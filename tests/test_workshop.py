@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from rlcourse import workshop
-from rlcourse.algorithms import dqn, soft_q_iteration, td3
+from rlcourse.algorithms import dqn, soft_q_iteration, td3, td7
 from rlcourse.buffers import ReplayBuffer
 from rlcourse.workshop import ladder, parts, trials
 
@@ -260,6 +260,13 @@ def test_what_cannot_work_is_said_in_words_before_training(name: str, source: st
     assert "✘" in repr(mine)
     assert "1 of 2 parts are yours" in repr(mine)
     run(mine.module)
+
+
+def test_the_trial_reaches_the_assessment_of_policies_which_the_ladder_leaves_out() -> None:
+    source = "def _assess(self):\n    self._attempts += 1\n"
+    (fault,) = workshop.assemble(td7, _assess=notebook(td7, {"_assess": source})["_assess"]).faults
+    assert "no attribute '_attempts'" in fault
+    assert "line 2: self._attempts += 1)" in fault
 
 
 def test_a_part_that_the_page_does_not_know_is_refused() -> None:

@@ -169,6 +169,7 @@ def trial(module: Any) -> Iterator[dict[str, Any]]:
             "batch_size": 8,
             "rollout_steps": 8,
             "target_every": 2,
+            "checkpoints": True,
         }
         known = {field.name for field in fields(config)}
         settings = {**recipe.config, **{key: value for key, value in small.items() if key in known}}
