@@ -245,6 +245,7 @@ class Comparison:
         step: the last step that both have reached.
         value: the run's return there.
         better_than: the number of reference seeds whose average over the common steps is below the run's.
+        among: whether that average is not below those of all reference seeds.
         inside: the share of common steps at which the run lies between the lowest and the highest seed.
         words: all that in sentences.
     """
@@ -252,6 +253,7 @@ class Comparison:
     step: int
     value: float
     better_than: int
+    among: bool
     inside: float
     words: str
 
@@ -273,6 +275,7 @@ def compare_to_reference(run: Curve, reference: Curve) -> Comparison:
     step, seeds = reference.step[common], reference.returns[:, common]
     own = np.interp(step, run.step, run.mean)
     better_than = int((own.mean() > seeds.mean(1)).sum())
+    among = bool((own.mean() >= seeds.mean(1)).any())
     inside = float(((seeds.min(0) <= own) & (own <= seeds.max(0))).mean())
     low, high = (end[common][-1] for end in reference.band)
     words = (
@@ -281,4 +284,4 @@ def compare_to_reference(run: Curve, reference: Curve) -> Comparison:
         f"{seeds[:, -1].min():.0f} to {seeds[:, -1].max():.0f}. Averaged over the curve it beats {better_than} of "
         f"the {len(seeds)}, and for {inside:.0%} of it it lies among them."
     )
-    return Comparison(int(step[-1]), float(own[-1]), better_than, inside, words)
+    return Comparison(int(step[-1]), float(own[-1]), better_than, among, inside, words)

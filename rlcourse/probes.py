@@ -6,6 +6,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
+from rlcourse import envs
+
 
 class Probe(gym.Env[np.ndarray, Any]):
     """A world so small that its true values can be written down; an agent that misses them has a certain bug.
@@ -93,3 +95,43 @@ PROBES: tuple[type[Probe], ...] = (  # in the order in which to look for the bug
     NextActionMatters,
     TruncationIsNotTermination,
 )
+
+
+class GoalProbe(envs.BitFlip):
+    """A world of one or two bits, for agents with hindsight: V = 0 where one bit is wrong, −1 where two or none are.
+
+    Attributes:
+        steps: after which an episode is cut off.
+    """
+
+    bits: ClassVar[int] = 2
+    steps: ClassVar[int] = 2
+
+    def __init__(self) -> None:
+        super().__init__(self.bits)
+
+
+class GoalReached(GoalProbe):
+    """One bit: who starts beside the goal arrives, Q = 0. Missed where reward or end do not belong to the new goal."""
+
+    bits = steps = 1
+
+
+class GoalReachedLater(GoalProbe):
+    """Two bits: two steps may be needed, Q = −1. Missed where the next observation has another goal."""
+
+
+class GoalNeverSet(GoalProbe):
+    """One step, but both bits are wrong: what it is worth where one is wrong, Q = 0, only hindsight can know."""
+
+    steps = 1
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        super().reset(seed=seed)
+        self._goal = 1 - self._bits
+        return self._obs(), {}
+
+
+GOAL_PROBES: tuple[type[GoalProbe], ...] = GoalReached, GoalReachedLater, GoalNeverSet  # in the same order

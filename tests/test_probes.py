@@ -9,11 +9,11 @@ import torch
 from gymnasium.spaces import Discrete
 from gymnasium.utils.env_checker import check_env
 
-from rlcourse import probes, snapshots
-from rlcourse.algorithms import actor_critic, dqn, q_iteration
+from rlcourse import probes, snapshots, workshop
+from rlcourse.algorithms import actor_critic, dqn, her, q_iteration
 from rlcourse.probes import ConstantReward, ObservationMatters, TruncationIsNotTermination
 from rlcourse.workshop import ladder
-from rlcourse.workshop.ladder import GAMMA, RECIPES, RUNGS, TOLERANCE, Rung
+from rlcourse.workshop.ladder import GAMMA, GOAL_RUNGS, RECIPES, RUNGS, TOLERANCE, Rung
 
 pytestmark = pytest.mark.thorough  # minutes together: in `make test`, not in the inner loop
 
@@ -33,8 +33,43 @@ def test_every_agent_climbs_the_ladder(page: str, continuous: bool) -> None:
     found = ladder.of_page(import_module(f"rlcourse.algorithms.{page}"), continuous)
     assert found.first is None, found
     looked_at = [finding.rung.world for finding in found.findings if finding.rows]
-    has_no_values = page == "reinforce"
-    assert looked_at == [rung.world for rung in RUNGS if rung.best or not has_no_values]
+    has_no_values, rungs = page == "reinforce", GOAL_RUNGS if page == "her" else RUNGS
+    assert looked_at == [rung.world for rung in rungs if rung.best or not has_no_values]
+
+
+BROKEN_HINDSIGHT = {
+    "old rewards": ("relabel", "reward=reward, ", "", "GoalReached"),
+    "old ends": ("relabel", ", terminated=terminated.expand(len(goal))", "", "GoalReached"),
+    "asked of s": ("relabel", "question: Any = next_obs", "question: Any = obs", "GoalReached"),
+    "old goal in next_obs": ("relabel", "= next_obs[:, size : 2 * size] = goal", "= goal", "GoalReachedLater"),
+    "nothing relabelled": ("sample", "lot < ", "lot < 0 * ", "GoalNeverSet"),
+}
+
+
+@pytest.mark.parametrize(("part", "old", "new", "found_by"), BROKEN_HINDSIGHT.values(), ids=BROKEN_HINDSIGHT)
+def test_broken_hindsight_is_found(part: str, old: str, new: str, found_by: str) -> None:
+    broken = workshop.broken(workshop.assemble(her), part, old, new)
+    found = ladder.of_page(broken.module, stop=True).first
+    assert found is not None
+    assert found.rung.world.__name__ == found_by
+    assert found.rows
+
+
+@pytest.mark.parametrize("rung", GOAL_RUNGS, ids=lambda rung: rung.world.__name__)
+def test_the_stated_values_of_goals_are_true(rung: Rung) -> None:
+    """The action counted, and after it the best one: a step for each wrong bit, or one away and one back."""
+    env = rung.world()
+    for ((bits, goal), action), value in rung.truth(GAMMA).items():
+        env.reset(seed=0)
+        env._bits, env._goal = (np.array([*place], np.int8) for place in (bits, goal))
+        truth, discount, terminated = 0.0, 1.0, False
+        flipped = (action + 1) // 2
+        while not terminated:
+            obs, reward, terminated, _, _ = env.step(flipped)
+            truth, discount = truth + discount * reward, discount * GAMMA
+            wrong = obs["achieved_goal"] != obs["desired_goal"]
+            flipped = int(wrong.argmax())
+        assert value == pytest.approx(truth)
 
 
 def test_five_step_targets_hold_where_values_do_not_depend_on_the_policy() -> None:

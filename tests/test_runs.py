@@ -346,6 +346,12 @@ def test_compare_to_reference() -> None:
     assert "beats 3 of the 3, and for 33%" in found.words
 
 
+@pytest.mark.parametrize(("value", "among"), [(10.0, True), (9.9, False), (99.0, True)])
+def test_a_run_is_among_the_seeds_if_it_is_not_worse_than_the_worst(value: float, among: bool) -> None:
+    """Whose average is 10; the best one's is 31."""
+    assert curves.compare_to_reference(Curve(np.array([100, 300]), np.full((1, 2), value)), REFERENCE).among is among
+
+
 def test_compare_uses_only_common_steps() -> None:
     own = Curve(np.array([150, 250]), np.array([[15.0, 15.0]]))
     found = curves.compare_to_reference(own, REFERENCE)

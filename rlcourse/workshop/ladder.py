@@ -22,19 +22,23 @@ TOLERANCE = 0.1
 SLOW_GAMMA = 0.9  # from here on the values of a world without end take too long to learn exactly
 
 
+Place = float | tuple[str, str]  # what is observed: a number, or bits and goal, such as "01" and "11"
+
+
 @dataclass(frozen=True)
 class Rung:
     """One world, its true values, and what an agent that misses them usually does wrong.
 
     Attributes:
-        truth: γ → for each observation and action (−1 or 1) that occur, the true Q(s, a).
+        truth: γ → for each observation and action (−1 or 1, that is the first or the second) that occur, the true
+            Q(s, a).
         best: for each observation in which the action matters, the best one.
     """
 
-    world: type[probes.Probe]
+    world: type[probes.Probe] | type[probes.GoalProbe]
     cause: str
-    truth: Callable[[float], Mapping[tuple[float, int], float]]
-    best: Mapping[float, int] = field(default_factory=dict)
+    truth: Callable[[float], Mapping[tuple[Any, int], float]]  # of places
+    best: Mapping[Any, int] = field(default_factory=dict)
 
 
 RUNGS = (
@@ -78,6 +82,26 @@ RUNGS = (
     ),
 )
 assert tuple(rung.world for rung in RUNGS) == probes.PROBES
+GOAL_RUNGS = (
+    Rung(
+        probes.GoalReached,
+        "a relabelled transition is not true: reward and end must be asked anew, for what was achieved in `next_obs`, "
+        "and the new goal must stand in `obs`, too; or nothing is learned, since the memory never sees an episode end",
+        lambda gamma: {(("0", "1"), -1): 0.0, (("1", "0"), -1): 0.0},
+    ),
+    Rung(
+        probes.GoalReachedLater,
+        "`next_obs` keeps the old goal, so that the target asks for the value of another goal than `obs` does",
+        lambda gamma: {(("00", "11"), -1): -1.0, (("00", "10"), -1): 0.0, (("00", "10"), 1): -1.0 - gamma},
+        {("00", "10"): -1, ("00", "01"): 1},
+    ),
+    Rung(
+        probes.GoalNeverSet,
+        "hindsight does not happen: nothing is relabelled, or the new goals are not what steps have achieved",
+        lambda gamma: {(("00", "10"), -1): 0.0, (("11", "10"), 1): 0.0},
+    ),
+)
+assert tuple(rung.world for rung in GOAL_RUNGS) == probes.GOAL_PROBES
 
 
 @dataclass(frozen=True)
@@ -86,7 +110,7 @@ class Recipe:
 
     Attributes:
         agent: its class.
-        config: what differs from the defaults there.
+        config: what differs from the defaults there; for hindsight's memory, in the agent that learns from it, DQN.
         discrete: environment steps for each rung with two actions; 0 if it cannot.
         continuous: the same for a continuous action.
     """
@@ -107,14 +131,16 @@ _OFF_POLICY: dict[str, Any] = {
     "tau": 0.1,
 }
 _ON_POLICY: dict[str, Any] = {"gamma": GAMMA, "lr": 1e-2, "hidden": (32,)}
+_DQN: dict[str, Any] = {
+    **_OFF_POLICY,
+    "learning_starts": 32,
+    "epsilon_end": 0.5,
+    "epsilon_steps": 1,
+    "n_step": 1,  # because what follows an exploring action is not worth what the greedy one is
+}
 RECIPES = {
     "q_iteration": Recipe("QLearning", {"gamma": GAMMA, "lr": 0.2, "epsilon": 0.5}, discrete=300),
-    "dqn": Recipe(
-        "DQN",
-        # One step, because what follows an exploring action is not worth what the greedy one is.
-        _OFF_POLICY | {"learning_starts": 32, "epsilon_end": 0.5, "epsilon_steps": 1, "n_step": 1},
-        discrete=600,
-    ),
+    "dqn": Recipe("DQN", _DQN, discrete=600),
     "reinforce": Recipe("REINFORCE", {"gamma": GAMMA, "lr": 3e-2}, discrete=1_000),
     "imitation": Recipe("Imitation"),
     "actor_critic": Recipe(
@@ -133,7 +159,7 @@ RECIPES = {
     "double_ac": Recipe("DoubleAC", _OFF_POLICY | {"pairs": 2}, continuous=800),
     "td3": Recipe("TD3", _OFF_POLICY, continuous=800),
     "sac": Recipe("SAC", _OFF_POLICY | {"temperature": 1e-3, "learn_temperature": False}, continuous=800),
-    "her": Recipe("HindsightReplay"),
+    "her": Recipe("HindsightReplay", _DQN, discrete=400),
     "td7": Recipe("TD7", _OFF_POLICY | {"embedding": 8, "target_every": 20, "checkpoints": False}, continuous=800),
 }
 
@@ -189,6 +215,8 @@ def training(world: Callable[[], gym.Env], agent: Any, steps: int, seed: int = 0
 
 def world_of(rung: Rung, continuous: bool = False, tabular: bool = False) -> gym.Env:
     """The rung's world as the agent sees it; `tabular` numbers the observations −1, 0, 1 as states 0, 1, 2."""
+    if issubclass(rung.world, probes.GoalProbe):
+        return gym.wrappers.FlattenObservation(gym.wrappers.TimeLimit(rung.world(), rung.world.steps))
     env: gym.Env = rung.world(continuous)
     if tabular:
         env = gym.wrappers.TransformObservation(env, lambda obs: int(obs[0]) + 1, Discrete(3))
@@ -212,6 +240,14 @@ def of_page(module: Any, continuous: bool = False, stop: bool = False, **changes
     if not steps:
         actions = "a continuous action" if continuous else "two actions"
         raise ValueError(f"{name} has no agent for {actions}: there is nothing to train in these worlds")
+    if name == "her":
+        config = dqn.Config(**recipe.config)
+
+        def with_hindsight(env: gym.Env) -> dqn.DQN:
+            memory = getattr(module, recipe.agent)(env, config.buffer_size, module.Config(**changes))
+            return dqn.DQN(flatdim(env.observation_space), flatdim(env.action_space), config, 0, memory)
+
+        return climb(with_hindsight, steps, config.gamma, stop=stop, rungs=GOAL_RUNGS)
     kind, config = getattr(module, recipe.agent), module.Config(**{**recipe.config, **changes})
     tabular = recipe.agent == "QLearning"
     return climb(lambda env: make(kind, env, config, 0), steps, config.gamma, continuous, tabular, stop=stop)
@@ -281,6 +317,7 @@ def climb(
     tabular: bool = False,
     words: Callable[[BaseException], str] = repr,
     stop: bool = False,
+    rungs: tuple[Rung, ...] = RUNGS,
 ) -> Ladder:
     """Train a fresh agent in each rung's world and look at what it believes and does.
 
@@ -290,7 +327,7 @@ def climb(
         words: says what an exception means to whoever wrote the agent.
     """
     findings = []
-    for rung in RUNGS:
+    for rung in rungs:
         try:
             learner = agent(world_of(rung, continuous, tabular))
             for _ in training(partial(world_of, rung, continuous, tabular), learner, steps):
@@ -308,7 +345,10 @@ def climb(
 def _rows(
     rung: Rung, agent: Any, gamma: float, continuous: bool, tabular: bool
 ) -> Iterator[tuple[str, float, float, bool]]:
-    def seen(obs: float) -> Any:
+    def seen(obs: Place) -> Any:
+        if isinstance(obs, tuple):
+            bits, goal = obs
+            return np.array([*bits, *goal, *bits], np.float32)
         return int(obs) + 1 if tabular else np.array([obs], np.float32)
 
     truth = rung.truth(gamma)
@@ -320,16 +360,20 @@ def _rows(
     if value is not None and takes_action(value):
         for (obs, action), right in truth.items():
             coded = np.array([action], np.float32) if continuous else (action + 1) // 2
-            what = f"Q({obs:g}, {'−' if action < 0 else '+'}1)" if rung.best else f"Q({obs:g})"
+            what = f"Q({_name(obs)}, {'−' if action < 0 else '+'}1)" if rung.best else f"Q({_name(obs)})"
             yield what, *_agreement(float(value(seen(obs), coded)), right, gamma)
     elif value is not None:  # V of its own policy, which has found the best action: all that these worlds can teach
         for place in {obs: None for obs, _ in truth}:
             right = max(q for (obs, _), q in truth.items() if obs == place)
-            yield f"V({place:g})", *_agreement(float(np.squeeze(value(seen(place)))), right, gamma)
+            yield f"V({_name(place)})", *_agreement(float(np.squeeze(value(seen(place)))), right, gamma)
     for place, best in rung.best.items():
         action = agent.act(seen(place), explore=False)
         choice = float(np.squeeze(action)) if continuous else 2 * float(action) - 1
-        yield f"action at {place:g}", choice, float(best), bool(abs(np.clip(choice, -1, 1) - best) < TOLERANCE)
+        yield f"action at {_name(place)}", choice, float(best), bool(abs(np.clip(choice, -1, 1) - best) < TOLERANCE)
+
+
+def _name(place: Place) -> str:
+    return f"{place[0]} to {place[1]}" if isinstance(place, tuple) else f"{place:g}"
 
 
 def _agreement(believed: float, truth: float, gamma: float) -> tuple[float, float, bool]:

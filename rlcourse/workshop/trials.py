@@ -40,8 +40,8 @@ class Race:
 
     @property
     def passed(self) -> bool:
-        """Whether, averaged over the curve, at least one recorded seed was worse."""
-        return self.comparison is not None and self.comparison.better_than > 0
+        """Whether, averaged over the curve, at least one recorded seed was not better."""
+        return self.comparison is not None and self.comparison.among
 
 
 def race(mine: Mine, reference: str, steps: int | None = None, seed: int = 0) -> Race:
