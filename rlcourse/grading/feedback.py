@@ -1,7 +1,7 @@
 """The pages that students and assistants read: verdicts, points and what to look at; everything in them is escaped.
 
-A student learns of a hidden check whether it was passed, of which part of the question it was, and the author's hint: so
-of runs to diagnose, which letters were wrong. Never the right answer, nor what the check asked.
+A student learns of a hidden check whether it was passed, which part of the question it was about, and the author's
+hint: of runs to diagnose, say, which letters were wrong. Never the right answer, nor what the check asked.
 """
 
 from collections.abc import Mapping, Sequence

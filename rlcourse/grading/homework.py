@@ -1,10 +1,10 @@
 """What a homework is: a notebook whose cells have roles, solutions between markers, and a place for each answer.
 
 A cell's metadata says under `rlcourse` what it is for: `role` (one of `ROLES`), the `question` it belongs to and, for
-checks, its `points`. Hidden checks may add `rtol`, the relative tolerance of their values, `hint`, the one sentence that
-a student who failed them reads, and `part`, the part of the question that they ask for (the letter of a run to diagnose):
-once graded, a student reads part by part what was right. A cell of the role `notes` is text for instructors; students do not get
-it. Cells are told apart by their ids, never by their position.
+checks, its `points`. Hidden checks may add `rtol`, the relative tolerance of their values, and `hint`, the one
+sentence that a student who failed them reads. Of several hidden checks of a question each names its `part`, the letter
+of a run to diagnose, say: once graded, a student reads part by part what was right. A cell of the role `notes` is text
+for instructors; students do not get it. Cells are told apart by their ids, never by their position.
 """
 
 import re
