@@ -434,7 +434,7 @@ def test_without_a_sandbox_it_grades_and_finds_forged_lines(tmp_path: Path, monk
     submit(
         tmp_path / "class",
         "looks",
-        tiny.answered(RELEASED, square=looks, negate="import os\ndef negate(x):\n    os._exit(0)"),
+        tiny.answered(RELEASED, square=looks, negate="import os\nos._exit(0)"),
     )
     submit(tmp_path / "class", "forges", tiny.answered(RELEASED, square=FORGES))
     forges, looks_around = grade.grade(tmp_path / "class", source, tmp_path / "grades", workers=1)
