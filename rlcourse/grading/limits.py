@@ -86,7 +86,8 @@ def bounds() -> Bounds:
     for name, kind in (("a scope of systemd", "systemd"), ("a control group", "cgroup")):
         if _holds(found := Bounds(name, kind)):
             return found
-    return Bounds("a watchdog, and limits of each process", "watchdog")
+    root = " (not of their number: the grader is root, whose processes the system does not count)"
+    return Bounds(f"a watchdog, and limits of each process{root if os.geteuid() == 0 else ''}", "watchdog")
 
 
 def _holds(found: Bounds) -> bool:
