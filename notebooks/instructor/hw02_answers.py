@@ -36,8 +36,9 @@ def tree_backup_target(rewards, terminated, actions, q, policy, gamma):
     "rank-based": [
         """
 def rank_based(td_error, alpha, beta):
-    sizes = sorted((abs(x) for x in td_error), reverse=True)
-    priority = np.array([(sizes.index(abs(x)) + 1.0) ** -alpha for x in td_error])
+    priority = np.zeros(len(td_error))
+    for rank, i in enumerate(sorted(range(len(td_error)), key=lambda i: -abs(td_error[i])), 1):
+        priority[i] = 1.0 * rank**-alpha
     probability = priority / priority.sum()
     weight = (probability.min() / probability) ** beta
     return probability, weight
@@ -115,6 +116,21 @@ WRONG = {
             "rank[np.argsort(-np.abs(td_error))] = np.arange(1, len(td_error) + 1)",
             "rank[:] = np.argsort(-np.abs(td_error)) + 1",
             "argsort gives the order, not the ranks",
+        ),
+        (
+            "rank[np.argsort(-np.abs(td_error))] = np.arange(1, len(td_error) + 1)",
+            "rank[:] = [1 + (np.abs(td_error) > abs(error)).sum() for error in td_error]",
+            "errors of equal size share a rank",
+        ),
+        (
+            "rank[np.argsort(-np.abs(td_error))] = np.arange(1, len(td_error) + 1)",
+            "rank[:] = [((np.abs(td_error) > abs(x)).sum() + (np.abs(td_error) >= abs(x)).sum() + 1) / 2 for x in td_error]",
+            "share the mean of their ranks",
+        ),
+        (
+            "rank[np.argsort(-np.abs(td_error))] = np.arange(1, len(td_error) + 1)",
+            "rank[:] = 1 + np.unique(-np.abs(td_error), return_inverse=True)[1]",
+            "are counted as one",
         ),
         ("(1 / rank) ** alpha", "np.abs(td_error) ** alpha", "that is the proportional variant"),
         ("(1 / rank) ** alpha", "1 / rank", "α is missing"),

@@ -167,6 +167,8 @@ WRONG = {
         ("* ~terminated ", "", "bootstraps past the end"),
         ("gamma * ~terminated", "gamma * ~(terminated | truncated)", "treated as terminated"),
         ("ends = terminated | truncated", "ends = terminated", "across a truncation"),
+        ("* ~terminated ", "* (~terminated | truncated) ", "both flags is treated as truncated"),
+        ("ends = terminated | truncated", "ends = terminated ^ truncated", "both flags is treated as no end"),
         ("return q + correction", "return correction", "that is the correction"),
         ("    ends =", "    correction *= trace\n    ends =", "the first TD error got a weight"),
     ],

@@ -182,6 +182,8 @@ WRONG = {
         ("np.minimum(1.0, ratio)", "np.minimum(limit, ratio)", "limited by 1, not by the weight's limit"),
         ("* ~terminated ", "", "bootstraps past the end"),
         ("ends = terminated | truncated", "ends = terminated", "across a truncation"),
+        ("* ~terminated ", "* (~terminated | truncated) ", "both flags is treated as truncated"),
+        ("ends = terminated | truncated", "ends = terminated ^ truncated", "both flags is treated as no end"),
         ("gamma * ~terminated", "gamma * ~(terminated | truncated)", "treated as terminated"),
         ("lam * ", "", "λ is missing"),
         ("gamma * trace[t]", "trace[t]", "γ is missing"),

@@ -36,7 +36,11 @@ def reveal(*results: Any) -> None:
 
 
 def choices(answer: Any, allowed: Mapping[str, Sequence[str]]) -> None:
-    """Print whether an answer makes one of the allowed choices for each key; not whether it is the right one."""
+    """Print whether an answer makes one of the allowed choices for each key, and which do not.
+
+    It does not say which choices are right, since with a few tries one could read off all of them. Hidden checks, one
+    for each key, tell that after grading.
+    """
     claim = f"one choice for each of {', '.join(allowed)}"
     given = answer if isinstance(answer, Mapping) else {}
     odd = [

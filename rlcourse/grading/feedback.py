@@ -1,4 +1,8 @@
-"""The pages that students and assistants read: verdicts, points and what to look at; everything in them is escaped."""
+"""The pages that students and assistants read: verdicts, points and what to look at; everything in them is escaped.
+
+A student learns of a hidden check whether it was passed, which part of the question it was about, and the author's
+hint: of runs to diagnose, say, which letters were wrong. Never the right answer, nor what the check asked.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -101,7 +105,8 @@ def _cells(result: Result, source: NotebookNode) -> dict[str, list[tuple[str, st
             record = result.cells[cell.id]
             ran = role(cell) == "answer" and record["status"] == "ok"
             verdict = RAN if ran else MEANINGS[record["status"]]
-            rows[str(question(cell))].append((KINDS[str(role(cell))], verdict, record))
+            kind = ", ".join([KINDS[str(role(cell))], *([meta(cell)["part"]] if "part" in meta(cell) else [])])
+            rows[str(question(cell))].append((kind, verdict, record))
     return rows
 
 

@@ -92,7 +92,6 @@ def grade(
         HomeworkError: the homework's source is not written as it must be.
         GradingError: the solution itself does not get full points here, or the folders cannot be used.
     """
-    running.stopping.clear()
     loaded = homework.load(source)
     people = roster(students) if students else None
     with _locked(submissions, out), TemporaryDirectory(prefix="rlcourse-zip-") as scratch:
@@ -101,7 +100,8 @@ def grade(
         _known(again, {each.student for each in found}, "student")
         _known([only] if only else [], questions, "question")
         by_hand = gradebook.by_hand(out, {each.student for each in found}, questions)
-        official = prepare(loaded, out, source.stem)
+        with running.session():
+            official = prepare(loaded, out, source.stem)
         if only and not again:
             again = {each.student for each in found}
         todo = [_todo(entry, official, out, again) for entry in found]
@@ -110,10 +110,8 @@ def grade(
             if each.kept is not None and not each.grafted.cells:
                 book.add(each.kept, each.entry)
         try:
-            _run_all(todo, official, book, workers, backend, scheduler, only)
-        except BaseException:
-            running.stop()
-            raise
+            with running.session():
+                _run_all(todo, official, book, workers, backend, scheduler, only)
         finally:
             book.write()
         return book.results()

@@ -2,8 +2,9 @@
 
 A cell's metadata says under `rlcourse` what it is for: `role` (one of `ROLES`), the `question` it belongs to and, for
 checks, its `points`. Hidden checks may add `rtol`, the relative tolerance of their values, and `hint`, the one
-sentence that a student who failed them reads. A cell of the role `notes` is text for instructors; students do not get
-it. Cells are told apart by their ids, never by their position.
+sentence that a student who failed them reads. Of several hidden checks of a question each names its `part`, the letter
+of a run to diagnose, say: once graded, a student reads part by part what was right. A cell of the role `notes` is text
+for instructors; students do not get it. Cells are told apart by their ids, never by their position.
 """
 
 import re
@@ -87,6 +88,9 @@ def load(path: Path) -> NotebookNode:
     for cell in with_role(source, *SCORED):
         if answers.count(question(cell)) != 1:
             raise HomeworkError(f"{path}, cell {cell.id}: question {question(cell)!r} must have one answer cell")
+        parts = [meta(each).get("part") for each in with_role(source, "hidden") if question(each) == question(cell)]
+        if len(parts) > 1 and not (all(isinstance(part, str) for part in parts) and len(set(parts)) == len(parts)):
+            raise HomeworkError(f"{path}, cell {cell.id}: each hidden check of its question must name another `part`")
     return source
 
 

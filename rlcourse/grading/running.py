@@ -10,12 +10,13 @@ import secrets
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
-from threading import Event
+from threading import Event, Thread, current_thread, main_thread
 
 import nbformat
 from nbformat import NotebookNode
@@ -28,12 +29,14 @@ from rlcourse.grading.sandbox import ENVIRONMENT, isolation, write_kernelspec
 
 ATTEMPTS = 6  # runs of one submission; each but the first because a cell stopped the kernel
 STARTUP = 90  # seconds that a run may take besides its cells
+STOPPED = 60  # seconds for what was stopped to go
 # jsonschema builds a parser of international addresses if it finds this package: 1.5 of 3.6 seconds per submission.
 PYTHON = "import sys; sys.modules['rfc3987_syntax'] = None; from rlcourse.grading import plugin; plugin.main()"
 FORGED = "the record of the run does not add up: somebody wrote into it"
 
 stopping = Event()
 running: set["subprocess.Popen[bytes]"] = set()
+left: dict[str, "Left"] = {}  # by group of processes: what is to be removed when an attempt ends
 
 
 class GradingError(RuntimeError):
@@ -57,6 +60,14 @@ class Job:
     @classmethod
     def of(cls, cells: Sequence[NotebookNode], references: Mapping[str, list[str]], seconds: float) -> "Job":
         return cls(nbformat.writes(homework.notebook_of(cells)), references, seconds)
+
+
+@dataclass
+class Left:
+    """What an attempt leaves behind, and the thread that removes it."""
+
+    folders: list[Path] = field(default_factory=list)
+    thread: Thread = field(default_factory=current_thread)
 
 
 @dataclass
@@ -137,7 +148,7 @@ def attempt(cells: Sequence[NotebookNode], job: Job, own: float, rest: float) ->
         GradingError: no cell was run at all.
     """
     group = f"rlcourse-{os.getpid()}-{secrets.token_hex(8)}"
-    with _folder() as folder, _folder() as elsewhere:
+    with _places(group) as (folder, elsewhere):
         sockets, log = folder / SOCKETS, elsewhere / secrets.token_hex(8)
         sockets.mkdir()
         write_kernelspec(folder / "jupyter", sockets, isolation().level, group)
@@ -153,20 +164,27 @@ def attempt(cells: Sequence[NotebookNode], job: Job, own: float, rest: float) ->
             "JUPYTER_RUNTIME_DIR": str(sockets),
         }
         seconds = STARTUP + limits.WIDER * (own + rest)
-        try:
-            said, late = _supervised([sys.executable, "-c", PYTHON], folder, environment, order_text(order), seconds)
-        finally:
-            limits.bounds().end(group)
+        said, late = _supervised([sys.executable, "-c", PYTHON], folder, environment, order_text(order), seconds)
         return _read_log(log, key, said, late)
 
 
 @contextmanager
-def _folder() -> Iterator[Path]:
-    folder = Path(mkdtemp(prefix="rlcourse-"))
+def _places(group: str) -> Iterator[list[Path]]:
+    """Two new folders, away from each other; when the block ends they and the group of processes are removed."""
+    left[group] = Left()
     try:
-        yield folder
+        for _ in range(2):
+            left[group].folders.append(Path(mkdtemp(prefix="rlcourse-")))
+        yield left[group].folders
     finally:
+        _clear(group)
+
+
+def _clear(group: str) -> None:
+    limits.bounds().end(group)
+    for folder in left[group].folders:
         limits.remove(folder)
+    del left[group]
 
 
 def _supervised(
@@ -182,15 +200,14 @@ def _supervised(
         late = False
         try:
             if stopping.is_set():  # the grader was told to stop after it looked and before this was in its list
-                process.kill()
+                _end(process)
             with suppress(BrokenPipeError):
                 process.communicate(given, timeout=seconds)
         except subprocess.TimeoutExpired:
             late = True
         finally:
             running.discard(process)
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            _end(process)
             process.wait()
         if stopping.is_set():
             raise GradingError("stopped")
@@ -198,11 +215,55 @@ def _supervised(
         return said.read(100_000).decode(errors="replace"), late
 
 
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Kill a run with its kernel, which is in a session of its own."""
+    children = limits.offspring(process.pid)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    limits.kill(children)
+
+
+@contextmanager
+def session() -> Iterator[None]:
+    """Runs that end, whatever they are at, if the block does so early."""
+    stopping.clear()
+    try:
+        yield
+    except BaseException:
+        stop()
+        raise
+
+
 def stop() -> None:
-    """End what runs, and let nothing new begin."""
+    """End what runs, let nothing new begin, and wait until nothing of it is left.
+
+    The threads of a pool end with this process, wherever they are: so this waits until each has removed its folders.
+    What this thread was interrupted at it removes itself; another Ctrl-C does not interrupt that.
+    """
     stopping.set()
-    for process in list(running):
-        process.kill()
+    with _undisturbed():
+        deadline = time.monotonic() + STOPPED
+        while left and time.monotonic() < deadline:
+            for process in list(running):
+                _end(process)
+            for group, each in list(left.items()):
+                if each.thread is current_thread():
+                    _clear(group)
+            time.sleep(0.05)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Neither Ctrl-C nor SIGTERM; only the main thread is ever interrupted by them."""
+    if current_thread() is not main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _read_log(log: Path, key: str, said: str, late: bool) -> tuple[Records, str | None, list[str]]:

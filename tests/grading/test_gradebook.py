@@ -3,13 +3,14 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from rlcourse.grading import alike, gradebook
+from rlcourse.grading import alike, feedback, gradebook
 from rlcourse.grading.gradebook import Book, by_hand, harmless, summary
-from rlcourse.grading.homework import stub
+from rlcourse.grading.homework import load, question, role, stub, with_role
 from rlcourse.grading.persons import Entry, roster
 from rlcourse.grading.result import Result
 from rlcourse.grading.running import GradingError
@@ -138,6 +139,17 @@ def test_the_class_at_a_glance(tmp_path: Path) -> None:
     review = (tmp_path / "review" / "square.html").read_text()
     assert "B (b): 0 of" in review
     assert "(d)" not in review
+
+
+def test_a_page_says_which_parts_were_wrong() -> None:
+    """Of runs to diagnose: the letter and the hint, and not what was right."""
+    source = load(Path("notebooks/instructor/hw04.ipynb"))
+    checked = [cell for cell in source.cells if question(cell) == "diagnosis" and role(cell) == "hidden"]
+    cells = {cell.id: {"status": "ok", "points": 2, "of": 2, "message": ""} for cell in checked}
+    cells["q5-hidden-c"] |= {"status": "wrong", "points": 0, "message": "a hint"}
+    one = Result("a", "a.ipynb", {str(question(cell)): 0.0 for cell in with_role(source, "answer")}, cells)
+    rows = re.findall("<td>(hidden check[^<]*)</td><td>([^<]*)</td>", feedback.page(one, source, "hw04"))
+    assert rows == [(f"hidden check, {each}", "✘ wrong" if each == "C" else "✔ right") for each in "ABCDE"]
 
 
 def test_the_last_line() -> None:

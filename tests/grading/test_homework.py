@@ -35,6 +35,11 @@ from tests.grading import tiny
             {"metadata": {"rlcourse": {"role": "check", "question": "dubble", "points": 1}}},
             "question 'dubble' must have one answer cell",
         ),
+        (
+            "double-hidden",
+            {"metadata": {"rlcourse": {"role": "hidden", "question": "square", "points": 4, "part": "A"}}},
+            "each hidden check of its question must name another `part`",
+        ),
     ],
 )
 def test_a_faulty_source_is_refused_by_cell(tmp_path: Path, cell: str, change: dict[str, Any], message: str) -> None:
