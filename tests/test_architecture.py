@@ -36,7 +36,8 @@ ROOMS: Mapping[str, set[str]] = {
 FOUNDATION = {"envs", "planning", "checkpoints", "buffers", "nets", "returns", "config", "files", "snapshots"}
 EVIDENCE = {"runs", "curves", "provenance"}
 ALLOWED: Mapping[str, set[str]] = {
-    **{name: set() for name in ("envs", "nets", "returns", "config", "files", "snapshots", "rendering", "probes")},
+    **{name: set() for name in ("envs", "nets", "returns", "config", "files", "snapshots", "rendering")},
+    "probes": {"envs"},
     "checkpoints": {"files", "snapshots"},
     "buffers": {"config"},
     "loop": {"buffers"},
@@ -119,7 +120,7 @@ def test_the_package_keeps_to_its_arrows() -> None:
     assert forbidden(sources()) == []
 
 
-LINES = {"core": 5_200, "package": 19_600}
+LINES = {"core": 5_200, "package": 20_000}
 WRITES = {"files", "checkpoints"}  # in the core, but no lecture shows them
 
 
