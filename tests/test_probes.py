@@ -58,7 +58,7 @@ def test_broken_hindsight_is_found(part: str, old: str, new: str, found_by: str)
 @pytest.mark.parametrize("rung", GOAL_RUNGS, ids=lambda rung: rung.world.__name__)
 def test_the_stated_values_of_goals_are_true(rung: Rung) -> None:
     """The action counted, and after it the best one: a step for each wrong bit, or one away and one back."""
-    env = rung.world()
+    env: Any = rung.world()
     for ((bits, goal), action), value in rung.truth(GAMMA).items():
         env.reset(seed=0)
         env._bits, env._goal = (np.array([*place], np.int8) for place in (bits, goal))
@@ -88,7 +88,8 @@ def test_probes_are_proper_environments(probe: type[probes.Probe], continuous: b
 @pytest.mark.parametrize("continuous", [False, True])
 def test_the_stated_values_are_true(rung: Rung, obs: float, action: int, value: float, continuous: bool) -> None:
     """The action counted, and after it the best one."""
-    env = rung.world(continuous)
+    world: Any = rung.world
+    env = world(continuous)
 
     def coded(choice: int) -> Any:
         return np.array([choice], np.float32) if continuous else (choice + 1) // 2
