@@ -217,7 +217,7 @@ def _supervised(
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
     """Kill a run with its kernel, which is in a session of its own."""
-    children = limits.offspring(process.pid)
+    children = limits.offspring(process.pid) if process.poll() is None else []  # its number may be another's by now
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     limits.kill(children)

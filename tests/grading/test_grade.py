@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import psutil
 import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
@@ -500,6 +501,18 @@ def test_a_grading_ends_after_its_threads(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(KeyboardInterrupt), running.session(), running._places("another group"):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_ends_with_its_kernel() -> None:
+    """Which is in a session of its own, and outside of bubblewrap does not die with what started it."""
+    code = "import subprocess, time\nkernel = subprocess.Popen(['sleep', '60'], start_new_session=True)\n"
+    code += "print(kernel.pid, flush=True)\ntime.sleep(60)"
+    with subprocess.Popen([sys.executable, "-Sc", code], stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        kernel = psutil.Process(int(process.stdout.readline()))
+        running._end(process)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        assert kernel.status() == psutil.STATUS_ZOMBIE
 
 
 @pytest.mark.slow
