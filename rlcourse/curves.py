@@ -258,6 +258,16 @@ class Comparison:
     words: str
 
 
+def _at(share: float) -> str:
+    return (
+        "at every evaluation"
+        if share == 1
+        else "at no evaluation"
+        if share == 0
+        else f"at {share:.0%} of its evaluations"
+    )
+
+
 def compare_to_reference(run: Curve, reference: Curve) -> Comparison:
     """Compare a run with the seeds of a reference, at the reference's steps that the run covers.
 
@@ -282,6 +292,6 @@ def compare_to_reference(run: Curve, reference: Curve) -> Comparison:
         f"After {step[-1]} steps this run scores {own[-1]:.0f}. The {len(seeds)} reference seeds score "
         f"{seeds[:, -1].mean():.0f} on average (95 % band of the mean {low:.0f} to {high:.0f}), from "
         f"{seeds[:, -1].min():.0f} to {seeds[:, -1].max():.0f}. Averaged over the curve it beats {better_than} of "
-        f"the {len(seeds)}, and for {inside:.0%} of it it lies among them."
+        f"the {len(seeds)}, and {_at(inside)} it lies between the worst and the best of them."
     )
     return Comparison(int(step[-1]), float(own[-1]), better_than, among, inside, words)

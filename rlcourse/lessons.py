@@ -164,14 +164,16 @@ class Prediction(ipywidgets.VBox):
         self._choice.committed = message["choice"]
         _write_predictions(_read_predictions() | {self.key: message["choice"]})
 
-    def reveal(self, answer: str, because: str) -> Markdown:
-        """The answer next to what was predicted; to those who did not commit, a friendly no.
+    def reveal(self, answer: str | None, because: str) -> Markdown:
+        """The answer next to what was predicted; to those who did not commit, a friendly no. None: not known yet.
 
         The output's metadata keeps the answer all the same: slides are made from notebooks in which nobody predicted.
 
         Raises:
             ValueError: the answer is not one of the choices.
         """
+        if answer is None:
+            return Markdown("*There is no answer yet: let the cell that trains run to its end.*")
         if answer not in self.choices:
             raise ValueError(f"answer = {answer!r} is none of the choices {self.choices}")
         if self.committed is None:

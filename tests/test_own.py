@@ -68,7 +68,7 @@ def test_a_right_agent_climbs_the_ladder(monkeypatch: pytest.MonkeyPatch, capsys
     out = capsys.readouterr().out
     assert "every rung holds" in out
     assert "Discounting                 Q(0) = 0.5" in out  # made with γ = ½
-    assert "no state_dict and load_state_dict: a run that is interrupted begins anew" in out
+    assert "no state_dict and load_state_dict (optional): a run that is interrupted begins anew" in out
 
 
 def test_a_rung_that_fails_is_exit_status_1(

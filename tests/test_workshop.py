@@ -3,7 +3,9 @@
 import ast
 import inspect
 import linecache
+import signal
 import textwrap
+from dataclasses import replace
 from importlib import import_module
 from itertools import combinations
 from types import ModuleType
@@ -17,6 +19,7 @@ from torch import nn
 from rlcourse import workshop
 from rlcourse.algorithms import dqn, soft_q_iteration, td3, td7
 from rlcourse.buffers import ReplayBuffer
+from rlcourse.grading.checks import STUB
 from rlcourse.workshop import ladder, parts, trials
 
 torch.set_num_threads(1)
@@ -198,11 +201,17 @@ def test_a_stub_is_not_yet_theirs(body: str) -> None:
 
 def test_a_class_with_a_stub_in_it_or_below_it_is_not_yet_theirs() -> None:
     cells = {
-        "Memory": "class Memory:\n    def add(self, transition):\n        raise NotImplementedError\n",
+        "Memory": f"class Memory:\n    def add(self, transition):\n        raise NotImplementedError('{STUB}')\n",
         "ReplayBuffer": "class ReplayBuffer(Memory):\n    def sample(self, size, generator):\n        return 1\n",
     }
-    assert parts.is_stub(notebook(dqn, cells)["ReplayBuffer"])
+    mine = workshop.assemble(dqn, ReplayBuffer=notebook(dqn, cells)["ReplayBuffer"])
+    assert mine.whose == {"ReplayBuffer": "not yet yours: add is missing"}
     assert not parts.is_stub(ReplayBuffer)
+
+
+def test_a_function_that_raises_not_implemented_itself_is_theirs() -> None:
+    odd = "def critic_loss(q, target, weight, threshold):\n    raise NotImplementedError('no such loss')\n"
+    assert of_dqn(critic_loss=odd).whose == {"critic_loss": "ours: yours has a mistake"}
 
 
 FAULTS = {
@@ -238,6 +247,12 @@ FAULTS = {
         "AttributeError: 'ReplayBuffer' object has no attribute 'draw'",
         3,
     ),
+    "a loss without its gradient": (
+        "critic_loss",
+        "def critic_loss(q, target, weight, threshold):\n    return ((q - target) ** 2).mean().detach()\n",
+        "what it returns has no gradient",
+        1,
+    ),
     "metrics that are none": (
         "update",
         "def update(self, batch):\n    self.updates += 1\n",
@@ -267,6 +282,17 @@ def test_the_trial_reaches_the_assessment_of_policies_which_the_ladder_leaves_ou
     (fault,) = workshop.assemble(td7, _assess=notebook(td7, {"_assess": source})["_assess"]).faults
     assert "no attribute '_attempts'" in fault
     assert "line 2: self._attempts += 1)" in fault
+
+
+def test_only_the_guilty_part_is_blamed_and_what_the_mark_means_is_said() -> None:
+    right = retyped(dqn)
+    mine = of_dqn(critic_loss=right["critic_loss"].replace("return ", "return 0 * q.mean().item() +"), act=right["act"])
+    assert mine.yours == ["critic_loss", "act"]
+    assert "✔ means that the agent runs with it; whether it is right, the check of its step says." in repr(mine)
+    lost = "def critic_loss(q, target, weight, threshold):\n    return ((q - target) ** 2).mean().item()\n"
+    mine = of_dqn(critic_loss=lost, update=right["update"])  # `update` raises: a float has no backward
+    assert mine.whose == {"critic_loss": "ours: yours has a mistake", "update": "yours"}
+    assert "✔ means" not in repr(of_dqn())
 
 
 def test_a_part_that_the_page_does_not_know_is_refused() -> None:
@@ -307,6 +333,11 @@ def test_broken_on_purpose_changes_one_line_of_that_part_alone() -> None:
     assert broken.whose == {"critic_loss": "yours", "bellman_target": "broken on purpose"}
     assert "amin" in inspect.getsource(broken.bellman_target)
     assert not same(run(broken.module), run(dqn))
+    assert repr(broken).splitlines() == [
+        "The course's bellman_target with one change:",
+        "  − next_q = q(batch.next_obs).amax(-1)",
+        "  + next_q = q(batch.next_obs).amin(-1)",
+    ]
     with pytest.raises(ValueError, match=r"has 'batch\.' 3 times: name a piece that it has once"):
         workshop.broken(mine, "bellman_target", "batch.", "x.")
 
@@ -321,9 +352,22 @@ def test_side_by_side_says_what_no_policy_is_worth(monkeypatch: pytest.MonkeyPat
     assert [title.split()[-1] for title in titles[1::2]] == ["100", "0"]
 
 
+def test_broken_keeps_the_students_other_functions() -> None:
+    loss = (
+        "def critic_loss(q, target, weight, threshold):\n    calls.append(1)\n    return (q - target).square().mean()\n"
+    )
+    home = notebook(dqn, {"critic_loss": loss})
+    home["calls"] = calls = []
+    mine = workshop.assemble(dqn, critic_loss=home["critic_loss"])
+    for part, old, new in (("update", "config.tau", "0.0"), ("bellman_target", "amax", "amin")):
+        calls.clear()
+        run(workshop.broken(mine, part, old, new).module)
+        assert calls, part
+
+
 def test_checks_name_the_mistake_never_raise_and_say_not_yet_yours(capsys: pytest.CaptureFixture[str]) -> None:
     def double(x: float) -> float:
-        raise NotImplementedError
+        raise NotImplementedError("your answer goes here")
 
     def square(x: float) -> float:
         return x * x
@@ -335,6 +379,84 @@ def test_checks_name_the_mistake_never_raise_and_say_not_yet_yours(capsys: pytes
     assert first == "○ of 3: not yet yours"
     assert second == "✘ of 3: squared. See the equation."
     assert third.startswith("✘ of 3: it raised ZeroDivisionError")
+
+
+def said_of(capsys: pytest.CaptureFixture[str], source: str, run: Any = None, **settings: Any) -> list[str]:
+    """What two checks of a part `f` say, which must make [0.5, 2.0, "x"] and [1.0, 4.0, "x"] of 1 and 2."""
+    home = notebook(dqn, {"f": source})
+    check = workshop.Check(home["f"], "step 1", None if run is None else lambda x: run(home["f"], x), **settings)
+    check("of 1", (1,), expected=[0.5, 2.0, "x"], mistakes={})
+    check("of 2", (2,), expected=[1.0, 4.0, "x"], mistakes={"the last one is missing": [1.0, 4.0]})
+    return capsys.readouterr().out.splitlines()
+
+
+def test_checks_name_the_students_own_line(capsys: pytest.CaptureFixture[str]) -> None:
+    raises = "def f(x):\n    half = x / 2\n    return half + nothing\n"
+    place = "(f, line 3: return half + nothing)"
+    for run in (None, lambda f, x: f(x)):
+        (line,) = said_of(capsys, raises, run)
+        assert line == f"✘ of 1: it raised NameError: name 'nothing' is not defined {place}. See step 1."
+    (line,) = said_of(capsys, raises.replace("nothing", "torch.ones(2)[(lambda: 5)()]"))
+    assert "(f, line 3: return half + torch.ones(2)[(lambda: 5)()])" in line
+
+
+def test_checks_blame_the_students_result_where_their_own_lines_fail(capsys: pytest.CaptureFixture[str]) -> None:
+    def metrics(f: Any, x: int) -> list[float]:
+        made = f(x)
+        assert made != "text", "a dictionary was asked for"
+        return [*made.values()]
+
+    for returned, says in {
+        "None": "it returned nothing: is there a `return`?",
+        "'text'": "a dictionary was asked for",
+        "x": "the check cannot use what it made: AttributeError: 'int' object has no attribute 'values'",
+    }.items():
+        assert said_of(capsys, f"def f(x):\n    x + 1\n    return {returned}\n", metrics) == [
+            f"✘ of 1: {says}. See step 1."
+        ]
+
+
+def test_checks_name_the_parts_of_a_result_and_stop_after_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("half", "twice", "name")
+    wrong = "def f(x):\n    return [0.1 + 0.2, 2.0 * x, 'y']\n"
+    assert said_of(capsys, wrong, names=names) == [
+        "✘ of 1: half is 0.3, right is 0.5; name is y, right is x. See step 1."
+    ]
+    assert said_of(capsys, "def f(x):\n    return [x / 2, 2.0 * x, 'x']\n", names=names) == ["✔ of 1", "✔ of 2"]
+
+
+def test_a_mistake_can_be_what_it_changes(capsys: pytest.CaptureFixture[str]) -> None:
+    check = workshop.Check(lambda x: [x / 2, x], "step 1", names=("half", "all"))
+    mistakes = {"not twice": {"all": 1.0}, "nothing": [0.0, 0.0]}
+    check("of 1", (1.0,), expected=[0.5, 2.0], mistakes=mistakes)
+    assert capsys.readouterr().out == "✘ of 1: not twice. See step 1.\n"
+    with pytest.raises(ValueError, match="no part of the result is called whole"):
+        workshop.Check(lambda x: x, "", names=("half", "all"))("", (1.0,), [0.5, 2.0], {"?": {"whole": 1.0}})
+
+
+def test_a_ladder_that_is_cut_short_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RLCOURSE_BUDGET", "test")
+    found = workshop.probe(workshop.assemble(dqn))
+    assert found.first is not None
+    assert found.verdict.startswith("○ RLCOURSE_BUDGET=test")
+    assert "✘ ConstantReward is the first" in replace(found, cut_short=False).verdict
+    stops = of_dqn()
+    stops.module.Config = dqn.Config
+    stops.module.DQN.act = lambda self, obs, explore=True: 1 / 0
+    assert "ZeroDivisionError" in workshop.probe(stops).verdict
+
+
+@pytest.mark.thorough
+def test_side_by_side_can_be_stopped_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
+    mine = workshop.assemble(dqn)
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.alarm(5)
+    try:
+        assert workshop.side_by_side({"one": mine, "two": mine}, "02_cartpole_dqn", 1_000_000, (0,)) == {}
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    assert capsys.readouterr().out.startswith("Stopped by hand: there is nothing to compare before all 2 runs")
 
 
 def test_the_courses_version_is_folded() -> None:

@@ -26,7 +26,7 @@ from nbformat import NotebookNode
 from tqdm import tqdm
 
 from rlcourse import files
-from rlcourse.grading import gradebook, homework, running
+from rlcourse.grading import checks, gradebook, homework, running
 from rlcourse.grading.homework import SCORED, meta, question, replaced, role, with_role
 from rlcourse.grading.persons import Entry, entries, roster
 from rlcourse.grading.result import Records, Result
@@ -285,8 +285,8 @@ def _merged(result: Result, kept: Result, official: Official, only: str) -> Resu
 
 def _kind(message: str) -> str:
     """Of an exception in a hidden check, only its kind; its words could show the inputs."""
-    name = message.rpartition("\n")[2].partition(":")[0]
-    if name == "NotImplementedError":
+    name, _, words = message.rpartition("\n")[2].partition(": ")
+    if (name, words) == ("NotImplementedError", checks.STUB):
         return "not answered yet: "
     known = isinstance(getattr(builtins, name, None), type) and issubclass(getattr(builtins, name), Exception)
     return f"it raised {name} here: " if known else ""

@@ -18,6 +18,8 @@ from nbformat import NotebookNode
 from nbformat.validator import ValidationError
 from nbformat.warnings import DuplicateCellId
 
+from rlcourse.grading import checks
+
 ROLES = ("setup", "show", "answer", "check", "hidden")
 SCORED = ("check", "hidden")
 OWN = ("definitions", "extra")  # while grading: what a student's own cell defines, and all of it
@@ -114,7 +116,7 @@ def _fault(cell: NotebookNode) -> str | None:
 
 def stub(source: str) -> str:
     """An answer without its solutions: each gives way to an exception that says what to do."""
-    return SOLUTION.sub(r'\1raise NotImplementedError("your answer goes here")', source)
+    return SOLUTION.sub(rf'\1raise NotImplementedError("{checks.STUB}")', source)
 
 
 def with_nonce(source: str, nonce: int) -> str:

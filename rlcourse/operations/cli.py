@@ -135,7 +135,7 @@ def probe(agent: Positional[str], gamma: float | None = None, steps: int = 5_000
         sys.exit(f"rlcourse probe: {error}")
     except Exception as error:  # a student's agent can raise anything
         sys.exit(f"rlcourse probe: {own.words(error, file)}")
-    print(found, *own.without(kind), sep="\n")
+    print(found, *own.without(kind, interrupted=False), sep="\n")
     if found.first is not None:
         sys.exit(1)
 

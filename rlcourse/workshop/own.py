@@ -114,13 +114,17 @@ def make(kind: type[Any], env: gym.Env, seed: int = 0, **settings: Any) -> Any:
     return kind(env.observation_space, env.action_space, seed, **settings)
 
 
-def without(kind: type[Any]) -> list[str]:
-    """What an agent does without, a sentence for each optional part that it lacks."""
+def without(kind: type[Any], interrupted: bool = True) -> list[str]:
+    """What an agent does without, a sentence for each optional part that it lacks.
+
+    Args:
+        interrupted: whether a run of it could be, and go on later.
+    """
     sentences = []
     if not hasattr(kind, "value"):
         sentences.append("It has no value(obs, action) or value(obs): the probes look at its actions only.")
-    if not hasattr(kind, "state_dict"):
-        sentences.append("It has no state_dict and load_state_dict: a run that is interrupted begins anew.")
+    if interrupted and not hasattr(kind, "state_dict"):
+        sentences.append("It has no state_dict and load_state_dict (optional): a run that is interrupted begins anew.")
     return sentences
 
 

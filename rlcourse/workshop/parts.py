@@ -9,7 +9,7 @@ import linecache
 import sys
 import textwrap
 import traceback
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.util import module_from_spec, spec_from_file_location
 from types import CellType, CodeType, FunctionType, ModuleType
@@ -19,6 +19,7 @@ import cloudpickle
 import numpy as np
 import torch
 
+from rlcourse.grading.checks import STUB
 from rlcourse.workshop import ladder
 
 _COPIES, _PREFIX = itertools.count(1), "mine"
@@ -33,6 +34,7 @@ class Mine:
         module: the private copy of it that holds the student's parts.
         whose: for each part that was handed over: "yours", or why the course's is used instead.
         faults: what is wrong with parts that could not be used, one sentence each.
+        change: what `broken` changed: the lines as they were and as they are.
     """
 
     page: ModuleType
@@ -40,6 +42,7 @@ class Mine:
     parts: Mapping[str, Any]
     whose: dict[str, str] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
+    change: str = ""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or "module" not in vars(self):  # while it is being unpickled, say
@@ -57,11 +60,15 @@ class Mine:
         return getattr(self.module, ladder.RECIPES[_name(self.page)].agent)
 
     def __repr__(self) -> str:
+        if self.change:
+            return self.change
         width = max(map(len, self.whose), default=0)
         lines = [
             f"{_name(self.page)}: {len(self.yours)} of {len(self.whose)} parts are yours, the rest is the course's"
         ]
         lines += [f"  {'✔' if owner == 'yours' else '○'} {name:{width}}  {owner}" for name, owner in self.whose.items()]
+        if self.yours:
+            lines.append("✔ means that the agent runs with it; whether it is right, the check of its step says.")
         return "\n".join([*lines, *self.faults])
 
 
@@ -70,7 +77,8 @@ def assemble(page: ModuleType, **parts: Any) -> Mine:
 
     A part that is still a stub is not yet the student's: ours stays in its place. So does ours where theirs cannot
     work: a short trial run finds names that nobody knows, signatures that do not fit and results of another shape, and
-    `Mine.faults` says so, with the line. With no part of theirs the agent is bit for bit the package's.
+    `Mine.faults` says so, with the line. Who fails alone is blamed, not who fails with what another part made. With no
+    part of theirs the agent is bit for bit the package's.
 
     Args:
         page: a module of `rlcourse.algorithms`.
@@ -81,7 +89,7 @@ def assemble(page: ModuleType, **parts: Any) -> Mine:
     """
     mine = Mine(page, _copy_of(page), parts)
     for name, theirs in parts.items():
-        mine.whose[name] = "not yet yours" if is_stub(theirs) else "yours"
+        mine.whose[name] = _yet_to_be_written(theirs) or "yours"
         where(mine.module, name)  # refuses a name that the page does not know
     while fault := _first_fault(page, {name: parts[name] for name in mine.yours}):
         name, sentence = fault
@@ -93,6 +101,8 @@ def assemble(page: ModuleType, **parts: Any) -> Mine:
 
 def broken(mine: Mine, name: str, old: str, new: str) -> Mine:
     """The same agent with one line of the course's `name` changed, from `old` to `new`: a mistake made on purpose.
+
+    The course's version takes the place of the student's; their other parts stay. Printed, it shows the line.
 
     Raises:
         ValueError: the source has no `old`, or more than one.
@@ -109,7 +119,14 @@ def broken(mine: Mine, name: str, old: str, new: str) -> Mine:
     mistake = namespace[ours.__name__]
     changed = Mine(mine.page, mine.module, {**mine.parts, name: mistake}, {**mine.whose, name: "broken on purpose"})
     changed.module = put(mine.page, {**{each: mine.parts[each] for each in mine.yours}, name: mistake})
+    changed.change = f"The course's {name} with one change:\n{_difference(source, text)}"
     return changed
+
+
+def _difference(before: str, after: str) -> str:
+    """The lines that are gone and those that have come."""
+    lines = [*difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm="")][2:]
+    return "\n".join(f"  {'−' if line[0] == '-' else '+'} {line[1:].strip()}" for line in lines if line[0] in "-+")
 
 
 def _without_decorators(source: str) -> str:
@@ -117,15 +134,45 @@ def _without_decorators(source: str) -> str:
 
 
 def is_stub(part: Any) -> bool:
-    """Whether nothing has been written yet: it raises NotImplementedError, or does nothing and returns nothing."""
+    """Whether nothing has been written yet: it raises what a place for an answer does, or does and returns nothing."""
+    return any(_is_stub(each.__code__) for each in _written(part))
+
+
+def _yet_to_be_written(part: Any) -> str:
+    """Empty if nothing is."""
+    empty = [each.__name__ for each in _written(part) if _is_stub(each.__code__)]
+    if not empty:
+        return ""
+    return f"not yet yours: {', '.join(empty)} is missing" if isinstance(part, type) else "not yet yours"
+
+
+def _written(part: Any) -> list[FunctionType]:
+    """The functions that a part is made of: itself, or a class's methods and those that it inherits from the same
+    notebook."""
     kinds = part.__mro__ if isinstance(part, type) else ()
-    written = [each for each in kinds if each is part or _home(each) is _home(part)]  # what it is made of, too
-    functions = [function for each in written or [part] for function in _functions(each)]
-    return any(_is_stub(each.__code__) for each in functions)
+    written = [each for each in kinds if each is part or _home(each) is _home(part)]
+    return [function for each in written or [part] for function in _functions(each)]
+
+
+def place_in(part: Any, error: BaseException) -> str:
+    """The innermost of the part's lines that an exception passed, in words; empty if it passed none."""
+    codes = {code for function in _written(part) for code in _codes(function.__code__)}
+    for frame, line in reversed([*traceback.walk_tb(error.__traceback__)]):
+        if frame.f_code in codes:
+            return _place(frame.f_code, line)
+    return ""
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    """A function's code and that of the functions inside it."""
+    yield code
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from _codes(inner)
 
 
 def _is_stub(code: CodeType) -> bool:
-    if "NotImplementedError" in code.co_names:
+    if "NotImplementedError" in code.co_names and STUB in code.co_consts:
         return True
     empty = {"RESUME", "NOP", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST", "POP_TOP", "COPY_FREE_VARS"}
     steps = list(dis.get_instructions(code))
@@ -162,7 +209,7 @@ def put(
     for name, theirs in parts.items():
         owner, ours = where(module, name)
         home = _home(theirs)
-        space = namespaces.setdefault(id(home), _Namespace(home or {}, module, parts))
+        space = namespaces.setdefault(id(home), _Namespace(home or {}, module, {*parts}))
         rebuilt = space.rebuilt(theirs)
         if owner is module and isinstance(rebuilt, FunctionType):
             rebuilt = wrap(name, rebuilt, ours)
@@ -177,8 +224,8 @@ def put(
 class _Namespace:
     """What a student's functions see: the page's parts first, then their own notebook, then the rest of the page."""
 
-    def __init__(self, home: dict[str, Any], module: ModuleType, parts: Collection[str]) -> None:
-        self.home, self.module, self.parts = home, module, parts
+    def __init__(self, home: dict[str, Any], module: ModuleType, replaced: set[str]) -> None:
+        self.home, self.module, self.replaced = home, module, replaced
         self.names: dict[str, Any] = {"__builtins__": builtins}
         self._done: dict[int, Any] = {}
 
@@ -187,9 +234,13 @@ class _Namespace:
         page = {name: value for name, value in vars(self.module).items() if not name.startswith("__")}
         self.names |= page
         for name, value in self.home.items():
-            part = name in page and (name in self.parts or _is_part(name, page[name]))
-            if not name.startswith("__") and not part:
+            if not name.startswith("__") and not (name in page and self._is_part(name, page[name])):
                 self.names[name] = self.rebuilt(value)
+
+    def _is_part(self, name: str, value: Any) -> bool:
+        """Whether the page's own counts before the notebook's: what was put there, or the course defines for others."""
+        courses = str(getattr(value, "__module__", "")).startswith(("rlcourse.", _PREFIX))
+        return name in self.replaced or (courses and not name.startswith("_"))
 
     def rebuilt(self, part: Any) -> Any:
         """The same function or class with this namespace for its globals; anything else as it is."""
@@ -255,11 +306,6 @@ def _unwrapped(part: Any) -> Any:
     return inspect.unwrap(getattr(part, "__func__", part)) if callable(part) else part
 
 
-def _is_part(name: str, value: Any) -> bool:
-    """Whether the page's own counts before the notebook's: what the course defines, but for private helpers."""
-    return not name.startswith("_") and str(getattr(value, "__module__", "")).startswith(("rlcourse.", _PREFIX))
-
-
 def _copy_of(page: ModuleType) -> ModuleType:
     """The page's source, loaded again as a module of its own that workers can be sent by value."""
     assert page.__file__ is not None
@@ -289,7 +335,9 @@ def _first_fault(page: ModuleType, parts: Mapping[str, Any]) -> tuple[str, str] 
     for name, theirs in parts.items():
         if sentence := _unknown_name(page, theirs) or _misfit(theirs, where(page, name)[1]):
             return name, sentence
-    return _trial(page, parts) if parts else None
+    together = _trial(page, parts) if parts else None
+    alone = (_trial(page, {name: theirs}) for name, theirs in parts.items() if together and len(parts) > 1)
+    return next(filter(None, alone), together)  # who raises may have been handed something by the guilty one
 
 
 def _unknown_name(page: ModuleType, theirs: Any) -> str | None:
@@ -332,18 +380,18 @@ def _misfit(theirs: Any, ours: Any) -> str | None:
     return None
 
 
-class _ShapeError(Exception):
-    """A part returned something of another shape than ours would have: `args` are its name and a sentence."""
+class _MisfitError(Exception):
+    """A part returned something of another shape than ours, or without its gradient: `args` are its name and why."""
 
 
 def _trial(page: ModuleType, parts: Mapping[str, Any]) -> tuple[str, str] | None:
     """Train for a moment; pure functions are compared with ours on the way."""
     module = put(page, parts, wrap=_compared)
-    codes = {function.__code__: name for name, theirs in parts.items() for function in _functions(theirs)}
+    codes = {each.__code__: name for name, theirs in parts.items() for each in _written(theirs)}
     try:
         for _ in ladder.trial(module):
             pass
-    except _ShapeError as error:
+    except _MisfitError as error:
         name, sentence = error.args
         return name, sentence
     except Exception as error:  # a student's function can raise anything
@@ -351,8 +399,7 @@ def _trial(page: ModuleType, parts: Mapping[str, Any]) -> tuple[str, str] | None
         for frame, line in reversed([*traceback.walk_tb(error.__traceback__)]):
             if frame.f_code in codes:
                 return codes[frame.f_code], f"{said} {_place(frame.f_code, line)}"
-        guilty = (name for name, theirs in parts.items() if len(parts) > 1 and _trial(page, {name: theirs}))
-        return next(guilty, [*parts][-1]), f"with it the agent stops: {said}"
+        return [*parts][-1], f"with it the agent stops: {said}"
     return None
 
 
@@ -368,7 +415,10 @@ def _compared(name: str, theirs: Callable[..., Any], ours: Callable[..., Any]) -
                 hint = ": a (B, 1) met a (B,)" if len(wanted) == 1 and found == wanted * 2 else ""
                 got = f"shape {found}" if hasattr(result, "shape") else f"{result!r}"
                 code = _unwrapped(theirs).__code__
-                raise _ShapeError(name, f"it returns {got}, it must have shape {wanted}{hint} {_place(code)}")
+                raise _MisfitError(name, f"it returns {got}, it must have shape {wanted}{hint} {_place(code)}")
+            if getattr(right, "requires_grad", False) and not getattr(result, "requires_grad", False):
+                cut = "what it returns has no gradient: .item(), .detach() or no_grad() cut it off"
+                raise _MisfitError(name, f"{cut} {_place(_unwrapped(theirs).__code__)}")
         return result
 
     return call

@@ -1,14 +1,14 @@
 """What the cells of a step call: checks that name the mistake, and the course's own version, folded."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from IPython.display import Markdown
 
 from rlcourse import lessons
-from rlcourse.grading.checks import RTOL
+from rlcourse.grading.checks import RTOL, differing, in_words
 from rlcourse.grading.checks import Check as GradedCheck
-from rlcourse.workshop.parts import is_stub
+from rlcourse.workshop.parts import is_stub, place_in
 
 NOT_YET = "○"
 
@@ -16,17 +16,22 @@ NOT_YET = "○"
 class Check(GradedCheck):
     """The checks of one part, as in the homework: each call runs it on one input and prints one verdict.
 
-    Never raises. A part that is still a stub is not wrong: it is not yet the student's.
+    Never raises. A part that is still a stub is not wrong: it is not yet the student's. After a ✘ the same checks say
+    no more: one mistake is enough to think about.
 
     Args:
         part: the student's function, method or class.
         see: where the right idea stands, printed with every mistake.
-        run: what to call instead, if the part is no plain function: it uses the part and returns numbers.
+        run: what to call instead, if the part is no plain function: it uses the part and returns numbers. The words of
+            an `assert` in it are printed as they are.
+        names: what the parts of the result are, if it is a list. Then a message names those that differ, and a mistake
+            can be a dictionary of those that it changes.
     """
 
-    def __init__(self, part: Any, see: str, run: Callable[..., Any] | None = None) -> None:
+    def __init__(self, part: Any, see: str, run: Callable[..., Any] | None = None, names: Sequence[str] = ()) -> None:
         super().__init__(part if run is None else run, see)
-        self.part = part
+        self.part, self.names = part, names
+        self._wrong = False
 
     def __call__(
         self,
@@ -38,8 +43,40 @@ class Check(GradedCheck):
     ) -> None:
         if is_stub(self.part):
             print(f"{NOT_YET} {claim}: not yet yours")
-        else:
-            super().__call__(claim, args, expected, mistakes, rtol)
+        elif not self._wrong:
+            super().__call__(claim, args, expected, {n: self._whole(v, expected) for n, v in mistakes.items()}, rtol)
+
+    def _whole(self, mistake: Any, expected: Any) -> Any:
+        """What a mistake returns, if only what it changes is given."""
+        if not (self.names and isinstance(mistake, Mapping)):
+            return mistake
+        if unknown := mistake.keys() - {*self.names}:
+            raise ValueError(f"no part of the result is called {', '.join(sorted(unknown))}")
+        return [mistake.get(name, right) for name, right in zip(self.names, expected, strict=True)]
+
+    def _fault(self, args: tuple[Any, ...], expected: Any, outcomes: Mapping[str, Any], rtol: float) -> str | None:
+        fault = super()._fault(args, expected, outcomes, rtol)
+        self._wrong = fault is not None
+        return fault
+
+    def _raised(self, error: BaseException) -> str:
+        said = super()._raised(error)
+        if place := place_in(self.part, error):
+            return f"{said} {place}"
+        if self.function is self.part:  # it could not even be called
+            return said
+        if isinstance(error, AssertionError):
+            return str(error).partition("\n")[0]
+        if "'NoneType' object" in str(error):
+            return "it returned nothing: is there a `return`?"
+        return f"the check cannot use what it made: {type(error).__name__}: {error}"
+
+    def _unnamed(self, expected: Any, found: Any, rtol: float) -> str:
+        lists = isinstance(expected, list) and isinstance(found, list)
+        if not (lists and len(self.names) == len(expected) == len(found)):
+            return super()._unnamed(expected, found, rtol)
+        wrong = differing(expected, found, rtol)
+        return "; ".join(f"{self.names[n]} is {in_words(found[n], expected[n])}" for n in wrong)
 
 
 def compare(*code: Callable[..., Any]) -> Markdown:

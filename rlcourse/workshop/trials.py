@@ -82,6 +82,8 @@ def side_by_side(
 ) -> dict[str, curves.Curve]:
     """Train several agents, all seeds in parallel, and draw returns and, where there is a Q, what they believe.
 
+    Stopped by hand it says so and returns nothing: agents that trained for different times cannot be compared.
+
     Args:
         reference: the recording whose world and settings are used.
         steps: environment steps of each run.
@@ -92,10 +94,14 @@ def side_by_side(
         experiment = replace(experiment, steps=600, evaluate_every=300, episodes=1)
     jobs = [(name, seed) for name in agents for seed in seeds]
     n_jobs = 1 if ladder.only_tested() else min(joblib.cpu_count(), len(jobs))
-    with joblib.parallel_config(backend="loky", n_jobs=n_jobs):
-        found = joblib.Parallel()(
-            joblib.delayed(_measured)(experiment, _made_from(agents[name]), seed) for name, seed in jobs
-        )
+    try:
+        with joblib.parallel_config(backend="loky", n_jobs=n_jobs):
+            found = joblib.Parallel()(
+                joblib.delayed(_measured)(experiment, _made_from(agents[name]), seed) for name, seed in jobs
+            )
+    except KeyboardInterrupt:
+        print(f"Stopped by hand: there is nothing to compare before all {len(jobs)} runs are over. Run it again.")
+        return {}
     drawn = {}
     for name in agents:
         seeds_of = [one for (each, _), one in zip(jobs, found, strict=True) if each == name]

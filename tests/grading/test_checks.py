@@ -35,7 +35,11 @@ def leaves(x: np.ndarray, gamma: float) -> None:
 
 
 def unfinished(x: np.ndarray, gamma: float) -> None:
-    raise NotImplementedError
+    raise NotImplementedError("your answer goes here")
+
+
+def of_a_library(x: np.ndarray, gamma: float) -> None:
+    raise NotImplementedError("not on this device")
 
 
 @pytest.mark.parametrize(
@@ -65,6 +69,9 @@ def unfinished(x: np.ndarray, gamma: float) -> None:
         (changes, "✘ a claim: it changed one of its arguments"),
         (leaves, "✘ a claim: it raised SystemExit: enough"),
         (unfinished, "✘ a claim: not answered yet"),
+        (of_a_library, "✘ a claim: it raised NotImplementedError: not on this device"),
+        (lambda x, gamma: [0.1 + 0.2, 1 / 3], "✘ a claim: it returned [0.3, 0.333333], right is [2.0, 2.5]"),
+        (lambda x, gamma: [2.0, 2.50003], "✘ a claim: it returned [2.0, 2.50003], right is [2.0, 2.5]"),
     ],
 )
 def test_verdicts(capsys: pytest.CaptureFixture[str], function: Callable[..., Any], said: str) -> None:
@@ -80,6 +87,11 @@ def test_of_a_long_result_the_first_difference_is_shown(capsys: pytest.CaptureFi
     check = checks.Check(lambda: wrong, see="equation 3")
     check("a claim", (), right, {})
     assert capsys.readouterr().out == "✘ a claim: at [1][3] it returned 0.5, right is 53.0. See equation 3.\n"
+
+
+def test_numbers_keep_the_digits_that_tell_them_apart() -> None:
+    assert checks.in_words([0.30000001192092896], [0.5]) == "[0.3], right is [0.5]"
+    assert checks.in_words(1.0000002, 1.0) == "1.0000002, right is 1.0"
 
 
 @pytest.mark.parametrize(
