@@ -29,12 +29,12 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_show_gives_the_source_that_runs_with_its_maths_above() -> None:
-    page = lessons.show(qi.backup).data
+    page = lessons.show(qi.q_iteration).data
     maths, source = page.split("```python\n")
     assert r"\sum_{s'} P(s' \mid s, a)" in maths
-    assert "model.transition @ values" in source
+    assert "q = backup(model, q.max(-1), gamma)" in source
     assert '"""' not in source
-    assert source.endswith("<sub>rlcourse/planning.py</sub>")
+    assert source.endswith("<sub>rlcourse/algorithms/q_iteration.py</sub>")
 
 
 def test_shown_source_still_compiles_and_is_what_the_module_holds() -> None:
