@@ -151,11 +151,14 @@ BROKEN = (
 )
 
 
-def table() -> str:
-    """Markdown: which rung finds which mistake."""
-    rows = [f"| {each.page} | {each.mistake} | {each.found_by or 'none'} |" for each in BROKEN]
+PAGES = tuple(dict.fromkeys(each.page for each in BROKEN))
+
+
+def table(*pages: str) -> str:
+    """Markdown: which rung finds which mistake in these pages."""
+    rows = [f"| {each.page} | {each.mistake} | {each.found_by or 'none'} |" for each in BROKEN if each.page in pages]
     return "\n".join(["| page | mistake | first rung that finds it |", "|---|---|---|", *rows])
 
 
 if __name__ == "__main__":
-    print(table())
+    print(table(*PAGES))

@@ -148,6 +148,7 @@ def test_questions_without_a_choice_are_refused(choices: list[str]) -> None:
 def test_an_answer_outside_the_choices_is_the_authors_mistake() -> None:
     with pytest.raises(ValueError, match="answer = 'c' is none of the choices"):
         lessons.predict("q", "Which?", ["a", "b"]).reveal("c", "")
+    assert "There is no answer yet" in lessons.predict("q", "Which?", ["a", "b"]).reveal(None, "").data
 
 
 # --- training in front of a reader

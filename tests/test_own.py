@@ -68,7 +68,7 @@ def test_a_right_agent_climbs_the_ladder(monkeypatch: pytest.MonkeyPatch, capsys
     out = capsys.readouterr().out
     assert "every rung holds" in out
     assert "Discounting                 Q(0) = 0.5" in out  # made with γ = ½
-    assert "no state_dict and load_state_dict (optional): a run that is interrupted begins anew" in out
+    assert "state_dict" not in out  # nobody resumes a probe
 
 
 def test_a_rung_that_fails_is_exit_status_1(
@@ -129,5 +129,6 @@ def test_the_template_trains_over_seeds_and_is_compared(
     out = capsys.readouterr().out
     assert code is None, code
     assert out.count("The 20 reference seeds score 261 on average") == 2
+    assert "no state_dict and load_state_dict (optional): a run that is interrupted begins anew" in out
     assert "it beats 0 of the 20" in out  # it acts at random
     assert Path("mine.json").exists()

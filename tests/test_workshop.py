@@ -205,7 +205,7 @@ def test_a_class_with_a_stub_in_it_or_below_it_is_not_yet_theirs() -> None:
         "ReplayBuffer": "class ReplayBuffer(Memory):\n    def sample(self, size, generator):\n        return 1\n",
     }
     mine = workshop.assemble(dqn, ReplayBuffer=notebook(dqn, cells)["ReplayBuffer"])
-    assert mine.whose == {"ReplayBuffer": "not yet yours: add is missing"}
+    assert mine.whose == {"ReplayBuffer": "not yet yours: add still to be written"}
     assert not parts.is_stub(ReplayBuffer)
 
 

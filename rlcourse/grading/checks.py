@@ -196,7 +196,8 @@ def _likely(expected: Any, found: Any, rtol: float) -> str:
             fault = "ends too early" if both < len(expected) else "goes on for too long"
             return f"it {fault}: there are {len(found)} results, {len(expected)} are wanted, the first {both} are right"
     if (shape := _shape(found)) != (wanted := _shape(expected)):
-        hint = ": a (B, 1) met a (B,)" if wanted and shape == wanted * 2 else ""
+        hint = ": a (B, 1) met a (B,), or [:, action] took every action for every row"
+        hint = hint if wanted and shape == wanted * 2 else ""
         return f"the result has shape {shape}, it must have {wanted}{hint}"
     if not all(abs(x) <= sys.float_info.max for x in _numbers(found)):  # isfinite fails at a larger whole number
         return "the result is not finite, or too large for a float"

@@ -143,7 +143,7 @@ def _yet_to_be_written(part: Any) -> str:
     empty = [each.__name__ for each in _written(part) if _is_stub(each.__code__)]
     if not empty:
         return ""
-    return f"not yet yours: {', '.join(empty)} is missing" if isinstance(part, type) else "not yet yours"
+    return f"not yet yours: {', '.join(empty)} still to be written" if isinstance(part, type) else "not yet yours"
 
 
 def _written(part: Any) -> list[FunctionType]:
@@ -151,7 +151,7 @@ def _written(part: Any) -> list[FunctionType]:
     notebook."""
     kinds = part.__mro__ if isinstance(part, type) else ()
     written = [each for each in kinds if each is part or _home(each) is _home(part)]
-    return [function for each in written or [part] for function in _functions(each)]
+    return [function for each in reversed(written or [part]) for function in _functions(each)]
 
 
 def place_in(part: Any, error: BaseException) -> str:

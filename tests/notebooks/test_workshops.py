@@ -5,21 +5,24 @@ import contextlib
 import io
 import json
 import re
+import textwrap
+import tomllib
 import warnings
 from functools import cache
 from pathlib import Path
 
+import jaxtyping
 import nbformat
 import pytest
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
-from rlcourse import lessons, workshop
+from rlcourse import curves, lessons, workshop
 from rlcourse.grading import checks, homework
 from rlcourse.grading.homework import meta, question, role
 from rlcourse.grading.release import student_version
 from rlcourse.operations.publish import sources_hash
-from tests.broken_agents import BROKEN, table
+from tests.broken_agents import BROKEN, PAGES, table
 from tests.grading.changes import mutants
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -29,6 +32,12 @@ SOURCES = sorted((NOTEBOOKS / "instructor" / "workshops").glob("w??.ipynb"))
 @pytest.fixture(params=SOURCES, ids=lambda path: path.stem)
 def path(request: pytest.FixtureRequest) -> Path:
     return request.param
+
+
+@pytest.fixture(autouse=True)
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A student's kernel checks no shapes, as tests do: what is wrong is told by the workshop's own checks."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 @pytest.fixture
@@ -103,6 +112,27 @@ class Kernel:
         return out.getvalue()
 
 
+def wrong_answers(path: Path) -> list[tuple[str, str, str]]:
+    """The question, what the check must say, and the answer: the solution of which a piece is replaced, or another one.
+
+    They are written by hand in `wNN.mistakes.toml`, beside the source.
+    """
+    file, found = path.with_suffix(".mistakes.toml"), []
+    listed = tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    for asked, mistakes in listed.items():
+        given, solution = kernel(path).answers[asked], homework.SOLUTION.search(kernel(path).answers[asked])
+        assert solution is not None
+        for says, change in mistakes.items():
+            changed = change if isinstance(change, str) else None
+            if changed is None:
+                old, new = change
+                assert solution[0].count(old) == 1, f"{asked}: {old!r} must stand in the solution once"
+                changed = textwrap.dedent(solution[0].replace(old, new))
+            answer = given[: solution.start()] + textwrap.indent(changed, solution[1]) + given[solution.end() :]
+            found.append((asked, says, answer))
+    return found
+
+
 @cache
 def kernel(path: Path) -> Kernel:
     return Kernel(homework.load(path))
@@ -126,7 +156,43 @@ def lines(source: str) -> list[str]:
     return ast.unparse(tree).splitlines()
 
 
-@pytest.mark.thorough
+def test_the_wrong_answers_listed_are_told_what_is_wrong(path: Path) -> None:
+    misnamed = []
+    for asked, says, answer in wrong_answers(path):
+        first = next(
+            iter(line for line in kernel(path).check(asked, answer) if line.startswith(checks.WRONG)), "nothing"
+        )
+        if says not in first:
+            misnamed.append(f"{asked}: {says!r} was wanted, said is: {first}")
+    assert misnamed == []
+
+
+def mistakes_named(source: NotebookNode) -> dict[str, list[str]]:
+    """By question, the mistakes that its checks can name."""
+    found = {}
+    for cell in (cell for cell in source.cells if role(cell) == "check"):
+        given = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.keyword)]
+        dicts = [node.value for node in given if node.arg == "mistakes" and isinstance(node.value, ast.Dict)]
+        keys = [ast.literal_eval(key) for each in dicts for key in each.keys if key is not None]
+        found[str(question(cell))] = keys
+    return found
+
+
+def test_every_mistake_that_a_check_names_is_made_by_a_wrong_answer_listed(path: Path, source: NotebookNode) -> None:
+    """Else nobody knows whether real code returns what the check takes for that mistake."""
+    listed = wrong_answers(path)
+    if not listed:
+        pytest.skip(f"{path.stem}.mistakes.toml is not written yet")
+    never = [
+        f"{asked}: {name}"
+        for asked, names in mistakes_named(source).items()
+        for name in names
+        if not any(asked == other and f"{name}. See".startswith(says) for other, says, _ in listed)
+    ]
+    assert never == []
+
+
+@pytest.mark.slow
 def test_every_small_change_of_a_solution_is_found(path: Path) -> None:
     """Of what the student writes; but for those that change nothing, listed beside the source, with the reason."""
     here, survivors = kernel(path), []
@@ -184,7 +250,19 @@ def test_solved_it_reaches_its_verdict_from_most_seeds(path: Path, monkeypatch: 
     assert sum(finished) >= 0.8 * len(finished)
 
 
+def test_what_workshop_2_says_of_recordings_is_true() -> None:
+    text = "\n".join(cell.source for cell in homework.load(SOURCES[0].with_name("w02.ipynb")).cells)
+    seconds = curves.reference("02_cartpole_dqn").wall_time
+    assert seconds is not None
+    assert f"the recorded runs took {min(seconds):.0f} to {max(seconds):.0f} seconds each" in text
+    five, one = (curves.reference(name) for name in ("02_five_step", "02_one_step"))
+    scored = [f"{curve.mean[list(curve.step).index(5_000)]:.0f}" for curve in (five, one)]
+    assert f"five-step targets scored {scored[0]} on average, ten with one-step targets {scored[1]}" in text
+    assert len(five.returns) == len(one.returns) == 10
+
+
 def test_the_table_of_broken_agents_stands_in_the_first_workshop_that_breaks_a_network() -> None:
     text = "\n".join(cell.source for cell in homework.load(SOURCES[0].with_name("w02.ipynb")).cells)
-    assert table() in text
+    assert table("dqn") in text
+    assert table(*(page for page in PAGES if page != "dqn")) in text
     assert len(BROKEN) >= 20
