@@ -132,3 +132,19 @@ def test_the_template_trains_over_seeds_and_is_compared(
     assert "no state_dict and load_state_dict (optional): a run that is interrupted begins anew" in out
     assert "it beats 0 of the 20" in out  # it acts at random
     assert Path("mine.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("CartPole-v1", "--steps", "1000"), "--steps 1000: 02_cartpole_dqn begins at step 2500; train at least until"),
+        (("Acrobot-v1", "--steps", "2500"), "02_cartpole_dqn is a recording of CartPole-v1, not of Acrobot-v1"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_before_it_trains(
+    monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], words: str
+) -> None:
+    written("mine", TABLE, monkeypatch)
+    given = ("mine.py:Table", "--env", *options, "--out", "out", "--compare", "02_cartpole_dqn")
+    assert words in str(rlcourse(monkeypatch, "train", *given))
+    assert not Path("out").exists()

@@ -29,7 +29,7 @@ class MyAgent:
         yield from ()
 
     def value(self, obs, action):
-        """Optional, for the probes: what the critic believes that the action is worth."""
+        """Optional, for the probes: what the critic believes, Q(s, a); for V(s) write value(self, obs) instead."""
         return 0.0
 
     # Optional too: `state_dict()` and `load_state_dict(state)`, so that an interrupted run can go on.

@@ -163,6 +163,8 @@ def _execute(
     try:
         if compare and recorded_experiment(compare).env != experiment.env:
             raise ValueError(f"{compare} is a recording of {recorded_experiment(compare).env}, not of {experiment.env}")
+        if compare and experiment.steps < (first := reference(compare).step[0]):
+            raise ValueError(f"--steps {experiment.steps}: {compare} begins at step {first}; train at least until then")
         if film:
             os.environ["MUJOCO_GL"] = _renderer()  # before MuJoCo is imported: it binds a backend for good
         wanted = _seeds(seeds)
