@@ -357,7 +357,8 @@ def test_broken_keeps_the_students_other_functions() -> None:
         "def critic_loss(q, target, weight, threshold):\n    calls.append(1)\n    return (q - target).square().mean()\n"
     )
     home = notebook(dqn, {"critic_loss": loss})
-    home["calls"] = calls = []
+    calls: list[int] = []
+    home["calls"] = calls
     mine = workshop.assemble(dqn, critic_loss=home["critic_loss"])
     for part, old, new in (("update", "config.tau", "0.0"), ("bellman_target", "amax", "amin")):
         calls.clear()
@@ -441,7 +442,6 @@ def test_a_ladder_that_is_cut_short_says_so(monkeypatch: pytest.MonkeyPatch) -> 
     assert found.verdict.startswith("○ RLCOURSE_BUDGET=test")
     assert "✘ ConstantReward is the first" in replace(found, cut_short=False).verdict
     stops = of_dqn()
-    stops.module.Config = dqn.Config
     stops.module.DQN.act = lambda self, obs, explore=True: 1 / 0
     assert "ZeroDivisionError" in workshop.probe(stops).verdict
 
