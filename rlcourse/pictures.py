@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from rlcourse.algorithms.imitation import Imitation, Mixture
+from rlcourse.algorithms.imitation import Imitation
 from rlcourse.curves import Curve, Estimate, digits, mean_band, mean_estimate, reference
 from rlcourse.curves import compare_to_reference as compare
 from rlcourse.envs import Road, TreeAhead
@@ -118,7 +118,7 @@ def plot_passing(clones: Mapping[str, Imitation]) -> Still:
             ax = figure.add_axes((0.055 + 0.325 * column, 0.17, 0.28, 0.72))
             with torch.inference_mode():
                 output = clone.policy(grid[..., :1])
-                if isinstance(output, Mixture):
+                if not isinstance(output, torch.Tensor):  # a mixture, the page's own or a copy's
                     density = output.log_prob(grid[..., 1:]).exp().numpy()
                     ax.pcolormesh(trees, places, density, cmap="Blues", vmax=2 * density.max(), shading="gouraud")
                     best = output.mode[0, :, 0]
@@ -144,7 +144,7 @@ def _hits(clone: Imitation) -> float:
     tree = torch.linspace(-0.4, 0.4, 4001)[:, None]
     with torch.inference_mode():
         output = clone.policy(tree)
-        action = output.sample(torch.Generator().manual_seed(0)) if isinstance(output, Mixture) else output
+        action = output if isinstance(output, torch.Tensor) else output.sample(torch.Generator().manual_seed(0))
     return float(((action - tree).abs() <= TreeAhead.CLEAR).float().mean())
 
 
