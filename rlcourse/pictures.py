@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from rlcourse.algorithms.imitation import Imitation
 from rlcourse.curves import Curve, Estimate, digits, mean_band, mean_estimate, reference
 from rlcourse.curves import compare_to_reference as compare
 from rlcourse.envs import Road, TreeAhead
@@ -108,8 +107,8 @@ def plot_each_seed(agents: Mapping[str, Curve], title: str) -> Still:
     return Still(draw, f"{title}, every seed for itself. {words}.", size=(11, 3.4))
 
 
-def plot_passing(clones: Mapping[str, Imitation]) -> Still:
-    """What clones of two drivers have learned about passing a tree (`envs.TreeAhead`): one picture each."""
+def plot_passing(clones: Mapping[str, Any]) -> Still:
+    """What clones (`Imitation`) of two drivers have learned about passing a tree (`envs.TreeAhead`): one picture each."""
     trees, places = np.linspace(-0.4, 0.4, 41), np.linspace(-1.2, 1.2, 121)
     grid = torch.as_tensor(np.stack(np.meshgrid(trees, places), -1), dtype=torch.float32)
 
@@ -139,7 +138,7 @@ def plot_passing(clones: Mapping[str, Imitation]) -> Still:
     return Still(draw, f"Passing a tree like two drivers. Share of actions that hit it: {hits}.", size=(13, 4))
 
 
-def _hits(clone: Imitation) -> float:
+def _hits(clone: Any) -> float:
     """The probability of hitting the tree, over trees drawn evenly; mixtures are sampled."""
     tree = torch.linspace(-0.4, 0.4, 4001)[:, None]
     with torch.inference_mode():
