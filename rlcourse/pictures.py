@@ -108,7 +108,7 @@ def plot_each_seed(agents: Mapping[str, Curve], title: str) -> Still:
 
 
 def plot_passing(clones: Mapping[str, Any]) -> Still:
-    """What clones (`Imitation`) of two drivers have learned about passing a tree (`envs.TreeAhead`): one picture each."""
+    """What clones (`Imitation`) of two drivers have learned about passing a tree (`envs.TreeAhead`): a picture each."""
     trees, places = np.linspace(-0.4, 0.4, 41), np.linspace(-1.2, 1.2, 121)
     grid = torch.as_tensor(np.stack(np.meshgrid(trees, places), -1), dtype=torch.float32)
 
