@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from rlcourse.algorithms.imitation import Imitation, Mixture
 from rlcourse.curves import Curve, Estimate, digits, mean_band, mean_estimate, reference
 from rlcourse.curves import compare_to_reference as compare
 from rlcourse.envs import Road, TreeAhead
@@ -108,8 +107,8 @@ def plot_each_seed(agents: Mapping[str, Curve], title: str) -> Still:
     return Still(draw, f"{title}, every seed for itself. {words}.", size=(11, 3.4))
 
 
-def plot_passing(clones: Mapping[str, Imitation]) -> Still:
-    """What clones of two drivers have learned about passing a tree (`envs.TreeAhead`): one picture each."""
+def plot_passing(clones: Mapping[str, Any]) -> Still:
+    """What clones (`Imitation`) of two drivers have learned about passing a tree (`envs.TreeAhead`): a picture each."""
     trees, places = np.linspace(-0.4, 0.4, 41), np.linspace(-1.2, 1.2, 121)
     grid = torch.as_tensor(np.stack(np.meshgrid(trees, places), -1), dtype=torch.float32)
 
@@ -118,7 +117,7 @@ def plot_passing(clones: Mapping[str, Imitation]) -> Still:
             ax = figure.add_axes((0.055 + 0.325 * column, 0.17, 0.28, 0.72))
             with torch.inference_mode():
                 output = clone.policy(grid[..., :1])
-                if isinstance(output, Mixture):
+                if not isinstance(output, torch.Tensor):  # a mixture, the page's own or a copy's
                     density = output.log_prob(grid[..., 1:]).exp().numpy()
                     ax.pcolormesh(trees, places, density, cmap="Blues", vmax=2 * density.max(), shading="gouraud")
                     best = output.mode[0, :, 0]
@@ -139,12 +138,12 @@ def plot_passing(clones: Mapping[str, Imitation]) -> Still:
     return Still(draw, f"Passing a tree like two drivers. Share of actions that hit it: {hits}.", size=(13, 4))
 
 
-def _hits(clone: Imitation) -> float:
+def _hits(clone: Any) -> float:
     """The probability of hitting the tree, over trees drawn evenly; mixtures are sampled."""
     tree = torch.linspace(-0.4, 0.4, 4001)[:, None]
     with torch.inference_mode():
         output = clone.policy(tree)
-        action = output.sample(torch.Generator().manual_seed(0)) if isinstance(output, Mixture) else output
+        action = output if isinstance(output, torch.Tensor) else output.sample(torch.Generator().manual_seed(0))
     return float(((action - tree).abs() <= TreeAhead.CLEAR).float().mean())
 
 

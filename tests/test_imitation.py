@@ -11,7 +11,7 @@ import torch
 from gymnasium.utils.env_checker import check_env
 from torch import Tensor, nn
 
-from rlcourse import envs, lessons
+from rlcourse import envs, lessons, workshop
 from rlcourse.algorithms import imitation
 from rlcourse.algorithms.imitation import Config, Imitation, Mixture, MixturePolicy
 from rlcourse.buffers import Transition
@@ -365,16 +365,24 @@ def test_the_picture_of_two_drivers_says_how_many_actions_hit_the_tree() -> None
         name: Imitation(1, 1, envs.TwoDrivers(np.random.default_rng(0)), replace(SMALL, components=components), 0)
         for name, components in (("straight", 0), ("narrow", 1), ("wide", 1), ("aside", 0))
     }
-    for name, bias in (("straight", [0.0]), ("narrow", [0.0, 0, -9]), ("wide", [0.0, 0, 9]), ("aside", [1.0])):
+    of_a_workshop = workshop.assemble(imitation).Imitation  # whose mixtures are of a class of their own
+    clones["copy"] = of_a_workshop(1, 1, clones["narrow"].expert, replace(SMALL, components=1), 0)
+    for name, bias in (
+        ("straight", [0.0]),
+        ("narrow", [0.0, 0, -9]),
+        ("copy", [0.0, 0, -9]),
+        ("wide", [0.0, 0, 9]),
+        ("aside", [1.0]),
+    ):
         *_, weight, last = clones[name].policy.parameters()
         nn.init.zeros_(weight)
         last.data[:] = torch.tensor(bias)
     for clone in clones.values():
         action = clone.act(np.zeros(1))
         clone.observe(Transition(np.zeros(1), action, 1.0, np.zeros(1), True, False))
-    picture = lessons.plot_passing({name: clones[name] for name in ("straight", "narrow", "aside")})
+    picture = lessons.plot_passing({name: clones[name] for name in ("straight", "narrow", "aside", "copy")})
     # The narrow one scatters by e⁻³ = 0.05 only, at both ends alike.
-    assert picture.alt.endswith("straight: 75 %; narrow: 75 %; aside: 0 %.")
+    assert picture.alt.endswith("straight: 75 %; narrow: 75 %; aside: 0 %; copy: 75 %.")
     assert "wide: 0 %" in lessons.plot_passing({"wide": clones["wide"]}).alt  # 0.6/(e⁹·√2π)
 
 
