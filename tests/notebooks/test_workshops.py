@@ -120,15 +120,19 @@ def wrong_answers(path: Path) -> list[tuple[str, str, str]]:
     file, found = path.with_suffix(".mistakes.toml"), []
     listed = tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     for asked, mistakes in listed.items():
-        given, solution = kernel(path).answers[asked], homework.SOLUTION.search(kernel(path).answers[asked])
-        assert solution is not None
+        given = kernel(path).answers[asked]
+        solutions = [solution[0] for solution in homework.SOLUTION.finditer(given)]  # one of each function
         for says, change in mistakes.items():
-            changed = change if isinstance(change, str) else None
-            if changed is None:
+            if isinstance(change, str):
+                (solution,) = solutions
+                indent = solution[: solution.index("#")]
+                answer = given.replace(solution, textwrap.indent(change, indent))
+            else:
                 old, new = change
-                assert solution[0].count(old) == 1, f"{asked}: {old!r} must stand in the solution once"
-                changed = textwrap.dedent(solution[0].replace(old, new))
-            answer = given[: solution.start()] + textwrap.indent(changed, solution[1]) + given[solution.end() :]
+                assert "\n".join(solutions).count(old) == 1, f"{asked}: {old!r} must stand in the solution once"
+                answer = given
+                for solution in solutions:
+                    answer = answer.replace(solution, solution.replace(old, new))
             found.append((asked, says, answer))
     return found
 
