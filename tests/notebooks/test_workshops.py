@@ -120,13 +120,14 @@ def wrong_answers(path: Path) -> list[tuple[str, str, str]]:
     file, found = path.with_suffix(".mistakes.toml"), []
     listed = tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     for asked, mistakes in listed.items():
-        given, solution = kernel(path).answers[asked], homework.SOLUTION.search(kernel(path).answers[asked])
-        assert solution is not None
+        given = kernel(path).answers[asked]
+        solutions = [*homework.SOLUTION.finditer(given)]
         for says, change in mistakes.items():
-            changed = change if isinstance(change, str) else None
+            solution, changed = solutions[0], change if isinstance(change, str) else None
             if changed is None:
                 old, new = change
-                assert solution[0].count(old) == 1, f"{asked}: {old!r} must stand in the solution once"
+                assert sum(each[0].count(old) for each in solutions) == 1, f"{asked}: {old!r} must stand there once"
+                solution = next(each for each in solutions if old in each[0])
                 changed = textwrap.dedent(solution[0].replace(old, new))
             answer = given[: solution.start()] + textwrap.indent(changed, solution[1]) + given[solution.end() :]
             found.append((asked, says, answer))
