@@ -123,8 +123,8 @@ def wrong_answers(path: Path) -> list[tuple[str, str, str]]:
         given = kernel(path).answers[asked]
         solutions = [solution[0] for solution in homework.SOLUTION.finditer(given)]  # one of each function
         for says, change in mistakes.items():
-            if isinstance(change, str):
-                (solution,) = solutions
+            if isinstance(change, str):  # of the first function
+                solution = solutions[0]
                 indent = solution[: solution.index("#")]
                 answer = given.replace(solution, textwrap.indent(change, indent))
             else:
