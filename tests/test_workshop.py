@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import nn
 
-from rlcourse import workshop
+from rlcourse import lessons, workshop
 from rlcourse.algorithms import dqn, soft_q_iteration, td3, td7
 from rlcourse.buffers import ReplayBuffer
 from rlcourse.grading.checks import STUB
@@ -345,7 +345,7 @@ def test_broken_on_purpose_changes_one_line_of_that_part_alone() -> None:
 def test_side_by_side_says_what_no_policy_is_worth(monkeypatch: pytest.MonkeyPatch) -> None:
     titles: list[str] = []
     monkeypatch.setenv("RLCOURSE_BUDGET", "test")
-    monkeypatch.setattr(trials.lessons, "curves", lambda values, step, axis, title: titles.append(title))
+    monkeypatch.setattr(lessons, "curves", lambda values, step, axis, title: titles.append(title))
     mine = {"mine": workshop.assemble(td3)}
     for most in (None, 0.0):
         workshop.side_by_side(mine, "06_pendulum_td3", steps=600, seeds=(0,), max_reward=most)
