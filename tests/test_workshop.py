@@ -20,7 +20,7 @@ from rlcourse import lessons, workshop
 from rlcourse.algorithms import dqn, soft_q_iteration, td3, td7
 from rlcourse.buffers import ReplayBuffer
 from rlcourse.grading.checks import STUB
-from rlcourse.workshop import ladder, parts, trials
+from rlcourse.workshop import ladder, parts
 
 torch.set_num_threads(1)
 
