@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -447,6 +448,16 @@ def test_without_a_sandbox_it_grades_and_finds_forged_lines(tmp_path: Path, monk
     assert "NO SANDBOX" in json.loads((tmp_path / "grades" / "grades.json").read_text())["isolation"][0]
 
 
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Commands hear Ctrl-C, even if the tests run in the background of a shell, where it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.thorough
 def test_ctrl_c_ends_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     tiny.write_source(tmp_path, SECONDS)
@@ -454,6 +465,7 @@ def test_ctrl_c_ends_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
         submit(tmp_path / "class", f"s{number}", tiny.answered(RELEASED, square="import time\ntime.sleep(10**6)"))
     words = ["grade", "class", "--homework", "hw00", "--out", "out", "--sources", ".", "--workers", "2"]
     with (
+        interruptible(),
         tempfile.TemporaryDirectory() as short,
         subprocess.Popen(  # a socket's path has at most 107 characters
             [sys.executable, "-m", "rlcourse", *words],
