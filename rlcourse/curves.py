@@ -259,13 +259,7 @@ class Comparison:
 
 
 def _at(share: float) -> str:
-    return (
-        "at every evaluation"
-        if share == 1
-        else "at no evaluation"
-        if share == 0
-        else f"at {share:.0%} of its evaluations"
-    )
+    return {1.0: "at every evaluation", 0.0: "at no evaluation"}.get(share, f"at {share:.0%} of its evaluations")
 
 
 def compare_to_reference(run: Curve, reference: Curve) -> Comparison:
@@ -285,7 +279,7 @@ def compare_to_reference(run: Curve, reference: Curve) -> Comparison:
     step, seeds = reference.step[common], reference.returns[:, common]
     own = np.interp(step, run.step, run.mean)
     better_than = int((own.mean() > seeds.mean(1)).sum())
-    among = bool((own.mean() >= seeds.mean(1)).any())
+    among = bool(own.mean() >= seeds.mean(1).min())
     inside = float(((seeds.min(0) <= own) & (own <= seeds.max(0))).mean())
     low, high = (end[common][-1] for end in reference.band)
     words = (

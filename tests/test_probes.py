@@ -9,11 +9,12 @@ import torch
 from gymnasium.spaces import Discrete
 from gymnasium.utils.env_checker import check_env
 
-from rlcourse import probes, snapshots, workshop
-from rlcourse.algorithms import actor_critic, dqn, her, q_iteration
+from rlcourse import probes, snapshots
+from rlcourse.algorithms import actor_critic, dqn, q_iteration
 from rlcourse.probes import ConstantReward, ObservationMatters, TruncationIsNotTermination
 from rlcourse.workshop import ladder
 from rlcourse.workshop.ladder import GAMMA, GOAL_RUNGS, RECIPES, RUNGS, TOLERANCE, Rung
+from tests.broken_agents import HINDSIGHT, Broken
 
 pytestmark = pytest.mark.thorough  # minutes together: in `make test`, not in the inner loop
 
@@ -37,22 +38,9 @@ def test_every_agent_climbs_the_ladder(page: str, continuous: bool) -> None:
     assert looked_at == [rung.world for rung in rungs if rung.best or not has_no_values]
 
 
-BROKEN_HINDSIGHT = {
-    "old rewards": ("relabel", "reward=reward, ", "", "GoalReached"),
-    "old ends": ("relabel", ", terminated=terminated.expand(len(goal))", "", "GoalReached"),
-    "asked of s": ("relabel", "question: Any = next_obs", "question: Any = obs", "GoalReached"),
-    "old goal in next_obs": ("relabel", "= next_obs[:, size : 2 * size] = goal", "= goal", "GoalReachedLater"),
-    "nothing relabelled": ("sample", "lot < ", "lot < 0 * ", "GoalNeverSet"),
-}
-
-
-@pytest.mark.parametrize(("part", "old", "new", "found_by"), BROKEN_HINDSIGHT.values(), ids=BROKEN_HINDSIGHT)
-def test_broken_hindsight_is_found(part: str, old: str, new: str, found_by: str) -> None:
-    broken = workshop.broken(workshop.assemble(her), part, old, new)
-    found = ladder.of_page(broken.module, stop=True).first
-    assert found is not None
-    assert found.rung.world.__name__ == found_by
-    assert found.rows
+@pytest.mark.parametrize("broken", HINDSIGHT, ids=lambda broken: broken.mistake)
+def test_broken_hindsight_is_found(broken: Broken) -> None:
+    assert broken.climb() == broken.found_by
 
 
 @pytest.mark.parametrize("rung", GOAL_RUNGS, ids=lambda rung: rung.world.__name__)

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from rlcourse import lessons, workshop
-from rlcourse.algorithms import dqn, soft_q_iteration, td3, td7
+from rlcourse.algorithms import dqn, her, soft_q_iteration, td3, td7
 from rlcourse.buffers import ReplayBuffer
 from rlcourse.grading.checks import STUB
 from rlcourse.workshop import ladder, parts
@@ -441,6 +441,7 @@ def test_a_ladder_that_is_cut_short_says_so(monkeypatch: pytest.MonkeyPatch) -> 
     assert found.first is not None
     assert found.verdict.startswith("○ RLCOURSE_BUDGET=test")
     assert "✘ ConstantReward is the first" in replace(found, cut_short=False).verdict
+    assert workshop.probe(workshop.assemble(her)).verdict.startswith("○ RLCOURSE_BUDGET=test")
     stops = of_dqn()
     stops.module.DQN.act = lambda self, obs, explore=True: 1 / 0
     assert "ZeroDivisionError" in workshop.probe(stops).verdict

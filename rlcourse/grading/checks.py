@@ -96,9 +96,13 @@ def _same_line(expected: str, found: str, rtol: float) -> bool:
 def close(expected: Any, found: Any, rtol: float = RTOL) -> bool:
     """Whether two plain values have one structure and agree up to `rtol` of the largest number of `expected`."""
     try:
-        return _close(expected, found, rtol * max([abs(x) for x in _numbers(expected)], default=0.0))
+        return _close(expected, found, _atol(expected, rtol))
     except OverflowError:  # a whole number can be larger than any float
         return False
+
+
+def _atol(expected: Any, rtol: float) -> float:
+    return rtol * max([abs(x) for x in _numbers(expected)], default=0.0)
 
 
 def _numbers(value: Any) -> list[float]:
@@ -196,14 +200,18 @@ def _likely(expected: Any, found: Any, rtol: float) -> str:
             fault = "ends too early" if both < len(expected) else "goes on for too long"
             return f"it {fault}: there are {len(found)} results, {len(expected)} are wanted, the first {both} are right"
     if (shape := _shape(found)) != (wanted := _shape(expected)):
-        hint = ": a (B, 1) met a (B,), or [:, action] took every action for every row"
-        hint = hint if wanted and shape == wanted * 2 else ""
-        return f"the result has shape {shape}, it must have {wanted}{hint}"
+        return f"the result has shape {shape}, it must have {wanted}{broadcast_hint(shape, wanted)}"
     if not all(abs(x) <= sys.float_info.max for x in _numbers(found)):  # isfinite fails at a larger whole number
         return "the result is not finite, or too large for a float"
     if close(_negated(expected), found, rtol):
         return "the sign is wrong"
-    return _difference(expected, found, rtol * max([abs(x) for x in _numbers(expected)], default=0.0))
+    return _difference(expected, found, _atol(expected, rtol))
+
+
+def broadcast_hint(shape: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+    """What usually makes a (B, B) of a (B,); empty for other shapes."""
+    hint = ": a (B, 1) met a (B,), or [:, action] took every action for every row"
+    return hint if wanted and shape == wanted * 2 else ""
 
 
 def _difference(expected: Any, found: Any, atol: float) -> str:
@@ -225,7 +233,7 @@ def in_words(found: Any, expected: Any) -> str:
 
 def differing(expected: Sequence[Any], found: Sequence[Any], rtol: float) -> list[int]:
     """The places at which two plain lists of one length differ, by the measure of `close` for the whole."""
-    atol = rtol * max([abs(x) for x in _numbers([*expected])], default=0.0)
+    atol = _atol([*expected], rtol)
     return [n for n, pair in enumerate(zip(expected, found, strict=True)) if not _close(*pair, atol)]
 
 

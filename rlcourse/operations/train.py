@@ -161,10 +161,8 @@ def _execute(
 ) -> None:
     failed = ""
     try:
-        if compare and recorded_experiment(compare).env != experiment.env:
-            raise ValueError(f"{compare} is a recording of {recorded_experiment(compare).env}, not of {experiment.env}")
-        if compare and experiment.steps < (first := reference(compare).step[0]):
-            raise ValueError(f"--steps {experiment.steps}: {compare} begins at step {first}; train at least until then")
+        if compare:
+            _refuse_incomparable(experiment, compare)
         if film:
             os.environ["MUJOCO_GL"] = _renderer()  # before MuJoCo is imported: it binds a backend for good
         wanted = _seeds(seeds)
@@ -212,6 +210,16 @@ def _execute(
             sys.exit(f"rlcourse train: no film: {error}. The same command trains seed {runs[0].seed} again.")
         stage = envs.make(experiment.evaluation_env or experiment.env, render_mode="rgb_array")
         rendering.film(stage, trained, EVALUATION_SEED, film)
+
+
+def _refuse_incomparable(experiment: Experiment, name: str) -> None:
+    """Raises ValueError where nothing of a recording could be compared with what will be trained."""
+    recorded = recorded_experiment(name)
+    if recorded.env != experiment.env:
+        raise ValueError(f"{name} is a recording of {recorded.env}, not of {experiment.env}")
+    if experiment.steps < recorded.evaluate_every:
+        first = recorded.evaluate_every
+        raise ValueError(f"--steps {experiment.steps}: {name} begins at step {first}; train at least until then")
 
 
 def _held(curve: Path, experiment: Experiment, seeds: range) -> dict[int, Any]:

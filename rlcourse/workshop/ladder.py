@@ -176,6 +176,12 @@ def make(kind: Any, env: gym.Env, config: Any, seed: int) -> Any:
     return kind(flatdim(env.observation_space), action, config, seed)
 
 
+def make_with_hindsight(kind: Any, env: gym.Env, learner: dqn.Config, config: Any) -> dqn.DQN:
+    """DQN with a hindsight memory of class `kind`."""
+    memory = kind(env, learner.buffer_size, config)
+    return dqn.DQN(flatdim(env.observation_space), flatdim(env.action_space), learner, 0, memory)
+
+
 def trial(module: Any) -> Iterator[dict[str, Any]]:
     """A few updates of a page's agent with very small networks: it is about what raises, not about what is learned."""
     name = module.__name__.split(".")[-1]
@@ -187,7 +193,7 @@ def trial(module: Any) -> Iterator[dict[str, Any]]:
     elif name == "her":
         env = envs.make("rlcourse/BitFlip5-v0")
         learner = dqn.Config(hidden=(4,), batch_size=4, buffer_size=50, learning_starts=8, n_step=1)
-        agent = dqn.DQN(flatdim(env.observation_space), 5, learner, 0, kind(env, 50, config()))
+        agent = make_with_hindsight(kind, env, learner, config())
         yield from loop.train(env, agent, 30, 0)
     else:
         small: dict[str, Any] = {
@@ -242,17 +248,15 @@ def of_page(module: Any, continuous: bool = False, stop: bool = False, **changes
     if not steps:
         actions = "a continuous action" if continuous else "two actions"
         raise ValueError(f"{name} has no agent for {actions}: there is nothing to train in these worlds")
+    kind, tabular = getattr(module, recipe.agent), recipe.agent == "QLearning"
+    rungs: tuple[Rung, ...] = GOAL_RUNGS if name == "her" else RUNGS
     if name == "her":
         config = dqn.Config(**recipe.config)
-
-        def with_hindsight(env: gym.Env) -> dqn.DQN:
-            memory = getattr(module, recipe.agent)(env, config.buffer_size, module.Config(**changes))
-            return dqn.DQN(flatdim(env.observation_space), flatdim(env.action_space), config, 0, memory)
-
-        return climb(with_hindsight, steps, config.gamma, stop=stop, rungs=GOAL_RUNGS)
-    kind, config = getattr(module, recipe.agent), module.Config(**{**recipe.config, **changes})
-    tabular = recipe.agent == "QLearning"
-    found = climb(lambda env: make(kind, env, config, 0), steps, config.gamma, continuous, tabular, stop=stop)
+        agent = partial(make_with_hindsight, kind, learner=config, config=module.Config(**changes))
+    else:
+        config = module.Config(**{**recipe.config, **changes})
+        agent = partial(make, kind, config=config, seed=0)
+    found = climb(agent, steps, config.gamma, continuous, tabular, stop=stop, rungs=rungs)
     return replace(found, cut_short=cut_short)
 
 
@@ -335,6 +339,7 @@ def climb(
         agent: makes one for a world.
         stop: at the first rung that fails.
         words: says what an exception means to whoever wrote the agent.
+        rungs: those of the agent's kind, `GOAL_RUNGS` for hindsight.
     """
     findings = []
     for rung in rungs:

@@ -9,7 +9,7 @@ import linecache
 import sys
 import textwrap
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.util import module_from_spec, spec_from_file_location
 from types import CellType, CodeType, FunctionType, ModuleType
@@ -19,7 +19,7 @@ import cloudpickle
 import numpy as np
 import torch
 
-from rlcourse.grading.checks import STUB
+from rlcourse.grading.checks import STUB, broadcast_hint
 from rlcourse.workshop import ladder
 
 _COPIES, _PREFIX = itertools.count(1), "mine"
@@ -89,7 +89,7 @@ def assemble(page: ModuleType, **parts: Any) -> Mine:
     """
     mine = Mine(page, _copy_of(page), parts)
     for name, theirs in parts.items():
-        mine.whose[name] = _yet_to_be_written(theirs) or "yours"
+        mine.whose[name] = _owner(theirs)
         where(mine.module, name)  # refuses a name that the page does not know
     while fault := _first_fault(page, {name: parts[name] for name in mine.yours}):
         name, sentence = fault
@@ -135,14 +135,17 @@ def _without_decorators(source: str) -> str:
 
 def is_stub(part: Any) -> bool:
     """Whether nothing has been written yet: it raises what a place for an answer does, or does and returns nothing."""
-    return any(_is_stub(each.__code__) for each in _written(part))
+    return bool(_unwritten(part))
 
 
-def _yet_to_be_written(part: Any) -> str:
-    """Empty if nothing is."""
-    empty = [each.__name__ for each in _written(part) if _is_stub(each.__code__)]
-    if not empty:
-        return ""
+def _unwritten(part: Any) -> list[str]:
+    return [each.__name__ for each in _written(part) if _is_stub(each.__code__)]
+
+
+def _owner(part: Any) -> str:
+    """Whose it is, as `Mine.whose` says it."""
+    if not (empty := _unwritten(part)):
+        return "yours"
     return f"not yet yours: {', '.join(empty)} still to be written" if isinstance(part, type) else "not yet yours"
 
 
@@ -156,11 +159,14 @@ def _written(part: Any) -> list[FunctionType]:
 
 def place_in(part: Any, error: BaseException) -> str:
     """The innermost of the part's lines that an exception passed, in words; empty if it passed none."""
-    codes = {code for function in _written(part) for code in _codes(function.__code__)}
-    for frame, line in reversed([*traceback.walk_tb(error.__traceback__)]):
-        if frame.f_code in codes:
-            return _place(frame.f_code, line)
-    return ""
+    passed = _innermost({code for function in _written(part) for code in _codes(function.__code__)}, error)
+    return _place(*passed) if passed else ""
+
+
+def _innermost(codes: Container[CodeType], error: BaseException) -> tuple[CodeType, int] | None:
+    """Which of these an exception left first, and at which line."""
+    steps = reversed([*traceback.walk_tb(error.__traceback__)])
+    return next(((frame.f_code, line) for frame, line in steps if frame.f_code in codes), None)
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
@@ -343,7 +349,7 @@ def _first_fault(page: ModuleType, parts: Mapping[str, Any]) -> tuple[str, str] 
 def _unknown_name(page: ModuleType, theirs: Any) -> str | None:
     known = {*vars(builtins), *vars(page), *(_home(theirs) or {})}
     for function in _functions(theirs):
-        for line, word in _globals_used(function.__code__):
+        for line, word in (used for code in _codes(function.__code__) for used in _globals_used(code)):
             if word not in known:
                 near = difflib.get_close_matches(word, known, 1)
                 hint = f". Did you mean `{near[0]}`?" if near else ""
@@ -352,15 +358,12 @@ def _unknown_name(page: ModuleType, theirs: Any) -> str | None:
 
 
 def _globals_used(code: CodeType) -> Iterator[tuple[int, str]]:
-    """The line and the name of each global that a function reads, functions inside it too."""
+    """The line and the name of each global that a function reads."""
     line = code.co_firstlineno
     for step in dis.get_instructions(code):
         line = step.positions.lineno or line if step.positions else line
         if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
             yield line, step.argval
-    for inner in code.co_consts:
-        if isinstance(inner, CodeType):
-            yield from _globals_used(inner)
 
 
 def _misfit(theirs: Any, ours: Any) -> str | None:
@@ -396,9 +399,8 @@ def _trial(page: ModuleType, parts: Mapping[str, Any]) -> tuple[str, str] | None
         return name, sentence
     except Exception as error:  # a student's function can raise anything
         said = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        for frame, line in reversed([*traceback.walk_tb(error.__traceback__)]):
-            if frame.f_code in codes:
-                return codes[frame.f_code], f"{said} {_place(frame.f_code, line)}"
+        if passed := _innermost(codes, error):
+            return codes[passed[0]], f"{said} {_place(*passed)}"
         return [*parts][-1], f"with it the agent stops: {said}"
     return None
 
@@ -412,10 +414,11 @@ def _compared(name: str, theirs: Callable[..., Any], ours: Callable[..., Any]) -
         if not drawn and not inspect.isgenerator(result):  # neither can be asked twice
             right = ours(*args, **kwargs)
             if (found := _shape(result)) != (wanted := _shape(right)):
-                hint = ": a (B, 1) met a (B,)" if len(wanted) == 1 and found == wanted * 2 else ""
                 got = f"shape {found}" if hasattr(result, "shape") else f"{result!r}"
                 code = _unwrapped(theirs).__code__
-                raise _MisfitError(name, f"it returns {got}, it must have shape {wanted}{hint} {_place(code)}")
+                raise _MisfitError(
+                    name, f"it returns {got}, it must have shape {wanted}{broadcast_hint(found, wanted)} {_place(code)}"
+                )
             if getattr(right, "requires_grad", False) and not getattr(result, "requires_grad", False):
                 cut = "what it returns has no gradient: .item(), .detach() or no_grad() cut it off"
                 raise _MisfitError(name, f"{cut} {_place(_unwrapped(theirs).__code__)}")

@@ -67,6 +67,15 @@ class Notebook:
         """Wait until the kernel has answered all that was done before: what has not changed by now will not."""
         self.page.evaluate(f"() => {SESSION}.session.kernel.requestExecute({{ code: '', silent: true }}).done")
 
+    def cells(self) -> list[dict[str, Any]]:
+        """All of them, with their outputs, as they would be saved."""
+        return list(self.page.evaluate(f"() => {PANEL}.content.model.sharedModel.cells.map((cell) => cell.toJSON())"))
+
+    def view(self, number: int) -> Locator:
+        """A cell, brought into view: those far away are not drawn."""
+        self.page.evaluate(f"async () => await {PANEL}.content.scrollToItem({number}, 'start')")
+        return self.page.locator(f'.jp-Cell[data-windowed-list-index="{number}"]')
+
     @property
     def picture(self) -> Locator:
         return self.page.locator("img.rlcourse-picture")

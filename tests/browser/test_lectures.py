@@ -9,7 +9,7 @@ import pytest
 
 from rlcourse.operations.publish import lectures
 from tests.browser.conftest import ARTIFACTS
-from tests.browser.lab import PANEL, Lab
+from tests.browser.lab import Lab
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -26,11 +26,8 @@ def test_a_lecture_runs(lab: Lab, lecture: Path) -> None:
         start = time.monotonic()
         notebook.run()
         seconds = time.monotonic() - start
-        cells = notebook.page.evaluate(f"() => {PANEL}.content.model.sharedModel.cells.map((cell) => cell.toJSON())")
-        for number, cell in enumerate(cells):
-            notebook.page.evaluate(f"async () => await {PANEL}.content.scrollToItem({number}, 'start')")
-            view = notebook.page.locator(f'.jp-Cell[data-windowed-list-index="{number}"]')
-            view.screenshot(path=photos / f"{number:02d}.png")
+        for number, cell in enumerate(notebook.cells()):
+            notebook.view(number).screenshot(path=photos / f"{number:02d}.png")
             outputs = cell.get("outputs", [])
             bad = [out for out in outputs if out["output_type"] == "error" or out.get("name") == "stderr"]
             assert not bad, f"cell {number}: {bad}"

@@ -1,6 +1,5 @@
 """A workshop as a student uses it: helps are unfolded, an answer is typed, its check and the agent follow."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import nbformat
 import pytest
 from playwright.sync_api import Locator, expect
 
-from tests.browser.lab import PANEL, Lab, Notebook
+from tests.browser.lab import Lab, Notebook
 
 pytestmark = pytest.mark.browser
 
@@ -21,10 +20,9 @@ WRONG, RIGHT = HALF + "self.steps / self.config.epsilon_steps", HALF + "min(self
 @pytest.fixture(scope="module")
 def untouched(lab: Lab) -> Iterator[Notebook]:
     """The student's notebook, run from top to bottom as it is."""
-    folder = lab.root / "workshops"
-    folder.mkdir()
-    path = Path(shutil.copy(WORKSHOP, folder))
-    source = nbformat.read(path, as_version=4)
+    path = lab.root / "workshops" / WORKSHOP.name
+    path.parent.mkdir()
+    source = nbformat.read(WORKSHOP, as_version=4)
     source.cells.insert(0, nbformat.v4.new_code_cell(SHORT, id="budget"))
     nbformat.write(source, path)
     with lab.open(path) as notebook:
@@ -33,24 +31,16 @@ def untouched(lab: Lab) -> Iterator[Notebook]:
         yield notebook
 
 
-def cells(notebook: Notebook) -> dict[str, dict[str, object]]:
-    found = notebook.page.evaluate(f"() => {PANEL}.content.model.sharedModel.cells.map((cell) => cell.toJSON())")
-    return {cell["id"]: cell for cell in found}
-
-
 def cell(notebook: Notebook, name: str) -> Locator:
     """The cell with this id, brought into view."""
-    place = list(cells(notebook)).index(name)
-    notebook.page.evaluate(f"async () => await {PANEL}.content.scrollToItem({place}, 'start')")
-    return notebook.page.locator(f'.jp-Cell[data-windowed-list-index="{place}"]')
+    return notebook.view([each["id"] for each in notebook.cells()].index(name))
 
 
-def answer(notebook: Notebook, name: str, body: str) -> None:
-    """Type `body` in the place of the exception, and run the cell and the check that follows, by keyboard alone."""
-    editor = cell(notebook, name).locator(".cm-content")
-    editor.get_by_text("raise NotImplementedError").click()
+def answer(notebook: Notebook, name: str, line: str, body: str) -> None:
+    """Type `body` in the place of the line that holds `line`, and run the cell and the check that follows."""
+    cell(notebook, name).locator(".cm-content").get_by_text(line).click()
     keyboard = notebook.page.keyboard
-    keyboard.press("Control+End")  # the exception is the last line
+    keyboard.press("End")
     keyboard.press("Shift+Home")
     for number, line in enumerate(body.splitlines()):
         if number:
@@ -62,7 +52,7 @@ def answer(notebook: Notebook, name: str, body: str) -> None:
 
 
 def test_untouched_it_runs_and_every_check_says_not_yet_yours(untouched: Notebook) -> None:
-    outputs = [(name, out) for name, one in cells(untouched).items() for out in one.get("outputs", [])]  # type: ignore[attr-defined]
+    outputs = [(each["id"], out) for each in untouched.cells() for out in each.get("outputs", [])]
     assert [name for name, out in outputs if out["output_type"] == "error"] == []
     said = {name: out["text"] for name, out in outputs if name.endswith("-check")}
     assert len(said) >= 6
@@ -80,18 +70,11 @@ def test_a_hint_unfolds_by_mouse(untouched: Notebook) -> None:
 
 
 def test_an_answer_is_typed_and_the_agent_has_it(untouched: Notebook) -> None:
-    answer(untouched, "s3-answer", WRONG)
+    answer(untouched, "s3-answer", "raise NotImplementedError", WRONG)
     check = cell(untouched, "s3-check")
     expect(check.get_by_text("ε goes on falling after `epsilon_steps`")).to_be_visible()
 
-    untouched.page.keyboard.press("Escape")
-    editor = cell(untouched, "s3-answer").locator(".cm-content")
-    editor.get_by_text("self.steps / self.config.epsilon_steps").click()
-    untouched.page.keyboard.press("End")
-    untouched.page.keyboard.press("Shift+Home")
-    untouched.page.keyboard.type(RIGHT.splitlines()[-1])
-    for _ in range(2):
-        untouched.page.keyboard.press("Shift+Enter")
+    answer(untouched, "s3-answer", "self.steps / self.config.epsilon_steps", RIGHT.splitlines()[-1])
     expect(cell(untouched, "s3-check").get_by_text("✔")).to_be_visible()
 
     cell(untouched, "mine").locator(".cm-content").click()

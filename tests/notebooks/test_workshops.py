@@ -163,9 +163,7 @@ def lines(source: str) -> list[str]:
 def test_the_wrong_answers_listed_are_told_what_is_wrong(path: Path) -> None:
     misnamed = []
     for asked, says, answer in wrong_answers(path):
-        first = next(
-            iter(line for line in kernel(path).check(asked, answer) if line.startswith(checks.WRONG)), "nothing"
-        )
+        first = next((line for line in kernel(path).check(asked, answer) if line.startswith(checks.WRONG)), "nothing")
         if says not in first:
             misnamed.append(f"{asked}: {says!r} was wanted, said is: {first}")
     assert misnamed == []
@@ -254,19 +252,22 @@ def test_solved_it_reaches_its_verdict_from_most_seeds(path: Path, monkeypatch: 
     assert sum(finished) >= 0.8 * len(finished)
 
 
-def test_what_workshop_2_says_of_recordings_is_true() -> None:
-    text = "\n".join(cell.source for cell in homework.load(SOURCES[0].with_name("w02.ipynb")).cells)
+@pytest.fixture
+def workshop_2() -> str:
+    return "\n".join(cell.source for cell in homework.load(SOURCES[0].with_name("w02.ipynb")).cells)
+
+
+def test_what_workshop_2_says_of_recordings_is_true(workshop_2: str) -> None:
     seconds = curves.reference("02_cartpole_dqn").wall_time
     assert seconds is not None
-    assert f"the recorded runs took {min(seconds):.0f} to {max(seconds):.0f} seconds each" in text
+    assert f"the recorded runs took {min(seconds):.0f} to {max(seconds):.0f} seconds each" in workshop_2
     five, one = (curves.reference(name) for name in ("02_five_step", "02_one_step"))
     scored = [f"{curve.mean[list(curve.step).index(5_000)]:.0f}" for curve in (five, one)]
-    assert f"five-step targets scored {scored[0]} on average, ten with one-step targets {scored[1]}" in text
+    assert f"five-step targets scored {scored[0]} on average, ten with one-step targets {scored[1]}" in workshop_2
     assert len(five.returns) == len(one.returns) == 10
 
 
-def test_the_table_of_broken_agents_stands_in_the_first_workshop_that_breaks_a_network() -> None:
-    text = "\n".join(cell.source for cell in homework.load(SOURCES[0].with_name("w02.ipynb")).cells)
-    assert table("dqn") in text
-    assert table(*(page for page in PAGES if page != "dqn")) in text
+def test_the_table_of_broken_agents_stands_in_the_first_workshop_that_breaks_a_network(workshop_2: str) -> None:
+    assert table("dqn") in workshop_2
+    assert table(*(page for page in PAGES if page != "dqn")) in workshop_2
     assert len(BROKEN) >= 20
