@@ -23,8 +23,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
-    """A notebook's kernel starts here: a workshop's trains for a moment only, since nobody's answers are in it."""
+    """A notebook's kernel starts here. It trains for a moment only: nbval does not look at what was learned.
+
+    The outputs that are committed come from a run of the whole length (`rlcourse execute`), which `make test-slow`
+    repeats and compares.
+    """
     with pytest.MonkeyPatch.context() as environment:
-        if item.path.parent.name == "workshops":
-            environment.setenv("RLCOURSE_BUDGET", "test")
+        environment.setenv("RLCOURSE_BUDGET", "test")
         return (yield)

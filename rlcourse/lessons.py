@@ -226,14 +226,21 @@ def _write_predictions(predictions: dict[str, str]) -> None:
 def budget(quick: int, full: int) -> int:
     """How long to train: `quick` in a lecture, `full` where the environment variable `RLCOURSE_BUDGET` says "full".
 
+    It may say "test", too: a tenth of `quick`, to see that every cell runs, see `only_tested`.
+
     Raises:
-        ValueError: the variable says something else than "quick" or "full".
+        ValueError: the variable says something else.
     """
-    choices = {"quick": quick, "full": full, "test": quick}  # the last is for workshops, see `workshop.ladder`
+    choices = {"quick": quick, "full": full, "test": max(1, quick // 10)}
     chosen = os.environ.get("RLCOURSE_BUDGET", "quick")
     if chosen not in choices:
         raise ValueError(f"RLCOURSE_BUDGET = {chosen!r} is unknown: set it to quick or full")
     return choices[chosen]
+
+
+def only_tested() -> bool:
+    """Whether a notebook runs only to see that it runs: then everything that trains stops early."""
+    return os.environ.get("RLCOURSE_BUDGET") == "test"
 
 
 def watch(
@@ -309,6 +316,8 @@ def verdict(what: str, value: float, at_least: float) -> None:
     """Say whether learning got as far as it should; never raise, so that the notebook goes on."""
     if value >= at_least:
         print(f"✔ {what}: {value:.1f}, at least {at_least:g} wanted")
+    elif only_tested():
+        print(f"○ {what}: {value:.6g}. RLCOURSE_BUDGET=test: too short a training for the {at_least:g} wanted.")
     else:
         print(f"✘ {what}: {value:.6g}, below the {at_least:g} wanted. Train longer, or see what went wrong.")
 

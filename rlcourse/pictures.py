@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
+from IPython.display import Markdown
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
@@ -186,14 +187,16 @@ def plot_drives(env: gym.Env, drivers: Mapping[str, Callable[[np.ndarray], np.nd
     return Still(draw, f"A winding road: {words}.", size=(13, 4))
 
 
-def compare_to_reference(history: History, name: str) -> Still:
+def compare_to_reference(history: History, name: str) -> Still | Markdown:
     """The run's evaluations drawn into the recorded seeds, and in words where they lie among them.
 
+    A run that was stopped before its first evaluation (see `loop.evaluated`) has nothing to draw: it says so.
+
     Raises:
-        ValueError: the run was not evaluated (see `loop.evaluated`), or at none of the reference's steps.
+        ValueError: the run was evaluated at none of the reference's steps.
     """
     if not len(history.evaluations):
-        raise ValueError("the run has no evaluations: train under loop.evaluated")
+        return Markdown("*There is nothing to compare yet: let the cell that trains run to its first evaluation.*")
     recorded = reference(name)
     own = Curve(history.evaluations[:, 0].astype(int), history.evaluations[None, :, 1])
     words = compare(own, recorded).words

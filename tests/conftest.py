@@ -8,11 +8,19 @@ import os
 from pathlib import PurePosixPath
 from typing import Any
 
+import jaxtyping
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 if os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the kernels and commands that a test starts
+
+
+@pytest.fixture
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shapes and types are not checked at each call, as nowhere but in tests: a long training takes half the time."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
 
 PIECES = ("tests/browser", "tests/grading")
 

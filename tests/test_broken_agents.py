@@ -18,6 +18,7 @@ CASES = [
 ]
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("broken", CASES)
 def test_the_stated_rung_is_the_first_that_finds_it(broken: Broken) -> None:
     assert broken.climb() == broken.found_by

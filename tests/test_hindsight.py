@@ -543,12 +543,14 @@ def success(n: int, steps: int, seed: int, hindsight: bool, config: dqn.Config =
 
 
 @pytest.mark.thorough
+@pytest.mark.usefixtures("unchecked")
 def test_eight_bits_are_learned_with_hindsight_and_not_without() -> None:
     assert success(8, 2_000, seed=0, hindsight=True) >= 0.95
     assert success(8, 2_000, seed=0, hindsight=False) <= 0.2
 
 
 @pytest.mark.thorough
+@pytest.mark.usefixtures("unchecked")
 def test_random_play_is_enough_for_hindsight_and_not_for_the_plain_agent() -> None:
     """The live run of lecture 8, changed as "change one thing" says there: the agents differ in their data alone."""
     at_random = replace(BITS, epsilon_end=1.0)
@@ -558,6 +560,7 @@ def test_random_play_is_enough_for_hindsight_and_not_for_the_plain_agent() -> No
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+@pytest.mark.usefixtures("unchecked")
 def test_ten_bits_are_learned_with_hindsight_by_at_least_four_of_five_seeds() -> None:
     assert sum(success(10, 8_000, seed, hindsight=True) >= 0.95 for seed in range(5)) >= 4
     assert all(success(10, 8_000, seed, hindsight=False) <= 0.1 for seed in range(2))
@@ -565,6 +568,7 @@ def test_ten_bits_are_learned_with_hindsight_by_at_least_four_of_five_seeds() ->
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+@pytest.mark.usefixtures("unchecked")
 def test_fetch_reach_is_learned_with_hindsight_by_three_seeds() -> None:
     torch.set_num_threads(1)
     config = sac.Config(hidden=(64, 64), lr=1e-3, gamma=0.95, temperature=0.05, learning_starts=1_000)

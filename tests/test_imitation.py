@@ -188,6 +188,7 @@ def test_learning_happens_after_each_round_on_all_data_so_far() -> None:
 # --- learning
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_squared_error_goes_between_two_drivers_and_a_mixture_follows_one() -> None:
     """A single Gaussian puts its mean into the tree too, and nearly half of its samples."""
     passed = {}
@@ -212,7 +213,7 @@ def test_squared_error_goes_between_two_drivers_and_a_mixture_follows_one() -> N
     assert hits[2] < 0.02
 
 
-@pytest.mark.thorough
+@pytest.mark.usefixtures("unchecked")
 def test_small_errors_compound_unless_the_expert_corrects_them() -> None:
     """Three rounds of 200 labels for either; the clone of demonstrations alone fits them better and drives worse."""
     env, driven, loss = envs.make("rlcourse/Road-v0"), [], []
@@ -235,7 +236,7 @@ def losses_of(metrics: Any) -> list[float]:
     return [each["loss"] for each in metrics if "loss" in each]
 
 
-@pytest.mark.thorough
+@pytest.mark.usefixtures("unchecked")
 def test_an_expert_who_wobbles_shows_how_to_come_back() -> None:
     """Noise in what the expert does, not in what it is asked for: Laskey et al. (2017), DART."""
     env, driven = envs.make("rlcourse/Road-v0"), []

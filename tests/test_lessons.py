@@ -18,6 +18,7 @@ from rlcourse.algorithms import ddpg
 from rlcourse.algorithms import q_iteration as qi
 from rlcourse.envs import GRIDS, TabularEnv
 from rlcourse.loop import evaluated, train
+from rlcourse.widgets.panel import Still
 
 
 @pytest.fixture(autouse=True)
@@ -191,10 +192,23 @@ def test_verdict_says_both(capsys: pytest.CaptureFixture[str]) -> None:
     assert "6.9" in bad
 
 
+def test_a_verdict_on_a_training_cut_short_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RLCOURSE_BUDGET", "test")
+    lessons.verdict("mean return", 7.0, at_least=7)
+    lessons.verdict("mean return", 6.9, at_least=7)
+    good, bad = capsys.readouterr().out.splitlines()
+    assert good.startswith("✔")
+    assert bad == "○ mean return: 6.9. RLCOURSE_BUDGET=test: too short a training for the 7 wanted."
+
+
 def test_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lessons.budget(quick=1, full=2) == 1
     monkeypatch.setenv("RLCOURSE_BUDGET", "full")
     assert lessons.budget(quick=1, full=2) == 2
+    monkeypatch.setenv("RLCOURSE_BUDGET", "test")
+    assert [lessons.budget(quick=quick, full=50_000) for quick in (20_000, 10, 5)] == [2_000, 1, 1]
     monkeypatch.setenv("RLCOURSE_BUDGET", "fast")
     with pytest.raises(ValueError, match="'fast' is unknown: set it to quick or full"):
         lessons.budget(quick=1, full=2)
@@ -286,10 +300,12 @@ def test_a_run_is_drawn_and_described_among_the_recorded_seeds(
     monkeypatch.setattr(pictures, "reference", lambda name: recorded)
     history = pictures.History(np.zeros((0, 2)), np.array([[100, 1.5], [200, 5.0]]))
     picture = lessons.compare_to_reference(history, "any")
+    assert isinstance(picture, Still)
     assert "After 200 steps this run scores 5. The 3 reference seeds score 4 on average" in picture.alt
     assert picture.alt in capsys.readouterr().out
-    with pytest.raises(ValueError, match=r"no evaluations: train under loop\.evaluated"):
-        lessons.compare_to_reference(pictures.History(np.zeros((0, 2)), np.zeros((0, 2))), "any")
+    stopped_early = lessons.compare_to_reference(pictures.History(np.zeros((0, 2)), np.zeros((0, 2))), "any")
+    assert not isinstance(stopped_early, Still)
+    assert "nothing to compare yet" in stopped_early.data
 
 
 def test_watch_keeps_the_metrics_it_is_told_to() -> None:
@@ -317,7 +333,9 @@ def test_a_reference_below_zero_is_not_cut_off(tmp_path: Path, monkeypatch: pyte
     curve = curves.Curve(np.array([100, 200]), np.array([[-900.0, -150.0], [-700.0, -140.0]]))
     monkeypatch.setattr(pictures, "reference", lambda name: curve)
     history = pictures.History(np.zeros((0, 2)), np.array([[100, -800.0], [200, -145.0]]))
-    low, _ = lessons.compare_to_reference(history, "any").figure.axes[0].get_ylim()
+    picture = lessons.compare_to_reference(history, "any")
+    assert isinstance(picture, Still)
+    low, _ = picture.figure.axes[0].get_ylim()
     assert low < -900
 
 

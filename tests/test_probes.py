@@ -29,6 +29,7 @@ CLIMBERS = [
 TRUTH = [(rung, obs, action, value) for rung in RUNGS for (obs, action), value in rung.truth(GAMMA).items()]
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(("page", "continuous"), CLIMBERS, ids=str)
 def test_every_agent_climbs_the_ladder(page: str, continuous: bool) -> None:
     found = ladder.of_page(import_module(f"rlcourse.algorithms.{page}"), continuous)
@@ -38,6 +39,7 @@ def test_every_agent_climbs_the_ladder(page: str, continuous: bool) -> None:
     assert looked_at == [rung.world for rung in rungs if rung.best or not has_no_values]
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("broken", HINDSIGHT, ids=lambda broken: broken.mistake)
 def test_broken_hindsight_is_found(broken: Broken) -> None:
     assert broken.climb() == broken.found_by
@@ -60,6 +62,7 @@ def test_the_stated_values_of_goals_are_true(rung: Rung) -> None:
         assert value == pytest.approx(truth)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_five_step_targets_hold_where_values_do_not_depend_on_the_policy() -> None:
     """Where they do, an exploring action stands between 0 and 1: off-policy without a correction, a known bias."""
     found = ladder.of_page(dqn, n_step=5)
@@ -112,6 +115,7 @@ def test_a_limit_taken_for_an_end_is_found_out() -> None:
     assert believed == pytest.approx(1.0, abs=0.1)
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("mistake", ["the limit is an end", "the next episode's first observation", "no value"])
 def test_side_by_side_too_every_mistake_at_a_limit_is_found_out(mistake: str) -> None:
     """Truth 2 in both places. Taken for an end: V(1) = 1. The next start or nothing instead of what followed: not 2."""

@@ -346,6 +346,7 @@ def test_state_dict_continues_the_same_run() -> None:
 
 
 @pytest.mark.thorough
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("seed", range(5))
 def test_q_learning_approaches_the_optimum(seed: int) -> None:
     config = qi.Config(lr=1.0, lr_power=0.7, epsilon=1.0)
@@ -373,6 +374,7 @@ def test_every_setting_changes_what_is_learned(name: str) -> None:
 
 
 @pytest.mark.thorough
+@pytest.mark.usefixtures("unchecked")
 def test_q_learning_drives_a_taxi() -> None:
     agent = qi.QLearning(500, 6, qi.Config(gamma=0.95, lr=0.5), seed=0)
     list(train(gym.make("Taxi-v4"), agent, 100_000, seed=0))
@@ -380,6 +382,7 @@ def test_q_learning_drives_a_taxi() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("unchecked")
 def test_q_learning_drives_a_taxi_on_19_of_20_seeds() -> None:
     arrived = 0
     for seed in range(20):

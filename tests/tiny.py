@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium as gym
 import torch
 
-from rlcourse import runs
+from rlcourse import checkpoints, runs
 from rlcourse.buffers import Transition
 
 # With episodes short enough that a test sees many of their ends: `tiny:ShortCartPole-v1`, `tiny:ShortCheetah-v5`.
@@ -78,7 +78,13 @@ class TinyBox(Tiny):
         return preference.clamp(-1, 1).numpy()
 
 
-def work(awake: Any, experiment: runs.Experiment, out: Path) -> None:
-    """What a process of the SIGKILL test does: train seed 0, saving at every episode's end."""
-    awake.set()
+def work(saved: Any, experiment: runs.Experiment, out: Path) -> None:
+    """What a process of the SIGKILL test does: train seed 0, saving at every episode's end; `saved`: the last step."""
+    genuine = checkpoints.save
+
+    def save(path: Path, env: Any, agent: Any, step: int, **extra: Any) -> None:
+        genuine(path, env, agent, step, **extra)
+        saved.value = step
+
+    checkpoints.save = save
     runs.run(experiment, 0, out, save_every=0.0)

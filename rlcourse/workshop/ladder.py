@@ -3,7 +3,6 @@
 The tests hold every agent of the course to the same rungs.
 """
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
@@ -14,7 +13,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Discrete, flatdim
 
-from rlcourse import envs, loop, probes
+from rlcourse import envs, lessons, loop, probes
 from rlcourse.algorithms import dqn
 
 GAMMA = 0.5  # far from 1, so that every mistake is large
@@ -165,11 +164,6 @@ RECIPES = {
 }
 
 
-def only_tested() -> bool:
-    """Whether a notebook runs only to see that it runs: then everything that trains stops after a moment."""
-    return os.environ.get("RLCOURSE_BUDGET") == "test"
-
-
 def make(kind: Any, env: gym.Env, config: Any, seed: int) -> Any:
     """An agent of the course for `env`."""
     action = env.action_space if "action_space" in signature(kind).parameters else flatdim(env.action_space)
@@ -242,7 +236,7 @@ def of_page(module: Any, continuous: bool = False, stop: bool = False, **changes
     name = module.__name__.split(".")[-1]
     recipe = RECIPES.get(name, Recipe(""))
     steps = recipe.continuous if continuous else recipe.discrete
-    cut_short = only_tested() and steps > SHORT
+    cut_short = lessons.only_tested() and steps > SHORT
     if cut_short:
         steps = SHORT
     if not steps:
@@ -283,7 +277,7 @@ class Ladder:
     """What every rung showed; `first` is the lowest that failed, None if none did.
 
     Attributes:
-        cut_short: whether the agents were trained for a moment only, see `only_tested`.
+        cut_short: whether the agents were trained for a moment only, see `lessons.only_tested`.
     """
 
     findings: tuple[Finding, ...]

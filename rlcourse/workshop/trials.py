@@ -54,7 +54,7 @@ def race(mine: Mine, reference: str, steps: int | None = None, seed: int = 0) ->
         steps: environment steps, if not as many as were recorded.
     """
     experiment = _experiment(reference, steps)
-    if ladder.only_tested():
+    if lessons.only_tested():
         experiment = replace(experiment, steps=experiment.evaluate_every)
     env, agent = experiment.make_agent(seed, **_made_from(mine))
     training = experiment.train(env, agent, experiment.make_evaluation_env(), seed)
@@ -90,10 +90,10 @@ def side_by_side(
         max_reward: the most that one step pays, if not what the recording takes for its largest size.
     """
     experiment = _experiment(reference, steps)
-    if ladder.only_tested():
+    if lessons.only_tested():
         experiment = replace(experiment, steps=600, evaluate_every=300, episodes=1)
     jobs = [(name, seed) for name in agents for seed in seeds]
-    n_jobs = 1 if ladder.only_tested() else min(joblib.cpu_count(), len(jobs))
+    n_jobs = 1 if lessons.only_tested() else min(joblib.cpu_count(), len(jobs))
     try:
         with joblib.parallel_config(backend="loky", n_jobs=n_jobs):
             found = joblib.Parallel()(

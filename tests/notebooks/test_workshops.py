@@ -11,7 +11,6 @@ import warnings
 from functools import cache
 from pathlib import Path
 
-import jaxtyping
 import nbformat
 import pytest
 from nbclient import NotebookClient
@@ -25,6 +24,9 @@ from rlcourse.operations.publish import sources_hash
 from tests.broken_agents import BROKEN, PAGES, table
 from tests.grading.changes import mutants
 
+# A student's kernel checks no shapes, as tests do: what is wrong is told by the workshop's own checks.
+pytestmark = pytest.mark.usefixtures("unchecked")
+
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 SOURCES = sorted((NOTEBOOKS / "instructor" / "workshops").glob("w??.ipynb"))
 
@@ -32,12 +34,6 @@ SOURCES = sorted((NOTEBOOKS / "instructor" / "workshops").glob("w??.ipynb"))
 @pytest.fixture(params=SOURCES, ids=lambda path: path.stem)
 def path(request: pytest.FixtureRequest) -> Path:
     return request.param
-
-
-@pytest.fixture(autouse=True)
-def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A student's kernel checks no shapes, as tests do: what is wrong is told by the workshop's own checks."""
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 @pytest.fixture
