@@ -9,8 +9,8 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import scipy  # whose `stats` takes a second to import: scipy does it when it is first used
 from jaxtyping import Bool, Float, Int
-from scipy import stats
 
 from rlcourse import files
 from rlcourse.algorithms import config_class
@@ -63,9 +63,9 @@ def mean_band(seeds: Float[np.ndarray, "N ..."]) -> tuple[Float[np.ndarray, "...
             f"seeds = {len(seeds)}: an interval of their mean needs at least 2; run more, as --seeds 0:5 does"
         )
     if len(seeds) < ENOUGH:
-        half = stats.t.ppf(0.975, len(seeds) - 1) * stats.sem(seeds, axis=0)
+        half = scipy.stats.t.ppf(0.975, len(seeds) - 1) * scipy.stats.sem(seeds, axis=0)
         return np.asarray(seeds.mean(0) - half), np.asarray(seeds.mean(0) + half)
-    interval = stats.bootstrap(
+    interval = scipy.stats.bootstrap(
         (seeds,), np.mean, axis=0, n_resamples=2000, method="percentile", rng=np.random.default_rng(0)
     ).confidence_interval
     return np.asarray(interval.low), np.asarray(interval.high)
@@ -79,7 +79,7 @@ def mean_estimate(seeds: Float[np.ndarray, " N"]) -> Estimate:
 
 def share_estimate(hits: Bool[np.ndarray, " N"]) -> Estimate:
     """The share that is true, in the exact interval of Clopper and Pearson."""
-    test = stats.binomtest(int(hits.sum()), len(hits))
+    test = scipy.stats.binomtest(int(hits.sum()), len(hits))
     interval = test.proportion_ci(0.95, method="exact")
     return Estimate(float(test.statistic), float(interval.low), float(interval.high))
 

@@ -1,8 +1,8 @@
 """Lecture 2: which parts DQN needs, how fast targets may move, what Double changes, and Rainbow's switches."""
 
 import numpy as np
+import scipy
 from IPython.display import Markdown
-from scipy import stats
 
 from rlcourse.curves import Curve, Estimate, mean_estimate, recorded_experiment, reference, share_estimate
 from rlcourse.findings.phrases import at, folded, gains, interval, number, reached, seeds, table, verdict
@@ -33,7 +33,7 @@ BIAS = ("too high", "too low", "not resolved")
 def fisher(one: Curve, other: Curve) -> float:
     """The probability that chance alone splits the successes so unevenly or worse (Fisher's exact test)."""
     hits = [(curve.returns[:, -1] >= SOLVED) for curve in (one, other)]
-    return float(stats.fisher_exact(np.array([[hit.sum(), (~hit).sum()] for hit in hits])).pvalue)
+    return float(scipy.stats.fisher_exact(np.array([[hit.sum(), (~hit).sum()] for hit in hits])).pvalue)
 
 
 def chance(p: float) -> str:

@@ -17,14 +17,14 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import nbformat
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat.v4 import new_notebook
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sync_playwright
 
 from rlcourse.operations.publish import KERNELSPEC
@@ -62,6 +62,21 @@ class Notebook:
         self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
         expect(self.page.locator(".jp-OutputArea-child")).to_have_count(0)
         self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
+
+    def replace(self, *sources: str) -> None:
+        """Have these code cells instead of those that are there; saved, so that a reload shows them too."""
+        cells = [{"cell_type": "code", "source": source} for source in sources]
+        self.page.evaluate(
+            f"""async (cells) => {{
+                const model = {PANEL}.content.model.sharedModel;
+                model.transact(() => {{
+                    model.deleteCellRange(0, model.cells.length);
+                    model.insertCells(0, cells);
+                }});
+                await {PANEL}.context.save();
+            }}""",
+            cells,
+        )
 
     def settle(self) -> None:
         """Wait until the kernel has answered all that was done before: what has not changed by now will not."""
@@ -210,61 +225,84 @@ class Lab:
     token: str
     root: Path
     browser: Browser
-    notebooks: list[Notebook] = field(default_factory=list)  # those open now
+    notebooks: list[Notebook] = field(default_factory=list)  # those that are looked at now
+    idle: list[Notebook] = field(default_factory=list)  # with a kernel that has the course imported
 
     @contextmanager
     def notebook(self, *sources: str) -> Iterator[Notebook]:
-        """Write a notebook with these code cells in a folder of its own, and open it."""
-        folder = self.root / secrets.token_hex(4)
-        folder.mkdir()
-        cells = [new_code_cell(source) for source in sources]
-        nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": KERNELSPEC}), folder / "test.ipynb")
-        with self.open(folder / "test.ipynb") as notebook:
-            yield notebook
+        """A notebook with these code cells, in a folder of its own.
+
+        Its page and its kernel may have served before: to start them and to import the course takes ten seconds.
+        """
+        notebook = self.idle.pop() if self.idle else self._opened(self._written())
+        try:
+            notebook.replace(*sources)
+            with self._watched(notebook):
+                yield notebook
+            notebook.replace("import ipywidgets\nipywidgets.Widget.close_all()")
+            notebook.run()
+            notebook.settle()
+        except BaseException:
+            notebook.page.close()
+            raise
+        self.idle.append(notebook)
 
     @contextmanager
     def page(self, address: str, size: ViewportSize = SCREEN) -> Iterator[Notebook]:
         """Open a page that is no notebook of this server; nothing may be fetched from elsewhere."""
-        page = self.browser.new_page(viewport=size)
-        page.set_default_timeout(1000 * PATIENCE)
-        shown, elsewhere = Notebook(page, Path()), list[str]()
-        page.on("request", lambda asked: elsewhere.append(asked.url) if _foreign(asked.url, address) else None)
-        with self._watched(shown):
-            page.goto(address)
+        shown, elsewhere = self._page(Path(), size), list[str]()
+        shown.page.on("request", lambda asked: elsewhere.append(asked.url) if _foreign(asked.url, address) else None)
+        with closing(shown.page), self._watched(shown):
+            shown.page.goto(address)
             yield shown
             assert elsewhere == []
 
     @contextmanager
-    def _watched(self, notebook: Notebook) -> Iterator[None]:
-        """Collect what is said in the console while the page is open, and close it."""
-        notebook.page.on(
+    def open(self, path: Path) -> Iterator[Notebook]:
+        """Open a notebook that lies below `root`, with its kernel ready; shut both down in the end."""
+        notebook = self._opened(path)
+        with closing(notebook.page), self._watched(notebook):
+            try:
+                yield notebook
+            finally:
+                notebook.page.evaluate(f"() => {SESSION}.shutdown()")
+
+    def _written(self) -> Path:
+        """An empty notebook in a folder of its own."""
+        folder = self.root / secrets.token_hex(4)
+        folder.mkdir()
+        nbformat.write(new_notebook(metadata={"kernelspec": KERNELSPEC}), folder / "test.ipynb")
+        return folder / "test.ipynb"
+
+    def _opened(self, path: Path) -> Notebook:
+        notebook = self._page(path.parent, SCREEN)
+        notebook.page.goto(f"{self.url}/doc/tree/{path.relative_to(self.root).as_posix()}?token={self.token}")
+        notebook.ready()
+        return notebook
+
+    def _page(self, folder: Path, size: ViewportSize) -> Notebook:
+        """A page of the browser; what is said in its console is collected."""
+        page = self.browser.new_page(viewport=size)
+        page.set_default_timeout(1000 * PATIENCE)
+        notebook = Notebook(page, folder)
+        page.on(
             "console",
             lambda said: (
                 notebook.errors.append(f"{said.text} {said.location['url']}") if said.type == "error" else None
             ),
         )
-        notebook.page.on("pageerror", lambda error: notebook.errors.append(str(error)))
+        page.on("pageerror", lambda error: notebook.errors.append(str(error)))
+        return notebook
+
+    @contextmanager
+    def _watched(self, notebook: Notebook) -> Iterator[None]:
+        """Photographed after each test; whatever was said in the console meanwhile is an error."""
         self.notebooks.append(notebook)
         try:
             yield
             assert not notebook.errors, "\n".join(notebook.errors)
         finally:
             self.notebooks.remove(notebook)
-            notebook.page.close()
-
-    @contextmanager
-    def open(self, path: Path) -> Iterator[Notebook]:
-        """Open a notebook that lies below `root`, with its kernel ready; shut both down in the end."""
-        page = self.browser.new_page(viewport=SCREEN)
-        page.set_default_timeout(1000 * PATIENCE)
-        notebook = Notebook(page, path.parent)
-        with self._watched(notebook):
-            page.goto(f"{self.url}/doc/tree/{path.relative_to(self.root).as_posix()}?token={self.token}")
-            notebook.ready()
-            try:
-                yield notebook
-            finally:
-                page.evaluate(f"() => {SESSION}.shutdown()")
 
 
 def _foreign(url: str, address: str) -> bool:
