@@ -5,6 +5,7 @@ Browser tests share one JupyterLab and the graders' tests one class of students:
 """
 
 import os
+import sys
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -12,14 +13,11 @@ import jaxtyping
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+# Else each of the hundred programs and kernels that tests start would compile the course anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 if os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the kernels and commands that a test starts
-
-
-@pytest.fixture
-def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shapes and types are not checked at each call, as nowhere but in tests: a long training takes half the time."""
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 PIECES = ("tests/browser", "tests/grading")
@@ -56,3 +54,9 @@ class Pieces(LoadScopeScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Pieces:
     config.option.loadscopereorder = False
     return Pieces(config, log)
+
+
+@pytest.fixture
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shapes and types are not checked at each call, as nowhere but in tests: a long training takes half the time."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)

@@ -549,7 +549,7 @@ def test_eight_bits_are_learned_with_hindsight_and_not_without() -> None:
     assert success(8, 2_000, seed=0, hindsight=False) <= 0.2
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.usefixtures("unchecked")
 def test_random_play_is_enough_for_hindsight_and_not_for_the_plain_agent() -> None:
     """The live run of lecture 8, changed as "change one thing" says there: the agents differ in their data alone."""

@@ -347,7 +347,7 @@ def test_state_dict_continues_the_same_run() -> None:
 
 @pytest.mark.thorough
 @pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 5))])
 def test_q_learning_approaches_the_optimum(seed: int) -> None:
     config = qi.Config(lr=1.0, lr_power=0.7, epsilon=1.0)
     agent = qi.QLearning(12, 4, config, seed)
