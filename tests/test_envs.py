@@ -294,6 +294,7 @@ def test_what_the_pocket_costs_and_what_the_way_around() -> None:
     assert min(rewards) == pytest.approx(-10.4, abs=0.05)
 
 
+@pytest.mark.thorough
 def test_chance_finds_few_goals_among_many_bits_and_some_with_the_robot() -> None:
     """Per step the bits are the goal with probability 2⁻ⁿ; the first time ends the episode, so it is fewer."""
     envs.register_bit_flip(7)  # a size that the course does not use

@@ -71,6 +71,8 @@ def test_offline_the_seed_is_that_of_the_batches() -> None:
     assert runs[0] != runs[2]
 
 
+@pytest.mark.thorough
+@pytest.mark.usefixtures("unchecked")
 def test_copying_pulls_actions_towards_the_data() -> None:
     def distance(copying: float) -> float:
         agent, _ = offline(updates=300, copying=copying)

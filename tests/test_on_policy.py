@@ -62,6 +62,7 @@ CHANGES: dict[str, Any] = {
 FIELDS = [(kind, field.name) for kind, config in SMALL.items() for field in fields(config)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("kind", "name"), FIELDS, ids=lambda value: getattr(value, "__name__", value))
 def test_every_setting_changes_what_is_learned(kind: Any, name: str) -> None:
     base = {key: value for key, value in BASE.items() if hasattr(SMALL[kind], key)}

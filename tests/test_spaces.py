@@ -128,7 +128,7 @@ SUITS: Mapping[str, set[tuple[str, str]]] = {
 }
 SMALL: dict[str, Any] = {
     "hidden": (4,), "buffer_size": 50, "learning_starts": 6, "batch_size": 2, "num_envs": 2, "rollout_steps": 4,
-    "n_step": 2, "embedding": 4, "updates": 1,
+    "n_step": 2, "embedding": 4, "updates": 1, "epochs": 1,
 }  # fmt: skip
 
 

@@ -151,6 +151,7 @@ def test_a_wrong_vote_is_marked_and_the_right_cause_too() -> None:
     assert [title.split(":")[0] for title in marked] == [CASES["1: a cliff"].telltale]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", CASES)
 def test_no_text_is_cut_off(name: str) -> None:
     case = CASES[name]

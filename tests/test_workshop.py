@@ -101,6 +101,7 @@ def test_nothing_replaced_is_the_package_bit_for_bit(page: ModuleType) -> None:
     assert any(len(metrics) > 2 for metrics in run(page)), "it never learned"
 
 
+@pytest.mark.thorough
 def test_everything_retyped_is_the_package_bit_for_bit(page: ModuleType) -> None:
     sources = retyped(page)
     assert len(sources) >= 4

@@ -156,6 +156,7 @@ def lines(source: str) -> list[str]:
     return ast.unparse(tree).splitlines()
 
 
+@pytest.mark.thorough
 def test_the_wrong_answers_listed_are_told_what_is_wrong(path: Path) -> None:
     misnamed = []
     for asked, says, answer in wrong_answers(path):
