@@ -5,11 +5,16 @@ Browser tests share one JupyterLab and the graders' tests one class of students:
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 from xdist.scheduler import LoadScopeScheduling
+
+from tests.screen import Screen
 
 if os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the kernels and commands that a test starts
@@ -48,3 +53,12 @@ class Pieces(LoadScopeScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Pieces:
     config.option.loadscopereorder = False
     return Pieces(config, log)
+
+
+@pytest.fixture
+def screen() -> Iterator[Screen]:
+    """What `display` shows in this test."""
+    shell = InteractiveShell.instance(config=Config(HistoryManager={"enabled": False}))
+    shell.display_pub = Screen()
+    yield shell.display_pub
+    InteractiveShell.clear_instance()
