@@ -145,18 +145,18 @@ def test_the_answer_is_folded_for_those_who_cannot_commit_and_hidden_from_those_
     assert metadata["text/markdown"] == {"answer": "**B: beta.** because of gamma"}
 
 
-def test_what_cannot_be_stored_is_not_committed(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_stored_is_not_committed(screen: Screen) -> None:
     prediction = lessons.predict("q", "Which?", ["a", "b"])
     display(prediction.reveal("a", "why"))
     said: list[str] = []
     prediction._choice.observe(lambda change: said.append(change["new"]), "problem")
-    with monkeypatch.context() as patch:
-        patch.setattr(lessons, "PREDICTIONS", Path("nowhere/predictions.json"))
-        for _ in range(2):
-            commit(prediction, "a")
+    Path("predictions.json").mkdir()
+    for _ in range(2):
+        commit(prediction, "a")
     assert prediction.committed is None
     assert [text[:12] for text in said if text] == ["not stored: "] * 2
     assert "Predict first" in texts(screen)[0]
+    Path("predictions.json").rmdir()
     commit(prediction, "a")
     assert prediction.committed == "a"
 
