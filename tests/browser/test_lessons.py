@@ -24,7 +24,7 @@ def notebook(shared: Notebook) -> Notebook:
     (shared.folder / "predictions.json").unlink(missing_ok=True)
     shared.run()
     expect(waiting(shared)).to_be_visible()
-    expect(shared.page.get_by_text("Because")).to_have_count(0)
+    expect(shared.page.locator(".jp-OutputArea-output", has_text="Because")).to_have_count(0)
     return shared
 
 
