@@ -21,12 +21,11 @@ def without_velocities(env: gym.Env, remembered: int) -> gym.Env:
 
 def balanced(env: gym.Env, weights: Float[np.ndarray, " numbers"], seed: int) -> int:
     """Steps of one episode of the policy that pushes right where weights · observation is above 0."""
-    obs, _ = env.reset(seed=seed)
-    for step in range(1, 501):
+    obs, over, steps = env.reset(seed=seed)[0], False, 0
+    while not over:
         obs, _, terminated, truncated, _ = env.step(int(weights @ obs > 0))
-        if terminated or truncated:
-            break
-    return step
+        over, steps = terminated or truncated, steps + 1
+    return steps
 
 
 def policy_search(env: gym.Env, rounds: int, seed: int) -> Float[np.ndarray, " numbers"]:

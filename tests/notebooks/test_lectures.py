@@ -86,7 +86,7 @@ def test_only_the_first_code_cell_imports_and_none_defines(lecture: NotebookNode
             assert number == 0 or not isinstance(node, ast.Import | ast.ImportFrom)
 
 
-# What two cells may both assign, because no cell ever takes it from another: loop variables, and the words of an answer.
+# What two cells may both assign, because no cell takes it from another: loop variables, and the words of an answer.
 SCRATCH = {"_", "agent", "alpha", "answer", "data", "epoch", "i", "name", "policy", "student", "why"}
 
 
@@ -115,7 +115,7 @@ class Names(ast.NodeVisitor):
             if child is not source:
                 self.visit(child)
 
-    visit_Assign = visit_AnnAssign = visit_NamedExpr = visit_For = _value_first
+    visit_Assign = visit_AnnAssign = visit_NamedExpr = visit_For = _value_first  # noqa: N815
 
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
         self.visit(node.value)
@@ -134,11 +134,13 @@ class Names(ast.NodeVisitor):
         self.generic_visit(node)
         self._own.pop()
 
-    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = visit_Lambda = _scope
+    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = visit_Lambda = _scope  # noqa: N815
 
 
 def test_names_are_found_in_order_of_evaluation() -> None:
-    found = Names("a = a + b\nc += 1\nfor i in d:\n    e = i\nf = [x + g for x in x for y in x]\nk = lambda z: z + h\ne, i")
+    found = Names(
+        "a = a + b\nc += 1\nfor i in d:\n    e = i\nf = [x + g for x in x for y in x]\nk = lambda z: z + h\ne, i"
+    )
     assert found.assigned == {"a", "c", "i", "e", "f", "k"}
     assert found.taken == {"a", "b", "c", "d", "g", "h", "x"}
 
