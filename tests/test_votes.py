@@ -42,7 +42,7 @@ def test_questions_come_with_their_answers(lectures: Path) -> None:
 
 
 def test_every_question_of_the_lectures_can_be_voted_on() -> None:
-    for path in votes.LECTURES.glob("0[1-9]_*.ipynb"):
+    for path in votes.LECTURES.glob("*.ipynb"):
         asked = sum("".join(c["source"]).count("lessons.predict(") for c in json.loads(path.read_text())["cells"])
         found = votes.questions(path)
         assert len(found) == asked

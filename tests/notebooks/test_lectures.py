@@ -16,7 +16,7 @@ from nbformat import NotebookNode
 from rlcourse.operations import workcopy
 from rlcourse.operations.publish import execute, lectures, sources_hash
 
-PATHS = list(lectures([Path(__file__).parents[2] / "notebooks"]))
+START, *PATHS = lectures([Path(__file__).parents[2] / "notebooks"])
 
 
 @pytest.fixture(params=PATHS, ids=lambda path: path.stem)
@@ -38,6 +38,7 @@ def prose(lecture: NotebookNode) -> list[NotebookNode]:
 
 
 def test_there_are_lectures() -> None:
+    assert START.name == "00_start_here.ipynb"
     assert [path.name[:3] for path in PATHS] == [f"{number:02}_" for number in range(1, len(PATHS) + 1)]
     assert PATHS
 
@@ -212,7 +213,45 @@ def test_shown_code_is_the_package_as_it_is_now(lecture: NotebookNode) -> None:
             stored = [data.get("text/markdown", data.get("text/html")) for data in shows]
             assert now in stored, f"{call} shows old code: run `make notebooks`"
             shown += 1
-    assert shown >= 3
+    assert shown >= 2
+
+
+# --- the notebook before them
+
+
+@pytest.fixture
+def start() -> NotebookNode:
+    return nbformat.read(START, as_version=4)
+
+
+def test_the_start_keeps_the_rules_of_cells(start: NotebookNode) -> None:
+    for rule in (
+        test_outputs_belong_to_the_sources,
+        test_executed_from_top_to_bottom_without_a_complaint,
+        test_only_the_first_code_cell_imports_and_none_defines,
+        test_any_cell_may_be_run_again_at_any_time,
+        test_only_what_would_spoil_is_folded_for_students,
+        test_the_stored_answer_is_folded_and_not_typed,
+        test_shown_code_is_the_package_as_it_is_now,
+    ):
+        rule(start)
+    assert max(len(cell.source.split()) for cell in prose(start)) <= 250
+    assert all("slide_type" in cell.metadata.slideshow for cell in start.cells)
+
+
+def test_the_map_leads_to_every_lecture_and_nowhere_else(start: NotebookNode) -> None:
+    (table,) = (cell.source for cell in prose(start) if cell.source.startswith("## The map"))
+    links = re.findall(r"\(([^)]*\.ipynb)\)", table)
+    assert {START.parent / link for link in links} == set(PATHS)
+    for family in ("value", "policy gradient", "actor-critic", "model-based", "imitation", "offline"):
+        assert f"\n| {family}" in table
+
+
+def test_what_the_start_says_came_out(start: NotebookNode) -> None:
+    """A memory balances where none does; plans save real steps."""
+    marks = [output.metadata.get("text/markdown", {}) for cell in code(start) for output in cell.get("outputs", ())]
+    answers = [mark["answer"] for mark in marks if "answer" in mark]
+    assert [answer.split(":")[0] for answer in answers] == ["**B", "**B", "**C"]
 
 
 @pytest.mark.slow
