@@ -6,7 +6,7 @@ observations).
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, flatdim
 from gymnasium.wrappers import FlattenObservation, FrameStackObservation, TransformObservation
 from jaxtyping import Float, Int
 
@@ -29,7 +29,7 @@ def balanced(env: gym.Env, weights: Float[np.ndarray, " numbers"], seed: int) ->
 
 
 def policy_search(env: gym.Env, rounds: int, seed: int) -> Float[np.ndarray, " numbers"]:
-    """The best weights that were found: sixteen draws a round, the next round around the best four (cross-entropy)."""
+    """Weights found by the cross-entropy method: sixteen draws a round, the next round around the best four."""
     rng = np.random.default_rng(seed)
     assert env.observation_space.shape is not None
     mean, spread = np.zeros(env.observation_space.shape), np.ones(env.observation_space.shape)
@@ -47,7 +47,7 @@ def dyna(env: gym.Env, planned: int, episodes: int, seed: int) -> tuple[Table, I
     Dyna-Q, for a world in which the same action always has the same outcome. Returns Q and the length of each episode.
     """
     rng, model = np.random.default_rng(seed), {}
-    q = np.zeros((env.observation_space.n, env.action_space.n))  # type: ignore[attr-defined]
+    q = np.zeros((flatdim(env.observation_space), flatdim(env.action_space)))
     lengths = np.zeros(episodes, int)
     for episode in range(episodes):
         state, over = env.reset(seed=seed + episode)[0], False
