@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import ipywidgets
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
@@ -31,7 +32,7 @@ def lectures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def polls(page: votes.ipywidgets.VBox) -> list[votes.Poll]:
+def polls(page: ipywidgets.VBox) -> list[votes.Poll]:
     return list(page.children[1].children)
 
 
