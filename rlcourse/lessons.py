@@ -21,7 +21,7 @@ import imageio.v3 as imageio
 import ipywidgets
 import numpy as np
 import torch
-from IPython.display import HTML, DisplayHandle, Image, Markdown
+from IPython.display import HTML, DisplayHandle, Image, Markdown, display
 from jaxtyping import Float, UInt8
 from tqdm.auto import tqdm
 
@@ -41,6 +41,7 @@ from rlcourse.rendering import record as record
 from rlcourse.widgets.panel import Choice, Keys
 
 PREDICTIONS = Path("predictions.json")  # in the notebook's own folder: that is where its kernel runs
+LETTERS = "ABCDEFGH"  # of the choices, for a show of hands and where a letter must be enough
 PACKAGE = Path(__file__).parent
 WORKSHOPS = PACKAGE.parent / "notebooks" / "workshops"
 
@@ -145,15 +146,19 @@ def _docstring_and_source(code: Callable[..., Any]) -> tuple[str, str]:
     return inspect.cleandoc(ast.get_docstring(definition) or ""), "\n".join(lines)
 
 
-class Prediction(ipywidgets.VBox):
-    """A question, its choices, and a button that commits to one of them; made by `predict`."""
+class Prediction:
+    """A question, its choices, and a button that commits to one of them; made by `predict`.
+
+    The question stands above as text and is there to read where no kernel answers, too. What is committed takes the
+    button's place, as text again: a notebook that is opened another day shows it.
+    """
 
     def __init__(self, key: str, question: str, choices: Sequence[str]) -> None:
         self.key, self.question, self.choices = key, question, list(choices)
         committed = _read_predictions().get(key)
         self._choice = Choice(choices=self.choices, committed=committed if committed in self.choices else None)
         self._choice.on_msg(self._commit)
-        super().__init__([ipywidgets.HTMLMath(f"<b>Predict:</b> {escape(question)}"), self._choice, Keys()])
+        self._shown = DisplayHandle()
 
     @property
     def committed(self) -> str | None:
@@ -161,13 +166,28 @@ class Prediction(ipywidgets.VBox):
         return self._choice.committed
 
     def _commit(self, _: Any, message: Mapping[str, str], __: Any) -> None:
-        self._choice.committed = message["choice"]
-        _write_predictions(_read_predictions() | {self.key: message["choice"]})
+        choice = message["choice"]
+        try:
+            _write_predictions(_read_predictions() | {self.key: choice})
+        except OSError as error:
+            self._choice.problem = ""  # the same one twice is news, too
+            self._choice.problem = f"not stored: {error}"
+            return
+        self._choice.committed = choice
+        self._shown.update(self._commitment())
+        for answer in _waiting.pop((self.key, *self.choices), ()):
+            answer.open(choice)
 
-    def reveal(self, answer: str | None, because: str) -> Markdown:
-        """The answer next to what was predicted; to those who did not commit, a friendly no. None: not known yet.
+    def _commitment(self) -> Markdown:
+        assert self.committed is not None
+        return Markdown(f"Committed: **{self.lettered(self.committed)}**")
 
-        The output's metadata keeps the answer all the same: slides are made from notebooks in which nobody predicted.
+    def lettered(self, choice: str) -> str:
+        """As in "B: the second one"."""
+        return f"{LETTERS[self.choices.index(choice)]}: {choice}"
+
+    def reveal(self, answer: str | None, because: str) -> "Answer | Markdown":
+        """The answer next to what was predicted, as soon as something is. None: not known yet.
 
         Raises:
             ValueError: the answer is not one of the choices.
@@ -176,31 +196,71 @@ class Prediction(ipywidgets.VBox):
             return Markdown("*There is no answer yet: let the cell that trains run to its end.*")
         if answer not in self.choices:
             raise ValueError(f"answer = {answer!r} is none of the choices {self.choices}")
-        if self.committed is None:
-            no = "*No prediction yet: choose one above, press the button, and run this cell again.*"
-            return Markdown(no, metadata={"answer": f"**{answer}.** {because}"})
-        verdict = "✔ as you predicted" if self.committed == answer else f"✘ you predicted “{self.committed}”"
-        return Markdown(f"**{answer}** ({verdict}). {because}")
+        return Answer(self, answer, because)
 
     def __repr__(self) -> str:
-        return "\n- ".join([f"**Predict:** {self.question}\n", *self.choices])
+        choices = (f"- **{letter}:** {choice}" for letter, choice in zip(LETTERS, self.choices, strict=False))
+        return "\n".join([f"**Predict:** {self.question}\n", *choices])
 
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        # Where no kernel answers, on a printed page say, the question is there to read.
-        return super()._repr_mimebundle_() | {"text/markdown": repr(self)}
+    def _ipython_display_(self, **_: Any) -> None:
+        display(Markdown(repr(self)))
+        committing = ipywidgets.VBox([self._choice, Keys()])
+        self._shown.display(committing if self.committed is None else self._commitment())
+
+
+class Answer:
+    """What `Prediction.reveal` shows: it waits for a commit, whenever that comes, and opens in its place.
+
+    A reader of the stored notebook cannot commit: for them `publish.normalise` leaves the answer folded. Slides take it
+    from the metadata.
+    """
+
+    WAITS = "Predict first: choose above and press the button. Then the answer appears here."
+    LOST = "(If you have reloaded this page since, run this cell again.)"
+
+    def __init__(self, prediction: Prediction, answer: str, because: str) -> None:
+        self.prediction, self.answer, self.because = prediction, answer, because
+        self._shown = DisplayHandle()
+
+    def open(self, committed: str) -> None:
+        """Show it to those who see it waiting."""
+        self._shown.update(self._opened(committed))
+
+    def _opened(self, committed: str) -> Markdown:
+        right = committed == self.answer
+        verdict = "✔ as you predicted" if right else f"✘ you predicted “{self.prediction.lettered(committed)}”"
+        return Markdown(f"**{self.prediction.lettered(self.answer)}** ({verdict}). {self.because}")
+
+    def __repr__(self) -> str:
+        return f"**{self.prediction.lettered(self.answer)}.** {self.because}"
+
+    def _ipython_display_(self, **_: Any) -> None:
+        if (committed := self.prediction.committed) is not None:
+            self._shown.display(self._opened(committed))
+            return
+        _waiting.setdefault((self.prediction.key, *self.prediction.choices), []).append(self)
+        # Where both kinds of text are there, HTML is what is shown.
+        waits = {
+            "text/html": f"<em>{self.WAITS}</em> <small>{self.LOST}</small>",
+            "text/markdown": folded("Open after you have predicted", repr(self)),
+        }
+        self._shown.display(waits, raw=True, metadata={"text/markdown": {"answer": repr(self)}})
+
+
+_waiting: dict[tuple[str, ...], list[Answer]] = {}  # by key and choices: the question may be run again in between
 
 
 def predict(key: str, question: str, choices: Sequence[str]) -> Prediction:
     """Let the student commit to an answer before the result is worth looking at.
 
     The answer is kept under `key` in `predictions.json` in the notebook's folder, and nowhere else; deleting the file
-    forgets it. Never blocks: without a student, `Prediction.reveal` says that nobody predicted.
+    forgets it. Never blocks: without a student, `Prediction.reveal` waits for somebody who predicts.
 
     Raises:
-        ValueError: fewer than two choices, or two alike.
+        ValueError: fewer than two choices, more than there are letters, or two alike.
     """
-    if len(set(choices)) < max(2, len(choices)):
-        raise ValueError(f"choices = {list(choices)}: give at least two, all different")
+    if len(set(choices)) < max(2, len(choices)) or len(choices) > len(LETTERS):
+        raise ValueError(f"choices = {list(choices)}: give two to {len(LETTERS)}, all different")
     return Prediction(key, question, choices)
 
 

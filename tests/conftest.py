@@ -6,12 +6,17 @@ Browser tests share one JupyterLab and the graders' tests one class of students:
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
 import jaxtyping
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 from xdist.scheduler import LoadScopeScheduling
+
+from tests.screen import Screen
 
 # Else each of the hundred programs and kernels that tests start would compile the course anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -60,3 +65,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Pieces:
 def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shapes and types are not checked at each call, as nowhere but in tests: a long training takes half the time."""
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+@pytest.fixture
+def screen() -> Iterator[Screen]:
+    """What `display` shows in this test."""
+    shell = InteractiveShell.instance(config=Config(HistoryManager={"enabled": False}))
+    shell.display_pub = Screen()
+    yield shell.display_pub
+    InteractiveShell.clear_instance()

@@ -27,7 +27,7 @@ ROOMS: Mapping[str, set[str]] = {
         "algorithms",
     },
     "evidence": {"runs", "curves", "provenance"},
-    "teaching": {"findings", "probes", "lessons", "pictures", "rendering", "widgets"},
+    "teaching": {"findings", "first_steps", "probes", "lessons", "pictures", "rendering", "widgets"},
     # Workshops check as homework does, so they stand above its checks.
     "course": {"grading", "slides", "demos", "operations", "workshop", "__main__"},
 }
@@ -38,6 +38,7 @@ EVIDENCE = {"runs", "curves", "provenance"}
 ALLOWED: Mapping[str, set[str]] = {
     **{name: set() for name in ("envs", "nets", "returns", "config", "files", "snapshots", "rendering")},
     "probes": {"envs"},
+    "first_steps": {"planning"},
     "checkpoints": {"files", "snapshots"},
     "buffers": {"config"},
     "loop": {"buffers"},
@@ -55,7 +56,7 @@ ALLOWED: Mapping[str, set[str]] = {
         *("pictures", "lessons", "probes", "grading.checks"),
     },
     "grading": {"files", "grading", "operations.publish"},
-    "demos": {"widgets", "operations.publish"},
+    "demos": {"demos", "files", "widgets", "operations.publish"},
     "slides": {"operations.publish"},
     "operations": {
         "algorithms",
@@ -120,7 +121,7 @@ def test_the_package_keeps_to_its_arrows() -> None:
     assert forbidden(sources()) == []
 
 
-LINES = {"core": 5_200, "package": 20_000}
+LINES = {"core": 5_200, "package": 20_500}
 WRITES = {"files", "checkpoints"}  # in the core, but no lecture shows them
 
 

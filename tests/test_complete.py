@@ -64,9 +64,13 @@ def in_tests(root: Path, package: str) -> set[str]:
     return {name for path in root.glob("tests/**/*.py") for name in imported(read(path), package)}
 
 
+START = "00_start_here.ipynb"  # no lecture: it has no homework and no session, and a test of its own
+
+
 def lectures(root: Path) -> dict[int, Path]:
     """By the number that the file's name begins with."""
-    return {int(found[0]): path for path in root.glob("notebooks/*.ipynb") if (found := re.match(r"\d+", path.name))}
+    paths = (path for path in root.glob("notebooks/*.ipynb") if path.name != START)
+    return {int(found[0]): path for path in paths if (found := re.match(r"\d+", path.name))}
 
 
 @cache
@@ -154,6 +158,8 @@ def lecture_folder(root: Path) -> dict[Path, list[str]]:
     asked = {top_level(path).get("LECTURE") for path in root.glob("rlcourse/widgets/[!_]*.py")}
     found = {}
     for path in root.glob("notebooks/*.ipynb"):
+        if path.name == START:
+            continue
         said, header, lacks = about(path), (cells(path, "markdown") or [""])[0], [*undeclared(path, LECTURE)]
         number = said.get("number", int((re.match(r"\d+", path.name) or ["0"])[0]))
         title = said.get("title", "TITLE")

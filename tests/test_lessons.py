@@ -12,6 +12,7 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 import torch
+from IPython.display import Markdown, display
 
 from rlcourse import curves, lessons, pictures
 from rlcourse.algorithms import ddpg
@@ -19,6 +20,7 @@ from rlcourse.algorithms import q_iteration as qi
 from rlcourse.envs import GRIDS, TabularEnv
 from rlcourse.loop import evaluated, train
 from rlcourse.widgets.panel import Still
+from tests.screen import Screen
 
 
 @pytest.fixture(autouse=True)
@@ -99,25 +101,65 @@ def commit(prediction: lessons.Prediction, choice: str) -> None:
     prediction._choice._handle_custom_msg({"choice": choice}, [])  # as the browser's click arrives
 
 
-def test_a_prediction_is_kept_locked_and_compared() -> None:
+def texts(screen: Screen) -> list[str]:
+    """What stands there now, without what only buttons say."""
+    return [data["text/html"] if "text/html" in data else data["text/markdown"] for data, _ in screen.now().values()]
+
+
+def test_a_prediction_is_kept_locked_and_compared(screen: Screen) -> None:
     prediction = lessons.predict("q1", "Which?", ["a", "b"])
-    assert "No prediction yet" in prediction.reveal("a", "why").data
+    display(prediction, prediction.reveal("a", "why"))
+    question, buttons, answer = screen.now().values()
+    assert question[0]["text/markdown"] == "**Predict:** Which?\n\n- **A:** a\n- **B:** b"
+    assert "application/vnd.jupyter.widget-view+json" in buttons[0]
+    assert "Predict first" in answer[0]["text/html"]
+
     commit(prediction, "b")
     assert json.loads(Path("predictions.json").read_text()) == {"q1": "b"}
-    assert prediction.committed == "b"
-    assert "**a** (✘ you predicted “b”). why" in prediction.reveal("a", "why").data
-    assert "✔ as you predicted" in prediction.reveal("b", "why").data
+    assert texts(screen)[1:] == ["Committed: **B: b**", "**A: a** (✘ you predicted “B: b”). why"]
+
     # The notebook run again, another day: still there, and so is the next one.
     again = lessons.predict("q1", "Which?", ["a", "b"])
-    assert again.committed == "b"
+    screen.clear()
+    display(again, again.reveal("b", "why"))
+    assert texts(screen)[1:] == ["Committed: **B: b**", "**B: b** (✔ as you predicted). why"]
     commit(lessons.predict("q2", "And?", ["x", "y"]), "x")
     assert json.loads(Path("predictions.json").read_text()) == {"q1": "b", "q2": "x"}
 
 
-def test_the_answer_is_hidden_until_committed() -> None:
-    page = lessons.predict("q", "Which?", ["alpha", "beta"]).reveal("beta", "because of gamma").data
-    assert "beta" not in page
-    assert "gamma" not in page
+def test_an_answer_waits_for_a_commit_however_often_either_cell_was_run(screen: Screen) -> None:
+    for _ in range(2):
+        display(lessons.predict("q", "Which?", ["a", "b"]).reveal("a", "why"))
+    commit(lessons.predict("other", "Which?", ["a", "b"]), "a")
+    assert all("Predict first" in text for text in texts(screen))
+    commit(lessons.predict("q", "Which?", ["a", "b"]), "a")
+    assert texts(screen) == ["**A: a** (✔ as you predicted). why"] * 2
+
+
+def test_the_answer_is_folded_for_those_who_cannot_commit_and_hidden_from_those_who_can(screen: Screen) -> None:
+    display(lessons.predict("q", "Which?", ["alpha", "beta"]).reveal("beta", "because of gamma"))
+    ((data, metadata),) = screen.now().values()
+    assert "beta" not in data["text/html"]
+    assert "gamma" not in data["text/html"]
+    folded = "<details><summary>Open after you have predicted</summary>\n\n**B: beta.** because of gamma\n\n</details>"
+    assert data["text/markdown"] == folded
+    assert metadata["text/markdown"] == {"answer": "**B: beta.** because of gamma"}
+
+
+def test_what_cannot_be_stored_is_not_committed(screen: Screen) -> None:
+    prediction = lessons.predict("q", "Which?", ["a", "b"])
+    display(prediction.reveal("a", "why"))
+    said: list[str] = []
+    prediction._choice.observe(lambda change: said.append(change["new"]), "problem")
+    Path("predictions.json").mkdir()
+    for _ in range(2):
+        commit(prediction, "a")
+    assert prediction.committed is None
+    assert [text[:12] for text in said if text] == ["not stored: "] * 2
+    assert "Predict first" in texts(screen)[0]
+    Path("predictions.json").rmdir()
+    commit(prediction, "a")
+    assert prediction.committed == "a"
 
 
 def test_a_choice_that_is_no_longer_offered_is_asked_again() -> None:
@@ -135,21 +177,18 @@ def test_an_unreadable_file_loses_nothing(content: str, capsys: pytest.CaptureFi
     assert json.loads(Path("predictions.json").read_text()) == {"q": "a"}
 
 
-def test_a_printed_page_still_asks() -> None:
-    bundle = lessons.predict("q", "Which?", ["a", "b"])._repr_mimebundle_()
-    assert bundle["text/markdown"] == "**Predict:** Which?\n\n- a\n- b"
-
-
-@pytest.mark.parametrize("choices", [[], ["a"], ["a", "a"], ["a", "b", "a"]])
+@pytest.mark.parametrize("choices", [[], ["a"], ["a", "a"], ["a", "b", "a"], list("abcdefghi")])
 def test_questions_without_a_choice_are_refused(choices: list[str]) -> None:
-    with pytest.raises(ValueError, match="give at least two, all different"):
+    with pytest.raises(ValueError, match="give two to 8, all different"):
         lessons.predict("q", "Which?", choices)
 
 
 def test_an_answer_outside_the_choices_is_the_authors_mistake() -> None:
     with pytest.raises(ValueError, match="answer = 'c' is none of the choices"):
         lessons.predict("q", "Which?", ["a", "b"]).reveal("c", "")
-    assert "There is no answer yet" in lessons.predict("q", "Which?", ["a", "b"]).reveal(None, "").data
+    unknown = lessons.predict("q", "Which?", ["a", "b"]).reveal(None, "")
+    assert isinstance(unknown, Markdown)
+    assert "There is no answer yet" in unknown.data
 
 
 # --- training in front of a reader

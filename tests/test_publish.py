@@ -16,7 +16,8 @@ CELLS = [
     ),
     new_code_cell("for _ in tqdm(range(3)):\n    pass\nprint('done')", id="b"),
     new_code_cell("q_stepper.widget()", id="c"),
-    new_code_cell("lessons.predict('q', 'Which?', ['a', 'b'])", id="d"),
+    new_code_cell("guess = lessons.predict('q', 'Which?', ['a', 'b'])\nguess", id="d"),
+    new_code_cell("guess.reveal('b', 'Because.')", id="e"),
 ]
 
 
@@ -42,15 +43,20 @@ def test_what_is_kept_and_what_is_dropped(notebook: Path) -> None:
     (notebook.parent / "predictions.json").write_text('{"q": "a"}')  # the author's own: must not leak
     execute([notebook.parent])
     result = nbformat.read(notebook, as_version=4)
-    _, imports, progress, stepper, prediction = result.cells
+    _, imports, progress, stepper, prediction, answer = result.cells
     assert imports.outputs == []
     assert [output.output_type for output in progress.outputs] == ["stream"]  # the bar and its seconds are gone
     assert progress.outputs[0].text == "done\n"
     (picture,) = stepper.outputs
     assert set(picture.data) == {"image/png", "text/plain"}
     assert picture.metadata["image/png"]["alt"] == picture.data["text/plain"]
-    assert prediction.outputs[0].data["text/markdown"].startswith("**Predict:** Which?")
-    assert [cell.get("execution_count") for cell in result.cells[1:]] == [1, 2, 3, 4]
+    (question,) = prediction.outputs  # the buttons are gone
+    assert question.data["text/markdown"].startswith("**Predict:** Which?")
+    (folded,) = answer.outputs
+    assert set(folded.data) == {"text/markdown"}
+    assert folded.data["text/markdown"].startswith("<details><summary>Open after you have predicted</summary>")
+    assert folded.metadata["text/markdown"]["answer"] == "**B: b.** Because."
+    assert [cell.get("execution_count") for cell in result.cells[1:]] == [1, 2, 3, 4, 5]
     assert stepper.metadata == {"slideshow": {"slide_type": "slide"}, "jupyter": {"source_hidden": True}}
     assert set(result.metadata) == {"kernelspec", "language_info", "rlcourse"}
     assert result.metadata.rlcourse.sources == sources_hash(result)

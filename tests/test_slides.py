@@ -4,13 +4,15 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from IPython.display import display
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from rlcourse import lessons, slides
-from rlcourse.operations.publish import lectures
+from rlcourse.operations.publish import lectures, normalise
+from tests.screen import Screen
 
-LECTURES = list(lectures([Path(__file__).parents[1] / "notebooks"]))
+_, *LECTURES = lectures([Path(__file__).parents[1] / "notebooks"])  # the first is no lecture but where to start
 
 
 @pytest.fixture(params=LECTURES, ids=lambda path: path.stem, scope="module")
@@ -140,11 +142,21 @@ def test_what_is_skipped_is_nowhere() -> None:
     assert slide.notes == [""]
 
 
-def test_reveal_leaves_its_answer_where_slides_find_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_reveal_leaves_its_answer_where_slides_find_it(
+    screen: Screen, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
-    page = lessons.predict("q", "Which?", ["two", "three"]).reveal("three", "Because.")
-    _, metadata = page._repr_markdown_()
-    assert metadata == {"answer": "**three.** Because."}
+    question = lessons.predict("q", "Which?", ["two", "three"])
+    display(question, question.reveal("three", "Because."))
+    asked, _, answer = (new_output("display_data", data, metadata=about) for data, about in screen.now().values())
+    cells = [text("## Title"), ran("-", asked), ran("-", answer)]
+    notebook = new_notebook(cells=cells)
+    normalise(notebook)
+    (slide,) = slides.slides(notebook)
+    assert "**Predict:** Which?" in slide.shown[1].source
+    assert slide.shown[1].source.startswith('<div class="question">')
+    (waits,) = slide.fragments
+    assert waits.source == '<div class="answer">\n\n**B: three.** Because.\n\n</div>'
 
 
 # --- the lectures

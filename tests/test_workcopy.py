@@ -56,6 +56,38 @@ def test_students_work_is_kept_while_upstream_stays(source: Path, work: Path) ->
     assert files(work)["mine.ipynb"] == b"mine"
 
 
+def notebook(*sources: str) -> bytes:
+    """With code cells that have been run."""
+    outputs = [{"output_type": "stream", "name": "stdout", "text": ["42"]}]
+    cells = [
+        {
+            "cell_type": "code",
+            "execution_count": 7,
+            "id": str(n),
+            "metadata": {},
+            "outputs": outputs,
+            "source": [source],
+        }
+        for n, source in enumerate(sources)
+    ]
+    return json.dumps({"cells": cells, "metadata": {}}).encode()
+
+
+def test_a_lecture_gives_nothing_away(source: Path, work: Path) -> None:
+    sources = "x = 6 * 7", "guess = lessons.predict('q', 'Which?', ['41', '42'])", "guess.reveal(str(x), 'So it is.')"
+    write(source, {"01_a.ipynb": notebook(*sources), "homework/01_h.ipynb": notebook(*sources)})
+    sync(source, work)
+    cells = json.loads(files(work)["01_a.ipynb"])["cells"]
+    assert [(cell["outputs"], cell["execution_count"]) for cell in cells] == [([], None)] * 3
+    folded = [cell["metadata"].get("jupyter", {}).get("source_hidden", False) for cell in cells]
+    assert folded == [False, True, True]
+    assert ["".join(cell["source"]) for cell in cells] == list(sources)
+    assert files(work)["homework/01_h.ipynb"] == notebook(*sources)  # its self-check compares with the outputs
+    # Run again upstream, nothing changes for students.
+    write(source, {"01_a.ipynb": notebook(*sources).replace(b"42", b"43", 1)})
+    assert sync(source, work) == []
+
+
 @pytest.mark.parametrize("mine", [b"my answer", b"one"], ids=["edited", "untouched"])
 @pytest.mark.parametrize("name", ["01_a.ipynb", "homework/01_h.ipynb"])
 def test_upstream_change_is_laid_beside_and_told_once(source: Path, work: Path, name: str, mine: bytes) -> None:
@@ -301,4 +333,4 @@ def test_a_workshop_that_cannot_be_read_is_laid_beside_as_it_is(source: Path, wo
     write(source, {"workshops/w01.ipynb": workshop(one="2")})
     sync(source, work)
     (beside,) = (work / "workshops").glob("w01.new-*.ipynb")
-    assert beside.read_bytes() == workshop(one="2")
+    assert json.loads(beside.read_bytes())["cells"][1]["source"] == ["2"]

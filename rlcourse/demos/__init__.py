@@ -1,4 +1,7 @@
-"""`rlcourse demo`: every widget as a page of its own that fills a projector, and an index of them; needs no network."""
+"""`rlcourse demo`: every widget as a page of its own that fills a projector, and an index of them; needs no network.
+
+One more page counts the room's votes on the lectures' questions, see `votes`.
+"""
 
 import os
 import sys
@@ -17,10 +20,12 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from rlcourse import widgets
+from rlcourse.demos import votes
 from rlcourse.operations.publish import KERNELSPEC
 
 CARD = """<li><a href="voila/render/{name}.ipynb"><img alt="" src="voila/files/{name}.png"
   onerror="setTimeout(() => {{ this.src = this.src }}, 500)"><span>{question}</span></a></li>"""
+VOTES = "What does the room predict?"
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -43,6 +48,7 @@ def serve(port: int, browser: bool) -> None:
     """Write the pages to a temporary folder and serve them on this machine only, until interrupted."""
     from voila.app import Voila
 
+    os.environ.setdefault(votes.STORED, str(Path("votes.json").resolve()))  # the pages run in a temporary folder
     with TemporaryDirectory(prefix="rlcourse-demos-") as folder:
         pages = write(Path(folder))
         # Twenty pictures take some seconds: nobody has to wait for them.
@@ -65,15 +71,19 @@ def write(folder: Path) -> Path:
     index = []
     for lecture, asked in questions().items():
         for name, question in asked.items():
-            source = f"from rlcourse.widgets import {name}\n{name}.widget()"
-            cells = [new_markdown_cell(f"# {question}"), new_code_cell(source)]
-            metadata = {"kernelspec": KERNELSPEC, "title": question}
-            nbformat.write(new_notebook(cells=cells, metadata=metadata), pages / f"{name}.ipynb")
+            _page(pages / f"{name}.ipynb", question, f"from rlcourse.widgets import {name}\n{name}.widget()")
         cards = "\n".join(CARD.format(name=name, question=escape(text)) for name, text in asked.items())
         index.append(f"<h2>{escape(lecture)}</h2>\n<ul>\n{cards}\n</ul>")
+    _page(pages / "votes.ipynb", VOTES, "from rlcourse.demos import votes\nvotes.page()")
+    index.append(f'<h2>Every lecture</h2>\n<p><a href="voila/render/votes.ipynb"><span>{VOTES}</span></a></p>')
     tree = (templates / "tree.html").read_text(encoding="utf-8").replace("<!-- cards -->", "\n".join(index))
     (templates / "tree.html").write_text(tree, encoding="utf-8")
     return pages
+
+
+def _page(path: Path, title: str, source: str) -> None:
+    cells = [new_markdown_cell(f"# {title}"), new_code_cell(source)]
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": KERNELSPEC, "title": title}), path)
 
 
 def draw_thumbnails(folder: Path) -> None:

@@ -59,7 +59,12 @@ def normalise(notebook: NotebookNode) -> None:
 
 
 def _worth_keeping(output: NotebookNode) -> bool:
-    """Take the live view out; what is left must be more than the text that stands in for it (a progress bar's, say)."""
+    """Take the live view out; what is left must be more than the text that stands in for it (a progress bar's, say).
+
+    An answer that waits for a prediction waits in vain here: what stays is the text that holds it, folded.
+    """
+    if "answer" in output.get("metadata", {}).get("text/markdown", {}):
+        del output.data["text/html"]
     live = output.get("data", {}).pop(LIVE_VIEW, None)
     return live is None or set(output.data) != {"text/plain"}
 

@@ -1,5 +1,7 @@
 """The student's own copy of the lectures: made once, completed when lectures are added, never overwritten.
 
+It holds no outputs: whoever predicts what a cell will show must not see it above.
+
 A lecture that changes upstream after it was copied is laid beside the student's, under a name that holds the hash
 of its content: such a name can only ever mean that one content. The hashes of the lectures that the student has
 already been given stand in the copy's `.upstream.json`; if that is lost, the worst is an announcement too many.
@@ -8,12 +10,15 @@ already been given stand in the copy's `.upstream.json`; if that is lost, the wo
 import json
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from rlcourse import files
 
 RECORD = ".upstream.json"
 SELF_CHECK = ("homework/conftest.py", "homework/.release/")  # what a homework's self-check compares with
 WORKSHOPS, UNANSWERED = "workshops", "raise NotImplementedError("  # a workshop's step that nobody has written yet
+HOMEWORK = "homework"  # stays as it is: its outputs are what its self-check compares with
+ASKED = ("lessons.predict(", ".reveal(")  # what stands in cells that hold a question's choices or its explanation
 LEFT_OUT = {"instructor", "conftest.py", "predictions.json", "__pycache__"}
 
 
@@ -40,7 +45,8 @@ def sync(source: Path, work: Path) -> list[str]:
         announcements = [f"{work}: made, your own copy of the lectures. Delete a file in it to get it back afresh."]
     given = {}
     for path in _lectures(source):
-        name, content = path.relative_to(source), path.read_bytes()
+        name = path.relative_to(source)
+        content = path.read_bytes() if name.parts[0] == HOMEWORK else unspoiled(path.read_bytes())
         digest = sha256(content).hexdigest()
         mine = work / name
         if name.as_posix().startswith(SELF_CHECK) and not (mine.parents[1] / name.name).exists():
@@ -64,6 +70,27 @@ def sync(source: Path, work: Path) -> list[str]:
     return announcements
 
 
+def unspoiled(content: bytes) -> bytes:
+    """A notebook as a student should meet it: nothing has been run, and questions and answers have folded sources.
+
+    Other files stay as they are.
+    """
+    try:
+        notebook = json.loads(content)
+        for cell in notebook["cells"]:
+            if cell["cell_type"] == "code":
+                cell["outputs"], cell["execution_count"] = [], None
+                if any(call in "".join(cell["source"]) for call in ASKED):
+                    cell["metadata"].setdefault("jupyter", {})["source_hidden"] = True
+    except (ValueError, KeyError, TypeError):
+        return content
+    return _written(notebook)
+
+
+def _written(notebook: Any) -> bytes:
+    return json.dumps(notebook, indent=1, ensure_ascii=False).encode() + b"\n"
+
+
 def _with_answers(new: bytes, old: bytes) -> bytes:
     """A workshop as it is now, with what a student wrote into it as it was: their answers and their own cells.
 
@@ -85,7 +112,7 @@ def _with_answers(new: bytes, old: bytes) -> bytes:
                 place["source"] = cell["source"]
     except (ValueError, KeyError, TypeError, AttributeError):  # the student's file can hold anything
         return new
-    return json.dumps(notebook, indent=1, ensure_ascii=False).encode() + b"\n"
+    return _written(notebook)
 
 
 def _lectures(source: Path) -> list[Path]:

@@ -69,11 +69,15 @@ class Picture(anywidget.AnyWidget):
 
 
 class Choice(anywidget.AnyWidget):
-    """Choices, and a button that commits to one of them: the click arrives as a message `{choice}` (`on_msg`)."""
+    """The letters of choices, and a button that commits to one: the click arrives as a message `{choice}` (`on_msg`).
+
+    Whoever stores it sets `committed`, or `problem` if that fails; until then the button says that it is sending.
+    """
 
     _esm = Path(__file__).with_name("choice.js")
     choices = traitlets.List(traitlets.Unicode()).tag(sync=True)
     committed = traitlets.Unicode(None, allow_none=True).tag(sync=True)
+    problem = traitlets.Unicode().tag(sync=True)
 
 
 class Keys(anywidget.AnyWidget):

@@ -2,18 +2,21 @@
 
 import ast
 import difflib
+import json
 import re
 import shutil
 import statistics
+from collections import Counter
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat import NotebookNode
 
+from rlcourse.operations import workcopy
 from rlcourse.operations.publish import execute, lectures, sources_hash
 
-PATHS = list(lectures([Path(__file__).parents[2] / "notebooks"]))
+START, *PATHS = lectures([Path(__file__).parents[2] / "notebooks"])
 
 
 @pytest.fixture(params=PATHS, ids=lambda path: path.stem)
@@ -35,6 +38,7 @@ def prose(lecture: NotebookNode) -> list[NotebookNode]:
 
 
 def test_there_are_lectures() -> None:
+    assert START.name == "00_start_here.ipynb"
     assert [path.name[:3] for path in PATHS] == [f"{number:02}_" for number in range(1, len(PATHS) + 1)]
     assert PATHS
 
@@ -83,6 +87,99 @@ def test_only_the_first_code_cell_imports_and_none_defines(lecture: NotebookNode
             assert number == 0 or not isinstance(node, ast.Import | ast.ImportFrom)
 
 
+# What two cells may both assign, because no cell takes it from another: loop variables, and the words of an answer.
+SCRATCH = {"_", "agent", "alpha", "answer", "data", "epoch", "i", "name", "policy", "seed", "student", "why"}
+
+
+class Names(ast.NodeVisitor):
+    """Which names a cell assigns at its top level, and which it takes from cells before it, in order of evaluation."""
+
+    def __init__(self, source: str) -> None:
+        self.assigned: set[str] = set()
+        self.taken: set[str] = set()
+        self._own: list[set[str]] = []  # of the comprehensions and lambdas around
+        self.visit(ast.parse(source))
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if any(node.id in own for own in self._own):
+            return
+        if isinstance(node.ctx, ast.Load) and node.id not in self.assigned:
+            self.taken.add(node.id)
+        elif isinstance(node.ctx, ast.Store):
+            self.assigned.add(node.id)
+
+    def _value_first(self, node: ast.Assign | ast.AnnAssign | ast.NamedExpr | ast.For) -> None:
+        source = node.iter if isinstance(node, ast.For) else node.value
+        if source is not None:
+            self.visit(source)
+        for child in ast.iter_child_nodes(node):
+            if child is not source:
+                self.visit(child)
+
+    visit_Assign = visit_AnnAssign = visit_NamedExpr = visit_For = _value_first  # noqa: N815
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
+        self.visit(node.value)
+        if isinstance(node.target, ast.Name) and node.target.id not in self.assigned:
+            self.taken.add(node.target.id)
+        self.visit(node.target)
+
+    def _scope(self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp | ast.Lambda) -> None:
+        if isinstance(node, ast.Lambda):
+            own = {each.arg for each in node.args.args}
+        else:
+            self.visit(node.generators[0].iter)
+            targets = (name for each in node.generators for name in ast.walk(each.target))
+            own = {name.id for name in targets if isinstance(name, ast.Name)}
+        self._own.append(own)
+        self.generic_visit(node)
+        self._own.pop()
+
+    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = visit_Lambda = _scope  # noqa: N815
+
+
+def test_names_are_found_in_order_of_evaluation() -> None:
+    found = Names(
+        "a = a + b\nc += 1\nfor i in d:\n    e = i\nf = [x + g for x in x for y in x]\nk = lambda z: z + h\ne, i"
+    )
+    assert found.assigned == {"a", "c", "i", "e", "f", "k"}
+    assert found.taken == {"a", "b", "c", "d", "g", "h", "x"}
+
+
+def test_any_cell_may_be_run_again_at_any_time(lecture: NotebookNode) -> None:
+    """A name has one place where it gets its value: a cell that is run again finds the value that it found before."""
+    cells = [Names(cell.source) for cell in code(lecture)]
+    places = Counter(name for cell in cells for name in cell.assigned)
+    twice = {name for name, count in places.items() if count > 1}
+    assert twice <= SCRATCH, f"assigned in two cells: {sorted(twice - SCRATCH)}"
+    for number, cell in enumerate(cells, 1):
+        assert not cell.taken & twice, f"code cell {number} takes {cell.taken & twice} from one of several cells"
+
+
+def test_only_what_would_spoil_is_folded_for_students(lecture: NotebookNode) -> None:
+    """The work copy folds the sources of questions and answers: no experiment may stand there."""
+    copy = json.loads(workcopy.unspoiled(nbformat.writes(lecture).encode()))
+    folded = [cell for cell in copy["cells"] if cell["metadata"].get("jupyter", {}).get("source_hidden")]
+    asked = [cell for cell in folded if "lessons.predict(" in "".join(cell["source"])]
+    answers = [cell for cell in folded if ".reveal(" in "".join(cell["source"])]
+    assert len(asked) == len(answers) >= 3
+    for cell in answers:
+        loops = [node for node in ast.walk(ast.parse("".join(cell["source"]))) if isinstance(node, ast.For | ast.While)]
+        assert not loops, "put the experiment into a cell before the answer"
+
+
+def test_the_stored_answer_is_folded_and_not_typed(lecture: NotebookNode) -> None:
+    for cell in code(lecture):
+        if ".reveal(" not in cell.source:
+            continue
+        answers = [output for output in cell.outputs if "answer" in output.get("metadata", {}).get("text/markdown", {})]
+        assert len(answers) == cell.source.count(".reveal(")
+        for output in answers:
+            assert set(output.data) == {"text/markdown"}
+            assert output.data["text/markdown"].startswith("<details><summary>")
+        assert not re.search(r"\.reveal\(\s*f?[\"'][^{\"']*[\"'],", cell.source), "compute the answer"
+
+
 def test_the_pattern_of_a_lecture(lecture: NotebookNode) -> None:
     header = lecture.cells[0].source
     for part in ("# ", "After this you can", "You need", "Run time", "Papers"):
@@ -116,7 +213,49 @@ def test_shown_code_is_the_package_as_it_is_now(lecture: NotebookNode) -> None:
             stored = [data.get("text/markdown", data.get("text/html")) for data in shows]
             assert now in stored, f"{call} shows old code: run `make notebooks`"
             shown += 1
-    assert shown >= 3
+    assert shown >= 2
+
+
+# --- the notebook before them
+
+
+@pytest.fixture
+def start() -> NotebookNode:
+    return nbformat.read(START, as_version=4)
+
+
+def test_the_start_keeps_the_rules_of_cells(start: NotebookNode) -> None:
+    for rule in (
+        test_outputs_belong_to_the_sources,
+        test_executed_from_top_to_bottom_without_a_complaint,
+        test_only_the_first_code_cell_imports_and_none_defines,
+        test_any_cell_may_be_run_again_at_any_time,
+        test_only_what_would_spoil_is_folded_for_students,
+        test_the_stored_answer_is_folded_and_not_typed,
+        test_shown_code_is_the_package_as_it_is_now,
+    ):
+        rule(start)
+    assert max(len(cell.source.split()) for cell in prose(start)) <= 300
+    assert all("slide_type" in cell.metadata.slideshow for cell in start.cells)
+
+
+def test_the_map_leads_to_every_lecture_and_nowhere_else(start: NotebookNode) -> None:
+    (table,) = (cell.source for cell in prose(start) if cell.source.startswith("## The map"))
+    links = re.findall(r"\(([^)]*\.ipynb)\)", table)
+    assert {START.parent / link for link in links} == set(PATHS)
+    for family in ("value", "policy gradient", "actor-critic", "model-based", "imitation", "offline"):
+        assert f"\n| {family}" in table
+
+
+def test_what_the_start_says_came_out(start: NotebookNode) -> None:
+    """A memory balances where none does; plans save real steps."""
+    marks = [
+        output.get("metadata", {}).get("text/markdown", {})
+        for cell in code(start)
+        for output in cell.get("outputs", ())
+    ]
+    answers = [mark["answer"] for mark in marks if "answer" in mark]
+    assert [answer.split(":")[0] for answer in answers] == ["**B", "**B", "**C"]
 
 
 @pytest.mark.slow
