@@ -422,7 +422,7 @@ def test_lecture_8_on_pushing_sliding_and_picking() -> None:
 def test_lecture_9_on_the_ladder_and_the_checkpoint_that_stands() -> None:
     rungs = list(findings.td7.rungs().values())
     gains = {name: up.gain(low) for name, up, low in zip(list(findings.td7.RUNGS)[1:], rungs[1:], rungs, strict=False)}
-    assert {name for name, gain in gains.items() if gain.low > 0} == {"appendix changes", "SALE"}  # "two rungs raise the return"
+    assert {name for name, gain in gains.items() if gain.low > 0} == {"appendix changes", "SALE"}  # "two rungs"
     assert {name for name, gain in gains.items() if not gain.resolved} == {"LAP", "clipped targets", "checkpoints"}
     without, with_them = findings.td7.falls().values()
     assert mean_estimate(with_them - without).high < 0  # "checkpoints change single seeds"
