@@ -335,7 +335,7 @@ def test_lecture_2() -> None:
 def test_lecture_4() -> None:
     td, long = findings.actor_critic.pair()
     here = phrases.at(td, findings.actor_critic.SHORT)
-    assert mean_estimate(long.returns[:, here] - td.returns[:, here]).low > 0  # "much bias to get rid of"
+    assert mean_estimate(long.returns[:, here] - td.returns[:, here]).low > 0  # "the bias of short ones is large"
     assert findings.actor_critic.fallen()[1] > 0  # "one bad update changes all data that follow"
 
 
