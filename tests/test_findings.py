@@ -335,7 +335,7 @@ def test_lecture_2() -> None:
 def test_lecture_4() -> None:
     td, long = findings.actor_critic.pair()
     here = phrases.at(td, findings.actor_critic.SHORT)
-    assert mean_estimate(long.returns[:, here] - td.returns[:, here]).low > 0  # "much bias to get rid of"
+    assert mean_estimate(long.returns[:, here] - td.returns[:, here]).low > 0  # "the bias of short ones is large"
     assert findings.actor_critic.fallen()[1] > 0  # "one bad update changes all data that follow"
 
 
@@ -422,10 +422,10 @@ def test_lecture_8_on_pushing_sliding_and_picking() -> None:
 def test_lecture_9_on_the_ladder_and_the_checkpoint_that_stands() -> None:
     rungs = list(findings.td7.rungs().values())
     gains = {name: up.gain(low) for name, up, low in zip(list(findings.td7.RUNGS)[1:], rungs[1:], rungs, strict=False)}
-    assert {name for name, gain in gains.items() if gain.low > 0} == {"appendix changes", "SALE"}  # "the climb"
+    assert {name for name, gain in gains.items() if gain.low > 0} == {"appendix changes", "SALE"}  # "two rungs"
     assert {name for name, gain in gains.items() if not gain.resolved} == {"LAP", "clipped targets", "checkpoints"}
     without, with_them = findings.td7.falls().values()
-    assert mean_estimate(with_them - without).high < 0  # "checkpoints show in single seeds"
+    assert mean_estimate(with_them - without).high < 0  # "checkpoints change single seeds"
     (returns,) = reference("09_hopper_td7").returns
     since = int((returns == returns[-1]).argmax())
     assert (returns[since:] == returns[-1]).all()

@@ -31,12 +31,12 @@ def steps() -> Markdown:
     gain = mean_estimate(ahead - td.returns[:, at(td, SHORT)])
     solved, fell, back = fallen()
     return folded(
-        f"(1) After {number(SHORT)} steps the {seeds(td)} with n = 1 score between {low:.0f} and {high:.0f}, and those "
-        f"with n = 16 between {ahead.min():.0f} and {ahead.max():.0f}. The mean difference, with its 95 % "
-        f"interval, is {interval(gain)}: longer targets are {verdict(gain)}. There is little noise to fear here, and "
-        "much bias to get rid of.",
+        f"(1) After {number(SHORT)} steps the {seeds(td)} with n = 1 score between {low:.0f} and {high:.0f}. Those "
+        f"with n = 16 score between {ahead.min():.0f} and {ahead.max():.0f}. The mean difference is {interval(gain)}, "
+        f"with its 95 % interval: longer targets are {verdict(gain)}. The rewards have no noise, so long targets cost "
+        "little variance. The bias of short ones is large, because the critic begins far below the true values.",
         f"(2) With n = 16, {solved} of {len(long.returns)} seeds score {SOLVED} or more after {number(LONG)} steps. "
         f"In the next {number(long.step[-1] - LONG)} steps {fell} of them fall below {FALLEN} at some evaluation, and "
-        f"{back} of those are back at the end. Nothing here keeps a step small, and one bad update changes all data "
-        "that follow. That is lecture 5.",
+        f"{back} of those are back at the end. Nothing in actor-critic keeps a step small, and one bad update changes "
+        "all data that follow. Lecture 5 is about that.",
     )

@@ -29,9 +29,9 @@ def details() -> Markdown:
     by_size = dict(sorted(estimates.items(), key=lambda pair: pair[1].value))
     return folded(
         gains(by_size, ("changed detail", "return gained over the default"), ("better", "worse", "not resolved")),
-        f"This is one easy task with six rollouts, {seeds(default)}, and one setting of everything else. A detail that "
-        "does nothing here may matter on a robot, and the other way round. What carries over is the method: change one "
-        "thing, run several seeds, look at the interval.",
+        f"These numbers come from one easy task, six rollouts and {seeds(default)}; everything else had one setting. A "
+        "detail that does nothing here may matter on a robot, and the other way round. You can take over the method: "
+        "change one thing, run several seeds, look at the interval.",
     )
 
 
@@ -56,11 +56,11 @@ def lottery() -> Markdown:
         ),
         "A draw *errs* if its mean has another sign than that of all seeds together.",
         f"**The winner of three seeds is a lottery; their interval is not.** Of all draws of three, at most "
-        f"{missed:.0f} % have an interval that misses what all seeds say. It is wide, and so it says seldom "
-        f"who wins: against {UNSURE} {100 * certain[UNSURE][0]:.0f} % of the draws are resolved, against {SURE} "
-        f"{100 * certain[SURE][0]:.0f} %.",
-        "How many seeds are enough depends on the difference and on the spread. A number of seeds proves nothing; an "
-        "interval does, and Student's knows how few seeds it has.",
+        f"{missed:.0f} % have an interval that misses what all seeds say. But three seeds give wide intervals, and so "
+        f"these seldom say who wins: {100 * certain[UNSURE][0]:.0f} % of the draws are resolved against {UNSURE}, and "
+        f"{100 * certain[SURE][0]:.0f} % against {SURE}.",
+        "How many seeds are enough depends on the difference and on the spread. So do not ask how many seeds a result "
+        "has; ask for its interval. Student's interval is wider the fewer seeds there are.",
     )
 
 

@@ -47,8 +47,9 @@ def standing() -> Markdown:
     since = int((returns == returns[-1]).argmax())
     return folded(
         f"On Hopper at full size, one seed, the evaluated checkpoint stays the same from step "
-        f"{number(hopper.step[since])} on: it returns {returns[-1]:.0f}, which is standing still for a point a step. "
-        "No later policy's episode beat that. So look at the latest policy as well.",
+        f"{number(hopper.step[since])} on. It returns {returns[-1]:.0f}. An episode has 1000 steps, and each step pays "
+        "one point for not falling, so this policy stands still. No later policy had a better episode. A checkpoint "
+        "can hide what the latest policy does, so look at that one as well.",
     )
 
 
@@ -56,13 +57,13 @@ def pendulum() -> Markdown:
     td3, td7 = reference("06_pendulum_td3"), reference("09_pendulum_td7")
     gain = td7.gain(td3)
     return folded(
-        f"Averaged over the curve, with its 95 % interval and over {seeds(td7)}, TD7 gains {interval(gain)} over TD3: "
+        f"Averaged over the curve and over {seeds(td7)}, TD7 gains {interval(gain)} over TD3 (with the 95 % interval): "
         f"{verdict(gain)}.",
-        f"−200 or more score, after {number(EARLY)} steps, {reached(td7, GOAL, at(td7, EARLY))} seeds of TD7 and "
-        f"{reached(td3, GOAL, at(td3, EARLY))} of TD3; in the last evaluation {reached(td7, GOAL)} and "
-        f"{reached(td3, GOAL)}.",
-        "With checkpoints the curve of one seed may stand still, and it should not fall. It falls only when an "
-        "assessment was lucky: here one assessment is one episode from one start, and starts differ.",
+        f"After {number(EARLY)} steps, {reached(td7, GOAL, at(td7, EARLY))} seeds of TD7 and "
+        f"{reached(td3, GOAL, at(td3, EARLY))} of TD3 return −200 or more. In the last evaluation it is "
+        f"{reached(td7, GOAL)} and {reached(td3, GOAL)}.",
+        "With checkpoints the curve of one seed may stay level, and it should not fall. Where it falls, an assessment "
+        "was lucky: it was one episode from an easy start, and so a worse policy became the checkpoint.",
     )
 
 
@@ -87,13 +88,13 @@ def ladder() -> Markdown:
     unresolved = [name for name, estimate in estimates.items() if not estimate.resolved]
     return folded(
         gains(estimates, (f"rung ({len(without)} paired seeds)", "return gained over the rung below")),
-        "**The climb is the work of the appendix changes and of SALE.** Ten seeds cannot tell what the other rungs add "
-        f"to the mean from nothing: {', '.join(unresolved)}. The paper takes parts *away*, at full size. That is "
-        "another question, and it may have another answer.",
-        f"**Checkpoints show in single seeds.** The largest fall from one evaluation to the next is "
-        f"{without.mean():.0f} without checkpoints and {with_them.mean():.0f} with them, on average over the seeds; "
-        f"the change is {interval(change)}: {verdict(change, ('larger', 'smaller', 'not resolved'))}. At the end the "
-        f"seeds lie {ranges[0]} without and {ranges[1]} with checkpoints.",
+        "**Two rungs raise the return: the appendix changes and SALE.** For the other rungs ten seeds cannot tell the "
+        f"gain from zero: {', '.join(unresolved)}. The paper asks another question: it takes parts *away*, at full "
+        "size. The answer may be another one, too.",
+        f"**Checkpoints change single seeds.** The largest fall from one evaluation to the next is "
+        f"{without.mean():.0f} without checkpoints and {with_them.mean():.0f} with them, on average over the seeds. "
+        f"The change is {interval(change)}: {verdict(change, ('larger', 'smaller', 'not resolved'))}. At the end the "
+        f"returns of the seeds lie {ranges[0]} without checkpoints, and {ranges[1]} with them.",
         table(("run time", *seconds), [("seconds per seed, up to sixteen at once", *map(round, seconds.values()))]),
     )
 
@@ -119,9 +120,10 @@ def paper() -> Markdown:
         f"{online.source}: {online.unit}, {online.trials} trials; ± is the {online.spread}.",
         online.markdown(rows),
         "<details><summary>When is one better than another?</summary>",
-        "Bold is the highest mean of a row. The paper also highlights every method that Welch's t-test cannot tell "
-        "from it. That test asks whether two means differ by more than chance; unlike ours it is not paired, since "
-        "other people's runs share no seeds, and it lets the two methods have different spreads.",
+        "The highest mean of a row is bold. The paper also highlights every method that Welch's t-test cannot tell "
+        "from the best one. This test asks whether two means differ by more than chance would explain. It differs from "
+        "ours in two ways. It is not paired, because these runs share no seeds. And it allows the two methods to have "
+        "different spreads.",
         "</details>",
     )
 
@@ -133,9 +135,10 @@ def full_size() -> Markdown:
     return page(
         f"**Our own**, after {number(reference('09_halfcheetah_td7').step[-1])} steps:",
         table(("", "agent", "return at the end", "range"), rows),
-        f"**The price.** An update of TD7 is {td7} billion floating-point operations, one of TD3 {td3}. Of TD7's, one "
-        f"core of ours makes {core} a second, and an H200 {single} one by one, but {graph} as a CUDA graph: products "
-        "so small are over before Python asks for the next.",
+        f"**The price.** An update of TD7 takes {td7} billion floating-point operations; an update of TD3 takes {td3}. "
+        f"One of our CPU cores makes {core} updates of TD7 a second. An H200 makes {single} a second if Python starts "
+        f"each operation, and {graph} a second if all operations of an update run as one CUDA graph. The matrix "
+        "products are so small that the GPU has to wait for Python.",
     )
 
 

@@ -1,0 +1,124 @@
+"""Concept drawings: boxes and arrows, stored in a lecture's text cell as an attachment, so that a copy carries them.
+
+JupyterLab shows no `<svg>` that stands in a text cell, and no attachment that is one, so they are PNG; the alternative
+text stands in the cell. After a change here: `python -m rlcourse.operations.drawings notebooks`.
+"""
+
+import base64
+import io
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import nbformat
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+
+from rlcourse.widgets.panel import COLORS
+
+WORLD, LEARNS, FIXED = COLORS[2], COLORS[0], "#777777"
+Point = tuple[float, float]
+
+
+def _page(width: float, height: float) -> tuple[Figure, Axes]:
+    """A page measured in inches."""
+    figure = Figure(figsize=(width, height), dpi=110, facecolor="white")
+    ax = figure.add_axes((0, 0, 1, 1))
+    ax.set(xlim=(0, width), ylim=(0, height))
+    ax.set_axis_off()
+    return figure, ax
+
+
+def _box(ax: Axes, center: Point, size: Point, text: str, color: str) -> None:
+    (x, y), (w, h) = center, size
+    style = "round,pad=0,rounding_size=0.08"
+    ax.add_patch(FancyBboxPatch((x - w / 2, y - h / 2), w, h, style, facecolor="white", edgecolor=color, linewidth=2))
+    ax.text(x, y, text, ha="center", va="center", fontsize=11)
+
+
+def _arrow(ax: Axes, start: Point, end: Point, text: str = "", at: Point = (0, 0.14), color: str = "black") -> None:
+    """An arrow with its words `at` a distance from its middle; grey and dashed where nothing learns through it."""
+    line = {"arrowstyle": "-|>", "color": color, "linewidth": 1.6, "linestyle": "--" if color == FIXED else "-"}
+    ax.annotate("", end, start, arrowprops=line)
+    middle = (start[0] + end[0]) / 2 + at[0], (start[1] + end[1]) / 2 + at[1]
+    ax.text(*middle, text, ha="center", va="center", fontsize=10, color=color)
+
+
+def agent_and_world() -> Figure:
+    figure, ax = _page(7.4, 2.3)
+    _box(ax, (1.3, 1.3), (1.8, 0.9), "agent\npolicy π", LEARNS)
+    _box(ax, (6.1, 1.3), (1.8, 0.9), "world\nstate $s_t$", WORLD)
+    _arrow(ax, (2.3, 1.55), (5.1, 1.55), "action $a_t$")
+    _arrow(ax, (5.1, 1.05), (2.3, 1.05), "reward $r_t$, observation $o_{t+1}$", (0, -0.18))
+    ax.text(3.7, 0.28, r"trajectory τ:   $o_0, a_0, r_0,\; o_1, a_1, r_1,\; o_2, \ldots$", ha="center", fontsize=11)
+    return figure
+
+
+def actor_critic() -> Figure:
+    figure, ax = _page(8.6, 3.5)
+    _box(ax, (0.8, 1.75), (1.0, 0.6), "state $s$", WORLD)
+    _box(ax, (3.0, 2.7), (1.7, 0.8), "actor\n$π_θ(a | s)$", LEARNS)
+    _box(ax, (3.0, 0.8), (1.7, 0.8), "critic\n$V_φ(s)$", LEARNS)
+    _box(ax, (5.9, 2.7), (1.4, 0.8), "world", WORLD)
+    _box(ax, (5.9, 0.8), (2.2, 0.8), "target\n$y = r + γ V_φ(s')$", FIXED)
+    _arrow(ax, (1.3, 1.95), (2.1, 2.6))
+    _arrow(ax, (1.3, 1.55), (2.1, 0.9))
+    _arrow(ax, (3.85, 2.7), (5.2, 2.7), "action $a$")
+    _arrow(ax, (5.9, 2.3), (5.9, 1.2), "reward $r$, next state $s'$", (1.15, 0))
+    _arrow(ax, (4.8, 0.8), (3.85, 0.8), "fit $V$ to $y$", (0, 0.16), FIXED)
+    _arrow(ax, (4.8, 1.1), (3.6, 2.3), "advantage\n$y - V_φ(s)$", (-0.62, -0.1), FIXED)
+    ax.text(8.5, 0.12, "dashed: numbers, no gradient flows back", ha="right", fontsize=10, color=FIXED)
+    return figure
+
+
+def generations() -> Figure:
+    figure, ax = _page(9.0, 3.6)
+    columns = (1.45, 4.5, 7.55)
+    heads = ("learning encoder\n$f_{t+1}, g_{t+1}$", "fixed encoder\n$f_t, g_t$", "target encoder\n$f_{t-1}, g_{t-1}$")
+    for x, head, color in zip(columns, heads, (LEARNS, FIXED, FIXED), strict=True):
+        _box(ax, (x, 2.75), (1.9, 0.8), head, color)
+    for left, right in ((0, 1), (1, 2)):
+        _arrow(ax, (columns[left] + 0.95, 2.75), (columns[right] - 0.95, 2.75), "copy", color=FIXED)
+    _box(ax, (columns[0], 0.95), (1.9, 0.8), "prediction of\nthe next $z^{s'}$", LEARNS)
+    _box(ax, (columns[1], 0.95), (1.9, 0.8), "actor, critics\n$π_{t+1}, Q_{t+1}$", LEARNS)
+    _box(ax, (columns[2], 0.95), (1.9, 0.8), "their targets\n$π_t, Q_t$", FIXED)
+    _arrow(ax, (columns[0], 2.35), (columns[0], 1.35), "$z^{sa}$", (0.25, 0))
+    for x in columns[1:]:
+        _arrow(ax, (x, 2.35), (x, 1.35), "embeddings", (0.55, 0))
+    _arrow(ax, (columns[1] + 0.95, 1.1), (columns[2] - 0.95, 1.1), "copy", color=FIXED)
+    _arrow(ax, (columns[2] - 0.95, 0.8), (columns[1] + 0.95, 0.8), "target $y$", (0, -0.17))
+    ax.text(4.5, 3.4, "every copy (250 updates) moves each generation one place to the right", ha="center", fontsize=10)
+    ax.text(8.9, 0.12, "blue: learns   grey: stands still between copies", ha="right", fontsize=10)
+    return figure
+
+
+DRAWINGS: Mapping[str, Callable[[], Figure]] = MappingProxyType(
+    {
+        "agent-and-world.png": agent_and_world,
+        "actor-critic.png": actor_critic,
+        "generations.png": generations,
+    }
+)
+
+
+def png(figure: Figure) -> bytes:
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", metadata={"Software": None})
+    return stream.getvalue()
+
+
+def embed(path: Path) -> None:
+    """Draw anew what the lecture's text cells attach."""
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        for name in DRAWINGS:
+            if f"(attachment:{name})" in cell.source:
+                cell.attachments = {name: {"image/png": base64.b64encode(png(DRAWINGS[name]())).decode()}}
+    nbformat.write(notebook, path)
+
+
+if __name__ == "__main__":
+    for lecture in sorted(Path(sys.argv[1]).glob("[0-9]*.ipynb")):
+        embed(lecture)
