@@ -111,8 +111,8 @@ def double() -> Markdown:
     return folded(
         "**Does Double help?**",
         table(head, rows),
-        "The numbers belong to the last evaluation, and the intervals are 95 % intervals. **In both rows Double lowers the "
-        f"mean bias, as theory says.**{so_far}",
+        "The numbers belong to the last evaluation, and the intervals are 95 % intervals. **In both rows Double lowers "
+        f"the mean bias, as theory says.**{so_far}",
         f"With two actions {reached(reference('02_double'), SOLVED)} seeds of Double DQN succeed, and "
         f"{reached(reference('02_one_step'), SOLVED)} of DQN.",
         "Double DQN removes only a part of the bias. Its target network is an old copy of the network that chooses, so "
