@@ -78,7 +78,8 @@ def bias() -> Markdown:
     pages.insert(
         2,
         f"DDPG's bias is larger than TD3's by {interval(gap, 1)}, seed by seed. The first evaluations say nothing "
-        f"about overestimation: an untrained critic believes in about 0, which is {number(first)} or more above the truth.",
+        f"about overestimation: an untrained critic believes in about 0, which is {number(first)} or more above the "
+        "truth.",
     )
     double = {name: reference(f"06_double_pendulum_{file}") for name, file in AGENTS.items()}
     lows = {name: curve.bias.mean(0) for name, curve in double.items()}
@@ -93,8 +94,8 @@ def bias() -> Markdown:
         "**On the double pendulum all four critics believe far too little on the way, and TD3's still does at the "
         f"end.** The lowest means are: {lowest}.",
         f"**Slow targets are one reason.** The policy is soon worth {truth.max():.0f}. But values travel through "
-        f"slow targets with a time constant of 1/(τ(1 − γ)) = {number(delay('ddpg'))} updates. In TD3 the targets move in "
-        f"every second update, so the time constant is {number(delay('td3'))} steps.",
+        f"slow targets with a time constant of 1/(τ(1 − γ)) = {number(delay('ddpg'))} updates. In TD3 the targets move "
+        f"in every second update, so the time constant is {number(delay('td3'))} steps.",
         f"**They are not the only reason.** Take those seeds of TD3 that balance from step {number(TRAVEL[0])} to step "
         f"{number(TRAVEL[1])}. Slow targets alone would let their belief rise from {before:.0f} to {alone:.0f}. It "
         f"rose only to {after:.0f}. So something else holds it down as well, and these runs do not show what.",
