@@ -153,16 +153,16 @@ def robots() -> Markdown:
     assert late.wall_time is not None
     return folded(
         table(("", "seeds", f"success after {number(late.step[-1])} steps (range over seeds)"), rows),
-        f"**A part of this is luck.** In {push}, {slid} and {picked} of {FRESH} fresh episodes of the three tasks the "
-        "block already lies within 5 cm of its goal.",
-        "*Pushing.* If nothing was touched, every step of the relabelled episode succeeds, so every action is praised. "
-        f"The first evaluation of {100 * MOST:.0f} % comes at steps {steps(first(late, MOST))}, and with an early start at "
-        f"steps {steps(first(early, MOST))}. So an early start is later for each seed. Three seeds cannot say how much "
-        "later.",
+        f"**A part of this is luck.** In {push}, {slid} and {picked} of {FRESH} fresh episodes of the three tasks "
+        "the block already lies within 5 cm of its goal.",
+        "*Pushing.* If nothing was touched, every step of the relabelled episode succeeds. So every action is praised. "
+        f"The first evaluation of {100 * MOST:.0f} % comes at steps {steps(first(late, MOST))}, and with an early start "
+        f"at steps {steps(first(early, MOST))}. So with an early start each seed arrives later. "
+        "Three seeds cannot say how much later.",
         f"*Picking.* In {low} of the {episodes} test episodes the mark is less than 5 cm above the table, and no "
-        f"evaluation exceeds {100 * pick.returns.max():.0f} %. So the arm has learned to push and not to lift. [HER] begins half of "
-        "the training episodes with the block in the hand.",
+        f"evaluation exceeds {100 * pick.returns.max():.0f} %. So the arm has learned to push and not to "
+        "lift. [HER] begins half of the training episodes with the block in the hand.",
         f"*Sliding.* Learning has only begun: the best evaluation is {100 * slide.returns.max():.0f} %.",
-        f"[MG] took about a million steps for pushing, with 40 updates per 1900 steps. We took one update for each step "
-        f"and at most {late.wall_time.max() / 60:.0f} minutes of a core (`assets/README.md`).",
+        f"[MG] took about a million steps for pushing, with 40 updates per 1900 steps. We took one update for each "
+        f"step and at most {late.wall_time.max() / 60:.0f} minutes of a core (`assets/README.md`).",
     )

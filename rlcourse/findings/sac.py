@@ -96,6 +96,6 @@ def papers() -> Markdown:
     return page(
         table(("HalfCheetah after one million steps", "TD3", "SAC", "PPO"), rows),
         f"SAC has the same name in both rows, and a factor of {later.value / sac.value:.1f} lies between them. "
-        f"Even ± means something else: {old.spread} in the first row, the {new.spread} in the second. Our own recording "
-        f"of SAC is above {sac} after {number(passed)} steps.",
+        f"Even ± means something else: {old.spread} in the first row, the {new.spread} in the second. Our own "
+        f"recording of SAC is above {sac} after {number(passed)} steps.",
     )
