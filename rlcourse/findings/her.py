@@ -155,9 +155,9 @@ def robots() -> Markdown:
         table(("", "seeds", f"success after {number(late.step[-1])} steps (range over seeds)"), rows),
         f"**A part of this is luck.** In {push}, {slid} and {picked} of {FRESH} fresh episodes of the three tasks "
         "the block already lies within 5 cm of its goal.",
-        "*Pushing.* If nothing was touched, every step of the relabelled episode succeeds. So every action is praised. "
-        f"The first evaluation of {100 * MOST:.0f} % comes at steps {steps(first(late, MOST))}, and with an early start "
-        f"at steps {steps(first(early, MOST))}. So with an early start each seed arrives later. "
+        "*Pushing.* If nothing was touched, every step of the relabelled episode succeeds. So all actions are praised. "
+        f"The first evaluation of {100 * MOST:.0f} % comes at steps {steps(first(late, MOST))}, and with an early "
+        f"start at steps {steps(first(early, MOST))}. So with an early start each seed arrives later. "
         "Three seeds cannot say how much later.",
         f"*Picking.* In {low} of the {episodes} test episodes the mark is less than 5 cm above the table, and no "
         f"evaluation exceeds {100 * pick.returns.max():.0f} %. So the arm has learned to push and not to "

@@ -5,6 +5,7 @@ import difflib
 import re
 import shutil
 import statistics
+from importlib import import_module
 from pathlib import Path
 
 import nbformat
@@ -117,6 +118,21 @@ def test_shown_code_is_the_package_as_it_is_now(lecture: NotebookNode) -> None:
             assert now in stored, f"{call} shows old code: run `make notebooks`"
             shown += 1
     assert shown >= 3
+
+
+def test_tables_of_settings_hold_the_defaults() -> None:
+    """Rows like "| `tau` | 0.005 | … |" below a sentence that names `td3.Config`, whose default that is."""
+    checked = set()
+    for path in PATHS:
+        for cell in prose(nbformat.read(path, as_version=4)):
+            page = re.search(r"`(\w+)\.Config`", cell.source)
+            rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \|", cell.source, re.MULTILINE)
+            if page and "| setting |" in cell.source and rows:
+                config = import_module(f"rlcourse.algorithms.{page[1]}").Config()
+                for field, value in rows:
+                    assert ast.literal_eval(value) == getattr(config, field), (page[0], field)
+                checked.add(page[1])
+    assert checked >= {"dqn", "reinforce", "td3", "sac"}
 
 
 @pytest.mark.slow
