@@ -328,7 +328,7 @@ def test_lecture_2() -> None:
     assert max(curve.believed.max() for curve in (soft, plain) if curve.believed is not None) > 100  # soft divergence
     for before, after in (("one_step", "double"), ("noisy_plain", "noisy_double")):
         change = (reference(f"02_{after}").bias - reference(f"02_{before}").bias)[:, -1]
-        assert change.mean() < 0  # "point the way that theory says"
+        assert change.mean() < 0  # "Double lowers the mean bias, as theory says"
         assert not mean_estimate(change).resolved  # "neither is resolved", in the speaker's notes
 
 
@@ -363,7 +363,7 @@ def test_lecture_6_on_bias() -> None:
 
 def test_lecture_6_on_parts_and_thresholds() -> None:
     swing, double = (reference(f"{prefix}_td3") for prefix in findings.td3.TASKS.values())
-    assert reference("06_pendulum_no_delay").gain(swing).low > 0  # "can gain more than calm does"
+    assert reference("06_pendulum_no_delay").gain(swing).low > 0  # "can gain more than a better critic does"
     for part in findings.td3.PARTS.values():  # "on the double pendulum nothing is resolved", in the speaker's notes
         assert not reference(f"06_double_pendulum_{part}").gain(double).resolved
     early = double.returns[:, phrases.at(double, findings.td3.EARLY)]
@@ -376,7 +376,7 @@ def test_lecture_7() -> None:
     assert (end(reference(findings.sac.LEARNED)) >= -200).sum() >= 4  # the live run's threshold
     ppo, sac = reference("05_halfcheetah_ppo"), reference("07_halfcheetah_sac")
     passed = int((sac.mean >= ppo.mean[-1]).argmax())
-    assert sac.step[passed] < ppo.step[-1]  # "sooner by steps, later by seconds"
+    assert sac.step[passed] < ppo.step[-1]  # "sooner by steps, and later by seconds"
     assert sac.seconds[passed] > ppo.seconds[-1]
 
 
@@ -413,10 +413,10 @@ def test_lecture_8_on_pushing_sliding_and_picking() -> None:
     assert plain.returns.max() <= 0.15  # no more than luck
     assert 0.1 < slide.returns.max() < end(pick).min()  # "has only begun"
     steps = zip(findings.her.first(hindsight, 0.9), findings.her.first(early, 0.9), strict=True)
-    assert all(late < early_on for late, early_on in steps)  # "later for each seed"
-    assert not hindsight.gain(early).resolved  # "how much later, three seeds cannot say"
+    assert all(late < early_on for late, early_on in steps)  # "each seed arrives later"
+    assert not hindsight.gain(early).resolved  # "three seeds cannot say how much later"
     low, episodes = findings.her.low_marks()
-    assert pick.returns.max() <= low / episodes  # "the arm pushes; it does not lift"
+    assert pick.returns.max() <= low / episodes  # "has learned to push and not to lift"
 
 
 def test_lecture_9_on_the_ladder_and_the_checkpoint_that_stands() -> None:

@@ -1,5 +1,6 @@
 """Soft Q-iteration: numbers by hand, both lemmas and the theorem on random worlds, a Gaussian's fit, gradients."""
 
+from dataclasses import replace
 from itertools import pairwise, product
 
 import numpy as np
@@ -193,6 +194,30 @@ def test_the_four_goal_world_looks_the_same_from_all_sides() -> None:
     mirrored = np.array([WORLD.state(a, -b) for a, b in zip(x, y, strict=True)])
     np.testing.assert_allclose(q, np.roll(q[turned], -4, axis=1), atol=1e-7)
     np.testing.assert_allclose(q, q[mirrored][:, -np.arange(16)], atol=1e-7)
+
+
+def test_a_wall_stops_the_greedy_policy_and_not_the_softmax() -> None:
+    """Lecture 7's table: after learning a wall of 2 × 9 places stands before the eastern goal, and nobody relearns."""
+    wall = [WORLD.state(x, y) for x in (5, 6) for y in range(-4, 5)]
+    stopped = np.where(np.isin(MDP.next_state, wall), np.arange(MDP.num_states)[:, None, None], MDP.next_state)
+    greedy = q_iteration.greedy(q_iteration.optimal_q(MDP, 0.9))
+    narrow = four_goals.solution(0.05)[1]
+    for policy, before, after in (
+        (greedy, [1, 0, 0, 0], [0, 0, 0, 0]),
+        (narrow[0], [0.25, 0.25, 0.25, 0.25], [0, 0.25, 0.25, 0.25]),
+        (narrow[1], [1, 0, 0, 0], [0, 0, 0, 0]),  # the Gaussian
+    ):
+        np.testing.assert_allclose(four_goals.arrivals(policy), before, atol=2e-3)
+        np.testing.assert_allclose(arrivals_in(replace(MDP, next_state=stopped), policy), after, atol=2e-3)
+    warm = four_goals.solution(0.3)[1][0]
+    assert arrivals_in(replace(MDP, next_state=stopped), warm).sum() > 0.99
+
+
+def arrivals_in(world: TabularMDP, policy: np.ndarray) -> np.ndarray:
+    step, place = four_goals.motion(world, policy), world.start
+    for _ in range(four_goals.STEPS):
+        place = step @ place
+    return np.asarray(place[WORLD.goals])
 
 
 # --- a Gaussian in place of the softmax

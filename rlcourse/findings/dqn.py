@@ -68,8 +68,8 @@ def parts() -> Markdown:
         f"{number(HALFWAY)} steps {stood.sum()} of {len(stood)} seeds without replay score {SOLVED} or more; with "
         f"replay {reached(full, SOLVED, halfway)} do. At the end {lost} of those {stood.sum()} have lost it again. "
         "This is why we count the last policy, and not the best one on the way.",
-        "None of this is a law. Others report that CartPole needs no target network, and with other step sizes that "
-        "may be so; with ours it did.",
+        "**This holds for these settings only.** Others report that CartPole needs no target network, and with other "
+        "step sizes that may be true. With ours CartPole needed it.",
     )
 
 
@@ -107,16 +107,16 @@ def double() -> Markdown:
         words = verdict(change, ("higher", "lower", "not resolved"))
         rows.append((name, interval(end(plain)), interval(end(doubled)), interval(change), words))
     head = ("", "bias of DQN", "bias of Double DQN", "change, seed by seed", "verdict")
-    so_far = "" if all(change.resolved for change in changes) else " Where it is not resolved, more seeds are needed."
+    so_far = "" if all(change.resolved for change in changes) else " A change that is not resolved needs more seeds."
     return folded(
         "**Does Double help?**",
         table(head, rows),
-        "The numbers are of the last evaluation, with 95 % intervals. **Both changes point the way that theory says: "
-        f"Double lowers the bias.**{so_far}",
+        "The numbers belong to the last evaluation, and the intervals are 95 % intervals. **In both rows Double lowers "
+        f"the mean bias, as theory says.**{so_far}",
         f"With two actions {reached(reference('02_double'), SOLVED)} seeds of Double DQN succeed, and "
         f"{reached(reference('02_one_step'), SOLVED)} of DQN.",
-        "Double DQN is no complete cure: its target network is an old copy of the network that chooses, so the errors "
-        "of the two are related.",
+        "Double DQN removes only a part of the bias. Its target network is an old copy of the network that chooses, so "
+        "the errors of the two are related.",
     )
 
 
@@ -140,6 +140,5 @@ def rainbow() -> Markdown:
         "Dueling where each action stands several times over, against a single stream "
         f"({seeds(*(reference(f'02_actions{count}_single') for count in ACTIONS))} each):",
         gains(wide, ("CartPole with", "return gained by dueling")),
-        "On 57 Atari games it costs Rainbow much to do without multi-step targets, and hardly anything to do without "
-        "Double [R].",
+        "On 57 Atari games Rainbow loses much without multi-step targets, and hardly anything without Double [R].",
     )

@@ -64,10 +64,10 @@ def bits() -> Markdown:
         table(("", "bits n", "seeds", f"success after {number(SHORT)} steps (range over seeds)"), rows),
         f"At n = 25 the success is {percent(many.returns[:, -1])} after {number(many.step[-1])} steps, which hold "
         f"{number(updates)} gradient steps and at least {number(run.steps // 25)} episodes.",
-        f"**With hindsight the work grows, but nothing like $2^n$.** From 10 to 25 bits the number of goals becomes "
+        f"**With hindsight the work grows far more slowly than $2^n$.** From 10 to 25 bits the number of goals becomes "
         f"{number(2**15)} times as large, and the steps until the mean reaches {100 * MOST:.0f} % go from "
-        f"{number(learned[0])} to {number(learned[1])}. What must be learned is one comparison for each bit. In the "
-        f"paper DQN with hindsight goes on to n = {quoted.HER_HINDSIGHT} [{quoted.HER_HINDSIGHT.source}].",
+        f"{number(learned[0])} to {number(learned[1])}. The network must learn one comparison for each bit. In the "
+        f"paper DQN with hindsight still succeeds at n = {quoted.HER_HINDSIGHT} [{quoted.HER_HINDSIGHT.source}].",
     )
 
 
@@ -87,8 +87,8 @@ def strategies() -> Markdown:
     head = (seeds(*(reference(file) for file in STRATEGIES.values())) + " each", "percentage points gained")
     return folded(
         gains(against_future(), head),
-        "A choice that is not resolved here, by few seeds in one world, may matter on a robot. *Random* has another "
-        "weakness there: most of what was ever achieved is the place where the block rests.",
+        "These are few seeds in one world. A choice that is not resolved here may matter on a robot. *Random* has "
+        "another weakness there: most of its goals are the place where the block rests.",
     )
 
 
@@ -102,13 +102,12 @@ def shaping() -> Markdown:
     return folded(
         f"**BitFlip, n = 15: shaping works, and hindsight is faster.** At the end the success with minus the number of "
         f"wrong bits is {percent(dense.returns[:, -1])}, and with hindsight {percent(hindsight.returns[:, -1])}. "
-        f"Averaged over the run, with its 95 % interval, shaping gains {interval(gain)} percentage points over "
-        "hindsight.",
+        f"Averaged over the run, shaping gains {interval(gain)} percentage points over hindsight (95 % interval).",
         f"**The maze: shaping misleads.** In the end the goal is reached by {reached}.",
-        "Why does plain DQN find the goal of the maze at all? Its network starts with beliefs near 0, and 0 is better "
-        "than anything that this reward pays. What was not tried looks good, and so the agent explores. In 96 cells "
-        "that is enough; in $2^{15}$ states it was not. **Hindsight cures a lack of successes. Where there are enough, "
-        "it has nothing to cure.**",
+        "Why does plain DQN find the goal of the maze at all? Its network starts with beliefs near 0, and every step "
+        "pays −1. So an action that was not tried looks better than those that were, and the agent explores. In 96 "
+        "cells this is enough; in $2^{15}$ states it was not. **Hindsight helps where successes are too rare. Where "
+        "there are enough, it has nothing to add.**",
     )
 
 
@@ -119,7 +118,7 @@ def reach() -> Markdown:
         f"The first evaluation of {100 * REACHED:.0f} % or more comes, seed by seed, at steps "
         f"{steps(first(hindsight, REACHED))} with hindsight, and at steps {steps(first(plain, REACHED))} without.",
         f"**FetchReach can be learned without hindsight, only more slowly**: a hand meets its goal by chance now and "
-        f"then. Averaged over the run, with its 95 % interval, hindsight gains {interval(gain)} percentage points.",
+        f"then. Averaged over the run, hindsight gains {interval(gain)} percentage points (95 % interval).",
     )
 
 
@@ -154,15 +153,16 @@ def robots() -> Markdown:
     assert late.wall_time is not None
     return folded(
         table(("", "seeds", f"success after {number(late.step[-1])} steps (range over seeds)"), rows),
-        f"Some of it is luck. Of {FRESH} fresh episodes each {push}, {slid} and {picked} begin with the block within "
-        "5 cm of its goal.",
-        "*Pushing.* Relabelled, an untouched episode succeeds at every step, so whatever the arm did is praised. The "
-        f"first evaluation of {100 * MOST:.0f} % comes at steps {steps(first(late, MOST))}, and with an early start at "
-        f"steps {steps(first(early, MOST))}: later for each seed. How much later, three seeds cannot say.",
+        f"**A part of this is luck.** In {push}, {slid} and {picked} of {FRESH} fresh episodes of the three tasks "
+        "the block already lies within 5 cm of its goal.",
+        "*Pushing.* If nothing was touched, every step of the relabelled episode succeeds. So all actions are praised. "
+        f"The first evaluation of {100 * MOST:.0f} % comes at steps {steps(first(late, MOST))}, and with an early "
+        f"start at steps {steps(first(early, MOST))}. So with an early start each seed arrives later. "
+        "Three seeds cannot say how much later.",
         f"*Picking.* In {low} of the {episodes} test episodes the mark is less than 5 cm above the table, and no "
-        f"evaluation exceeds {100 * pick.returns.max():.0f} %. The arm pushes; it does not lift. [HER] begins half of "
-        "the training episodes with the block in the hand.",
-        f"*Sliding* has only begun: its best evaluation is {100 * slide.returns.max():.0f} %.",
-        f"[MG] took about a million steps for pushing, with 40 updates per 1900. Here it is one update for each step, "
-        f"and at most {late.wall_time.max() / 60:.0f} minutes of a core (`assets/README.md`).",
+        f"evaluation exceeds {100 * pick.returns.max():.0f} %. So the arm has learned to push and not to "
+        "lift. [HER] begins half of the training episodes with the block in the hand.",
+        f"*Sliding.* Learning has only begun: the best evaluation is {100 * slide.returns.max():.0f} %.",
+        f"[MG] took about a million steps for pushing, with 40 updates per 1900 steps. We took one update for each "
+        f"step and at most {late.wall_time.max() / 60:.0f} minutes of a core (`assets/README.md`).",
     )

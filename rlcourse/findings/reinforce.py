@@ -16,7 +16,7 @@ def worth() -> Markdown:
     ends = plain.returns[:, -1], both.returns[:, -1]
     return folded(
         f"**With neither**, {(ends[0] < LOW).sum()} of {len(ends[0])} seeds end below {LOW}, and {halved} of them "
-        "lose more than half of their best score again on the way.",
+        "lose more than half of their best score on the way.",
         f"**With both**, {(ends[1] > HIGH).sum()} of {len(ends[1])} seeds end above {HIGH}.",
         f"The means at the end are {ends[0].mean():.0f} and {ends[1].mean():.0f} ({seeds(plain, both)} each).",
     )

@@ -24,10 +24,11 @@ def temperature() -> Markdown:
     solved = ", ".join(f"{name} {reached(curve, GOAL)}" for name, curve in {"SAC": learned, **others}.items())
     return folded(
         gains(estimates, (f"{seeds(learned, *others.values())} each", "return gained over SAC")),
-        f"In the last evaluation −200 or more: {solved}.",
-        "The number is the area between two curves. It weighs how fast an agent learns as much as how far it gets. "
-        "This is one task and one setting of everything else: a fixed temperature that does well here was found for "
-        "rewards of this size.",
+        f"Seeds that score −200 or more in the last evaluation: {solved}.",
+        "The number is the mean difference of two curves. So it depends on how fast an agent learns as well as on how "
+        "far it gets.",
+        "**This is one task with one setting of everything else.** A fixed temperature that does well here was found "
+        "for rewards of this size.",
     )
 
 
@@ -51,10 +52,10 @@ def which() -> Markdown:
         table(("", "agent", "return at the end", "range", "steps", "seconds"), rows),
         *words,
         f"On Hopper a step of SAC took {sac:.1f} ms and one of PPO {ppo:.2f} ms: a factor of {sac / ppo:.0f}.",
-        "**Which when?** Where steps are dear, on a robot or in a slow simulator, take SAC: it reads every step many "
-        "times. Where steps cost nothing and many simulators run side by side, PPO turns seconds into steps faster, "
-        "and it has fewer parts that can drift. SAC as built here also needs continuous actions. That is the usual "
-        "advice; two tasks and so few seeds cannot prove it.",
+        "**Which when?** Take SAC if steps are expensive, as on a robot or in a slow simulator: SAC uses every step "
+        "many times. Take PPO if steps cost nothing and many simulators run side by side: PPO makes more steps in a "
+        "second. SAC as built here needs continuous actions. This is the usual advice. Two tasks and so few seeds "
+        "cannot prove it.",
         summary="What the recordings say, and which when",
     )
 
@@ -69,12 +70,12 @@ def beyond(task: str, PPO: Curve, SAC: Curve) -> str:  # noqa: N803  (the agents
     if for_good == len(above) - 1:
         return (
             f"**{task}.** Only the last evaluation of SAC, after {number(SAC.step[-1])} steps and {seconds} seconds, "
-            f"lies above PPO's end. One evaluation decides nothing: call it a tie, after {number(SAC.step[-1])} steps "
-            f"instead of {number(PPO.step[-1])}."
+            f"lies above PPO's end. One evaluation decides nothing. So this is a tie, with {number(SAC.step[-1])} "
+            f"steps of SAC and {number(PPO.step[-1])} of PPO."
         )
     return (
-        f"**{task}.** From step {number(SAC.step[for_good])} on, {seconds} seconds, SAC's mean stays above PPO's end: "
-        f"sooner by steps, later by seconds."
+        f"**{task}.** From step {number(SAC.step[for_good])} on, {seconds} seconds, SAC's mean stays above PPO's end. "
+        f"SAC arrives there sooner by steps, and later by seconds."
     )
 
 
@@ -94,7 +95,7 @@ def papers() -> Markdown:
     )
     return page(
         table(("HalfCheetah after one million steps", "TD3", "SAC", "PPO"), rows),
-        f"SAC has the same name in both rows, and a factor of {later.value / sac.value:.1f} lies between them. Even ± "
-        f"differs: {old.spread} in the first row, the {new.spread} in the second. Our own recording of SAC is above "
-        f"{sac} after {number(passed)} steps.",
+        f"SAC has the same name in both rows, and a factor of {later.value / sac.value:.1f} lies between them. "
+        f"Even ± means something else: {old.spread} in the first row, the {new.spread} in the second. Our own "
+        f"recording of SAC is above {sac} after {number(passed)} steps.",
     )

@@ -37,10 +37,10 @@ def noise() -> Markdown:
     long_run = config.exploration_noise / np.sqrt(1 - (1 - config.reversion) ** 2)
     other = recorded_experiment("06_pendulum_ddpg").config.exploration_noise
     return folded(
-        f"On Pendulum, over {seeds(ou)}, noise with a memory changes the return, against Gaussian noise and with "
-        f"its 95 % interval, by {interval(gain)}: {verdict(gain)}.",
-        f"The comparison turns two things at once. In the long run the standard deviation of the noise with a memory "
-        f"is {long_run:.2f}, and that of the Gaussian noise is {other:g}: memory *and* size differ.",
+        f"Noise with a memory changes the return on Pendulum, compared with Gaussian noise, by {interval(gain)}: "
+        f"{verdict(gain)} ({seeds(ou)}, 95 % interval).",
+        f"The comparison changes two things at once, the memory *and* the size. In the long run the standard "
+        f"deviation of the noise with a memory is {long_run:.2f}, and that of the Gaussian noise is {other:g}.",
         summary="What the recordings say about noise",
     )
 
@@ -77,8 +77,9 @@ def bias() -> Markdown:
     first = min(curve[:, 0].mean() for curve in swing.values())
     pages.insert(
         2,
-        f"Seed by seed the bias of DDPG less that of TD3 is {interval(gap, 1)}. The first evaluations are no "
-        f"finding: an untrained critic believes in about 0, which is {number(first)} or more above the truth.",
+        f"DDPG's bias is larger than TD3's by {interval(gap, 1)}, seed by seed. The first evaluations say nothing "
+        f"about overestimation: an untrained critic believes in about 0, which is {number(first)} or more above the "
+        "truth.",
     )
     double = {name: reference(f"06_double_pendulum_{file}") for name, file in AGENTS.items()}
     lows = {name: curve.bias.mean(0) for name, curve in double.items()}
@@ -91,12 +92,15 @@ def bias() -> Markdown:
     return folded(
         *pages,
         "**On the double pendulum all four critics believe far too little on the way, and TD3's still does at the "
-        f"end.** The lowest means are: {lowest}. One reason is delay. The policy is soon worth {truth.max():.0f}, but "
-        f"values travel through slow targets, with a time constant of 1/(τ(1 − γ)) = {number(delay('ddpg'))} updates, "
-        f"in TD3 {number(delay('td3'))} steps. That alone would lift the belief of those seeds of TD3 that stand from "
-        f"{before:.0f} to {alone:.0f} between steps {number(TRAVEL[0])} and {number(TRAVEL[1])}. It rose only to "
-        f"{after:.0f}. So something else holds it down as well, and these runs do not show what.",
-        "[TD3] reports values close to the true ones on its tasks. On this task, at this length, we do not find that.",
+        f"end.** The lowest means are: {lowest}.",
+        f"**Slow targets are one reason.** The policy is soon worth {truth.max():.0f}. But values travel through "
+        f"slow targets with a time constant of 1/(τ(1 − γ)) = {number(delay('ddpg'))} updates. In TD3 the targets move "
+        f"in every second update, so the time constant is {number(delay('td3'))} steps.",
+        f"**They are not the only reason.** Take those seeds of TD3 that balance from step {number(TRAVEL[0])} to step "
+        f"{number(TRAVEL[1])}. Slow targets alone would let their belief rise from {before:.0f} to {alone:.0f}. It "
+        f"rose only to {after:.0f}. So something else holds it down as well, and these runs do not show what.",
+        "**This contradicts the paper.** [TD3] reports values close to the true ones on its tasks. We do not find that "
+        "on this task at this length.",
     )
 
 
@@ -108,9 +112,10 @@ def parts() -> Markdown:
         pages += [f"**{task}**, TD3 without one part, against TD3 ({seeds(whole)} each):", without(curves, whole)]
     return folded(
         *pages,
-        "Without the delay ($d = 1$) actor and targets learn twice as often; in so few steps that can gain more than "
-        "calm does. The parts are made for the bias, and the return is what we want: the two need not agree. [TD3] "
-        "finds on harder tasks and in longer runs that no part alone is enough.",
+        "**Why may it be better not to wait?** Without the delay ($d = 1$) actor and targets learn twice as often. "
+        "In so few steps this can gain more than a better critic does.",
+        "**Bias and return need not agree.** The parts were made to reduce the bias, and we want return. [TD3] finds "
+        "on harder tasks and in longer runs that no part alone is enough.",
     )
 
 
@@ -132,7 +137,7 @@ def thresholds() -> Markdown:
         f"−200 or more.",
         f"**Double pendulum.** After {number(EARLY)} steps {reached(double, stands, early)} recorded seeds score "
         f"{stands} or more, and after {number(double.step[-1])} steps {reached(double, stands)}. They are not the same "
-        f"ones: {lost} of the early ones lost it again. What is learned can still be lost.",
+        f"seeds: {lost} of the early ones can no longer do it. What is learned can still be lost.",
     )
 
 
@@ -155,6 +160,6 @@ def robots() -> Markdown:
         table(("", "agent", "return at the end", "range"), rows),
         f"**TD3 in a paper** ({paper.source}; {paper.trials} trials, ± is the {paper.spread}).",
         paper.markdown(printed, ("TD3",)),
-        "These are no target and no fair comparison: three and ten times the steps, other versions of environment and "
-        "code, more seeds.",
+        "The comparison is not fair. The paper has three and ten times our steps, more seeds, and other versions of "
+        "environment and code.",
     )

@@ -7,6 +7,7 @@ import re
 import shutil
 import statistics
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 
 import nbformat
@@ -256,6 +257,21 @@ def test_what_the_start_says_came_out(start: NotebookNode) -> None:
     ]
     answers = [mark["answer"] for mark in marks if "answer" in mark]
     assert [answer.split(":")[0] for answer in answers] == ["**B", "**B", "**C"]
+
+
+def test_tables_of_settings_hold_the_defaults() -> None:
+    """Rows like "| `tau` | 0.005 | … |" below a sentence that names `td3.Config`, whose default that is."""
+    checked = set()
+    for path in PATHS:
+        for cell in prose(nbformat.read(path, as_version=4)):
+            page = re.search(r"`(\w+)\.Config`", cell.source)
+            rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \|", cell.source, re.MULTILINE)
+            if page and "| setting |" in cell.source and rows:
+                config = import_module(f"rlcourse.algorithms.{page[1]}").Config()
+                for field, value in rows:
+                    assert ast.literal_eval(value) == getattr(config, field), (page[0], field)
+                checked.add(page[1])
+    assert checked >= {"dqn", "reinforce", "td3", "sac"}
 
 
 @pytest.mark.slow
