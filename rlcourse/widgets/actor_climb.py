@@ -28,7 +28,8 @@ from matplotlib.figure import Figure
 from scipy.special import ndtri
 
 from rlcourse.widgets import presets
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.oldpanel import Panel
+from rlcourse.widgets.still import COLORS
 
 LECTURE = "6 DDPG and TD3"
 QUESTION = "Does an actor that climbs its critic get to the top?"

@@ -36,7 +36,8 @@ from rlcourse.algorithms.q_iteration import evaluation_sweeps
 from rlcourse.envs import TabularMDP
 from rlcourse.returns import n_step_targets
 from rlcourse.widgets import presets
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.oldpanel import Panel
+from rlcourse.widgets.still import COLORS
 
 LECTURE = "4 Actor-critic"
 QUESTION = "Same data, two answers: what do Monte Carlo and TD believe?"

@@ -38,7 +38,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rlcourse.widgets import presets
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.oldpanel import Panel
+from rlcourse.widgets.still import COLORS
 
 LECTURE = "2 DQN"
 QUESTION = "Which three things together make values explode?"

@@ -23,7 +23,8 @@ from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 
 from rlcourse.widgets import presets
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.oldpanel import Panel
+from rlcourse.widgets.still import COLORS
 
 LECTURE = "4 Actor-critic"
 QUESTION = "What has a discount to do with dying?"

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 
 from rlcourse.curves import Estimate, mean_estimate
 from rlcourse.widgets import presets, recordings
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.oldpanel import Panel
+from rlcourse.widgets.still import COLORS
 
 LECTURE = "9 TD7"
 QUESTION = "What keeps an embedding alive?"

@@ -20,7 +20,8 @@ from rlcourse.algorithms.q_iteration import (
 from rlcourse.buffers import Transition
 from rlcourse.envs import GRIDS, GridWorld
 from rlcourse.widgets import grid, presets
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.oldpanel import Panel
+from rlcourse.widgets.still import COLORS
 
 LECTURE = "1 Tabular Q-iteration"
 QUESTION = "What does it cost to explore, and what not to?"

@@ -30,7 +30,8 @@ from matplotlib.figure import Figure
 
 from rlcourse import returns
 from rlcourse.widgets import presets
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.oldpanel import Panel
+from rlcourse.widgets.still import COLORS
 
 LECTURE = "5 PPO"
 QUESTION = "What does λ choose?"

@@ -33,7 +33,8 @@ from rlcourse.algorithms.q_iteration import Table, backup, boltzmann, evaluation
 from rlcourse.algorithms.reinforce import Baseline, trajectory_returns
 from rlcourse.envs import TabularMDP, two_floors
 from rlcourse.widgets import presets
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.oldpanel import Panel
+from rlcourse.widgets.still import COLORS
 
 LECTURE = "3 Policy gradients"
 QUESTION = "Where does the noise in a policy gradient come from?"

@@ -26,7 +26,8 @@ from rlcourse.algorithms import her
 from rlcourse.envs import WallMaze
 from rlcourse.widgets import presets
 from rlcourse.widgets.grid import frame
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.oldpanel import Panel
+from rlcourse.widgets.still import COLORS
 
 LECTURE = "8 Hindsight experience replay"
 QUESTION = "What can be learned from a walk that failed?"

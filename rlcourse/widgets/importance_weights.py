@@ -31,7 +31,8 @@ from rlcourse.algorithms.q_iteration import Table, boltzmann
 from rlcourse.envs import TabularMDP, two_floors
 from rlcourse.widgets import presets
 from rlcourse.widgets.gradient_variance import Episodes, expected_return, roll_out
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.oldpanel import Panel
+from rlcourse.widgets.still import COLORS
 
 LECTURE = "3 Policy gradients"
 QUESTION = "How long can old data speak for a new policy?"

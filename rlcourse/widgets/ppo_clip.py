@@ -24,7 +24,8 @@ from matplotlib.figure import Figure
 
 from rlcourse.algorithms import ppo
 from rlcourse.widgets import presets
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.oldpanel import Panel
+from rlcourse.widgets.still import COLORS
 
 LECTURE = "5 PPO"
 QUESTION = "When does a clipped sample stop pushing?"

@@ -26,7 +26,8 @@ from scipy import special
 from rlcourse.algorithms import sac
 from rlcourse.nets import Gaussian
 from rlcourse.widgets import presets
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.oldpanel import Panel
+from rlcourse.widgets.still import COLORS
 
 LECTURE = "7 SAC"
 QUESTION = "How likely is an action that went through tanh?"

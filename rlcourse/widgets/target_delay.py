@@ -25,7 +25,8 @@ from matplotlib.figure import Figure
 from numpy.polynomial import legendre
 
 from rlcourse.widgets import presets
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.oldpanel import Panel
+from rlcourse.widgets.still import COLORS
 
 LECTURE = "6 DDPG and TD3"
 QUESTION = "What do a slow target and a delayed actor calm down?"
