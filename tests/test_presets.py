@@ -97,7 +97,7 @@ def watched(module: ModuleType, *preset: str) -> Iterator[Watched]:
 
 def preset_of(panel: Any) -> Any:
     boxes = [child for box in panel.children for child in getattr(box, "children", ())]
-    return next(child for child in boxes if getattr(child, "description", None) == "preset")
+    return next(child for child in boxes if isinstance(child, ipywidgets.ToggleButtons))
 
 
 def move_each_control(module: ModuleType, preset: str, values: Callable[[Any, str], list[Any]]) -> None:

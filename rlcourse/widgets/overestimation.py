@@ -126,7 +126,7 @@ class OneState:
     density: Float[np.ndarray, " x"]
     estimates: Float[np.ndarray, "sets actions"]
     selected: int
-    taken: Float[np.ndarray, " draws"]
+    taken: Float[np.ndarray, " shown"]
     bias: Float[np.ndarray, "3 m"]
     centred: Float[np.ndarray, "draws m"]
     bound: Float[np.ndarray, " m"] | None

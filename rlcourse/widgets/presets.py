@@ -53,9 +53,7 @@ def start(presets: Presets, preset: str, changes: Mapping[str, Any]) -> dict[str
 
 def attach(panel: Any, presets: Presets) -> Any:
     """The panel with a row of buttons on top; none is pressed while the controls stand at no preset."""
-    buttons = ipywidgets.ToggleButtons(
-        options=list(presets), value=None, description="preset", tooltips=list(presets), style={"button_width": "auto"}
-    )
+    buttons = ipywidgets.ToggleButtons(options=list(presets), value=None, style={"button_width": "auto"})
 
     loading = False
 

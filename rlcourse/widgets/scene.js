@@ -90,7 +90,8 @@ function drawView(svg, view, box, em, palette, letters) {
     element("text", { x: place, y: height, fill: palette.ink, "font-size": em, ...extra }, group, words);
 
   const low = area.top + area.height;
-  if (view.title) write(box.left + margin.left, box.top + 1.1 * em, view.title, { "font-weight": "bold" });
+  const fit = (words) => Math.min(em, (box.width - margin.left) / (0.6 * words.length)); // a long title in a narrow view
+  if (view.title) write(box.left + margin.left, box.top + 1.1 * em, view.title, { "font-weight": "bold", "font-size": fit(view.title) });
   if (view.y.label) write(box.left + 0.3 * em, area.top - 0.6 * em, view.y.label, { fill: letter("grey") });
   if (view.x.label) write(area.left + area.width / 2, low + 2.7 * em, view.x.label, { "text-anchor": "middle", fill: letter("grey") });
   for (const [value, words] of ticks(view.y, Math.max(2, Math.floor(area.height / (3.2 * em))))) {
@@ -129,19 +130,19 @@ function drawView(svg, view, box, em, palette, letters) {
   for (const mark of view.marks) {
     const paint = { fill: color(at(mark.color, 0)) };
     if (mark.kind === "line") {
-      element("path", { d: path(mark.x, mark.y), fill: "none", stroke: color(mark.color), "stroke-width": (mark.width * em) / 14,
+      element("path", { class: "mark", d: path(mark.x, mark.y), fill: "none", stroke: color(mark.color), "stroke-width": (mark.width * em) / 14,
         "stroke-dasharray": mark.dash ? `${0.5 * em} ${0.35 * em}` : "none", "stroke-linejoin": "round" }, inside);
       mark.x.forEach((value, i) => mark.y[i] !== null && read(x(value), y(mark.y[i]), numbers(mark.label, value, mark.y[i])));
       end(mark, mark.x, mark.y);
     } else if (mark.kind === "area") {
       const back = [...mark.x].reverse(), down = [...mark.low].reverse();
-      element("path", { d: `${path(mark.x, mark.high)}L${path(back, down).slice(1)}Z`, "fill-opacity": mark.alpha, ...paint }, inside);
+      element("path", { class: "mark", d: `${path(mark.x, mark.high)}L${path(back, down).slice(1)}Z`, "fill-opacity": mark.alpha, ...paint }, inside);
       end(mark, mark.x, mark.high.map((value, i) => view.y.log ? value : (value + mark.low[i]) / 2));
     } else if (mark.kind === "dots") {
       mark.x.forEach((value, i) => {
         if (value === null || mark.y[i] === null) return;
         const ink = color(at(mark.color, i)), hollow = mark.hollow;
-        element("circle", { cx: x(value).toFixed(1), cy: y(mark.y[i]).toFixed(1), r: at(mark.size, i) * em, fill: hollow ? "none" : ink,
+        element("circle", { class: "mark", cx: x(value).toFixed(1), cy: y(mark.y[i]).toFixed(1), r: at(mark.size, i) * em, fill: hollow ? "none" : ink,
           stroke: hollow ? ink : "none", "stroke-width": 2, "fill-opacity": at(mark.alpha, i) }, inside);
         read(x(value), y(mark.y[i]), mark.names[i] ?? numbers(mark.label, value, mark.y[i]));
       });
@@ -150,7 +151,7 @@ function drawView(svg, view, box, em, palette, letters) {
       mark.x.forEach((value, i) => {
         const [left, right] = [x(value - mark.width / 2), x(value + mark.width / 2)];
         const [top, bottom] = [y(Math.max(mark.high[i], mark.low[i])), y(Math.min(mark.high[i], mark.low[i]))];
-        element("rect", { x: Math.min(left, right), width: Math.abs(right - left), y: top, height: Math.max(0, bottom - top),
+        element("rect", { class: "mark", x: Math.min(left, right), width: Math.abs(right - left), y: top, height: Math.max(0, bottom - top),
           "fill-opacity": mark.alpha, ...paint }, inside);
         read((left + right) / 2, (top + bottom) / 2, numbers(mark.label, value, mark.high[i] - mark.low[i]));
       });
@@ -159,7 +160,7 @@ function drawView(svg, view, box, em, palette, letters) {
     } else if (mark.kind === "patches") {
       mark.corners.forEach((corners, i) => {
         const points = corners.map(([a, b]) => [x(a), y(b)]);
-        element("polygon", { points: points.map((point) => point.map((part) => part.toFixed(1)).join()).join(" "),
+        element("polygon", { class: "mark", points: points.map((point) => point.map((part) => part.toFixed(1)).join()).join(" "),
           fill: color(mark.color[i]), stroke: palette.faint, "stroke-width": 0.7 }, inside);
         const middle = [0, 1].map((k) => points.reduce((sum, point) => sum + point[k], 0) / points.length);
         if (mark.names[i]) read(...middle, mark.names[i]);
@@ -177,7 +178,7 @@ function drawView(svg, view, box, em, palette, letters) {
       mark.words.forEach((words, i) => element("text", { x: x(mark.x[i]), y: y(mark.y[i]) + 0.35 * mark.size * em, fill: letter(at(mark.color, i)),
         "text-anchor": mark.anchor, "font-size": mark.size * em, "font-weight": mark.bold ? "bold" : "normal" }, above, words));
     } else if (mark.kind === "handle") {
-      const disc = element("circle", { class: "handle", cx: x(mark.x), cy: y(mark.y), r: mark.size * em, fill: color(mark.color), stroke: palette.ink,
+      const disc = element("circle", { class: "mark handle", cx: x(mark.x), cy: y(mark.y), r: mark.size * em, fill: color(mark.color), stroke: palette.ink,
         "stroke-width": 2, tabindex: 0, role: "slider", "aria-label": mark.label, "aria-valuenow": mark.along_x ? mark.x : mark.y,
         "aria-valuetext": [mark.along_x && nice(mark.x), mark.along_y && nice(mark.y)].filter(Boolean).join(", ") }, above);
       disc.mark = mark;
@@ -211,26 +212,31 @@ export default {
       if (!width || !shown) return;
       const { day, night, letters: words } = model.get("colors"), [palette, letters] = isDark() ? [night, night] : [day, words];
       const others = open ? shown.others : [];
-      const room = innerHeight - svg.getBoundingClientRect().top - scrollY - 4 * em; // down to the window's end, in a demo
+      const box = svg.getBoundingClientRect(), zoom = box.width / width || 1;
+      const room = (innerHeight - box.top - scrollY) / zoom - 4 * em; // down to the window's end, in a demo
       const fills = getComputedStyle(root).getPropertyValue("--rlcourse-fill").trim() === "1";
-      const height = fills ? Math.max(200, room) : Math.min(0.42 * width, 460) * (others.length ? 1.6 : 1);
+      const side = (views) => (width / views.length < 26 * em ? 1 : views.length); // else below each other
+      const rows = (views) => views.length / side(views);
+      const tall = Math.max(Math.min(0.42 * width, 460), 16 * em) * (rows(shown.main) + (others.length ? 0.6 * rows(others) : 0));
+      const height = fills ? Math.max(200, room) : tall;
       const focus = svg.contains(document.activeElement) && document.activeElement.mark?.label;
       svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
       svg.style.height = `${height}px`;
       svg.replaceChildren();
-      const first = others.length ? 0.58 * height : height;
-      const row = (views, top, high) => views.map((view, i) => drawView(svg, view,
-        { left: (i * width) / views.length, top, width: width / views.length, height: high }, em, palette, letters));
-      places = [...row(shown.main, 0, first), ...row(others, first, height - first)];
+      const first = others.length ? (height * rows(shown.main)) / (rows(shown.main) + 0.6 * rows(others)) : height;
+      const place = (views, top, high) => views.map((view, i) => {
+        const across = width / side(views), down = high / rows(views);
+        const box = { left: (i % side(views)) * across, top: top + Math.floor(i / side(views)) * down, width: across, height: down };
+        return drawView(svg, view, box, em, palette, letters);
+      });
+      places = [...place(shown.main, 0, first), ...place(others, first, height - first)];
       if (focus) [...svg.querySelectorAll(".handle")].find((disc) => disc.mark.label === focus)?.focus();
     };
     const step = (now) => {
-      const part = Math.min(1, (now - started) / MORPH), before = shown;
-      shown = part === 1 ? target : between(step.from, target, part * part * (3 - 2 * part));
+      const part = Math.min(1, (now - started) / MORPH), from = step.from;
+      shown = part === 1 ? target : between(from, target, part * part * (3 - 2 * part));
       draw();
       frame = part === 1 ? 0 : requestAnimationFrame(step);
-      if (!frame) root.dataset.drawn = Number(root.dataset.drawn ?? 0) + 1;
-      return before;
     };
     const show = () => {
       const fresh = model.get("scene"), now = performance.now(), hurried = now - arrived < 2 * MORPH;
@@ -242,6 +248,7 @@ export default {
       target = fresh;
       // Whoever drags wants the picture now, not a film of its change.
       started = shown === null || hurried || hold || STILL.matches || document.hidden ? now - MORPH : now;
+      root.dataset.scenes = Number(root.dataset.scenes ?? 0) + 1;
       more.hidden = fresh.others.length === 0;
       step(now);
     };
@@ -254,10 +261,10 @@ export default {
     more.addEventListener("click", () => { open = !open; toggle(); });
 
     const pointer = (event) => {
-      const box = svg.getBoundingClientRect();
-      return [event.clientX - box.left, event.clientY - box.top];
+      const box = svg.getBoundingClientRect(), zoom = box.width / svg.clientWidth; // the page may be zoomed
+      return [(event.clientX - box.left) / zoom, (event.clientY - box.top) / zoom];
     };
-    const place = ([px, py]) => places.find(({ area }) => px >= area.left - 1 && px <= area.left + area.width + 1 && py >= area.top - 1 && py <= area.top + area.height + 1);
+    const under = ([px, py]) => places.find(({ area }) => px >= area.left - 1 && px <= area.left + area.width + 1 && py >= area.top - 1 && py <= area.top + area.height + 1);
     // A trait, not a message: a busy kernel gets the latest only, and the hand never runs ahead of the picture.
     const report = (moved) => {
       model.set("moved", { ...moved, count: (model.get("moved").count ?? 0) + 1 });
@@ -268,12 +275,12 @@ export default {
       const clamp = (value, low, high) => Math.min(Math.max(value, Math.min(low, high)), Math.max(low, high));
       const x = clamp(where.x.back(px), where.view.x.low, where.view.x.high), y = clamp(where.y.back(py), where.view.y.low, where.view.y.high);
       const far = ([place]) => Math.abs(where.x(place) - px);
-      const stop = mark?.stops.length ? [...mark.stops].sort((a, b) => far(a) - far(b))[0][1] : x;
+      const stop = mark?.stops.length ? [...mark.stops].sort((a, b) => far(a) - far(b))[0][1] : x - (mark?.zero ?? 0);
       report(mark ? { along_x: mark.along_x, along_y: mark.along_y, x: stop, y } : { view: where.view.name, kind, x, y });
       hold.kind = "drag";
     };
     svg.addEventListener("pointerdown", (event) => {
-      const mark = event.target.mark, where = mark ? places.find(({ view }) => view.marks.some((one) => one.kind === "handle" && one.label === mark.label)) : place(pointer(event));
+      const mark = event.target.mark, where = mark ? places.find(({ view }) => view.marks.some((one) => one.kind === "handle" && one.label === mark.label)) : under(pointer(event));
       if (!where || (!mark && !where.view.touch)) return;
       hold = { where, mark, kind: "press" };
       svg.setPointerCapture(event.pointerId);

@@ -45,7 +45,7 @@ NIGHT = {
     "faint": "#444444",
 }
 Mark = dict[str, Any]
-Numbers = np.ndarray | Sequence[float]
+Numbers = np.ndarray | Sequence[Any]  # of numbers, numpy's own among them
 DIGITS = 4  # significant ones that go to the browser: a picture of 1,000 pixels shows three
 
 
@@ -177,16 +177,18 @@ def handle(
     *,
     along_x: str = "",
     along_y: str = "",
+    zero: float = 0.0,
     stops: Mapping[float, float] | None = None,
     color: str = "orange",
     size: float = 0.7,
 ) -> Mark:
     """A disc to take hold of: dragged, it moves the controls `along_x` and `along_y` to its coordinates.
 
-    `stops` says what value of the control stands where along x, where that is not the coordinate itself.
+    Where the control `along_x` does not have the coordinate's own value, `zero` is the place of its value 0, or `stops`
+    are pairs of a place and the value there.
     """
     return {
-        "kind": "handle", "x": x, "y": y, "label": label, "along_x": along_x, "along_y": along_y,
+        "kind": "handle", "x": x, "y": y, "label": label, "along_x": along_x, "along_y": along_y, "zero": zero,
         "stops": list((stops or {}).items()), "color": color, "size": size,
     }  # fmt: skip
 
