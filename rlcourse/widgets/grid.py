@@ -84,8 +84,8 @@ def policy(world: GridWorld, chosen: Float[np.ndarray, "S A"] | Bool[np.ndarray,
     return arrows(*centres[places].T, *(0.2 * DIRECTIONS[actions]).T, "#000000", width=2.5)
 
 
-def frame(world: GridWorld) -> list[Mark]:
-    """Walls, and the rewards for entering cells."""
+def frame(world: GridWorld, goal: str = "") -> list[Mark]:
+    """Walls, and the rewards for entering cells; `goal` is what stands there instead on the cells that end."""
     walls = np.argwhere(world.walls)[:, ::-1]
     marks = [patches(walls[:, None] + SQUARE, [WALL] * len(walls))]
     ends = np.argwhere(world.ends)
@@ -94,7 +94,7 @@ def frame(world: GridWorld) -> list[Mark]:
     marks.append(patches(ends[:, None, ::-1] + 0.88 * SQUARE, [to_hex(face) for face in faces]))
     outline = np.append(0.88 * SQUARE, 0.88 * SQUARE[:1], axis=0)
     marks += [line(*(np.array([column, row]) + outline).T, INK, width=2.5) for row, column in ends]
-    words = [f"{reward:+g}" for reward in rewards]
+    words = [goal or f"{reward:+g}" for reward in rewards]
     marks.append(text(ends[:, 1], ends[:, 0], words, [legible(face) for face in faces], bold=True))
     paying = np.argwhere((world.entry_reward != 0) & ~world.ends)
     words = [f"enter: {world.entry_reward[row, column]:+g}" for row, column in paying]
