@@ -23,13 +23,12 @@ the variance, so the more is averaged, the less variance matters.
 from dataclasses import dataclass
 from typing import Any
 
-import ipywidgets
 import numpy as np
 from jaxtyping import Float, Int
 
 from rlcourse import returns
 from rlcourse.widgets import presets
-from rlcourse.widgets.panel import LABEL, WIDTH, Panel, slider
+from rlcourse.widgets.panel import Panel, selection, slider
 from rlcourse.widgets.scene import Axis, Scene, View, area, bars, handle, line, text
 
 LECTURE = "5 PPO"
@@ -243,13 +242,10 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
-    style, layout = {"description_width": LABEL}, {"width": WIDTH}
     controls = {
         "gae_lambda": slider(values["gae_lambda"], 0.0, 1.0, 0.05, "λ"),
         "error": slider(values["error"], 0.0, 1.0, 0.05, "critic error"),
-        "samples": ipywidgets.SelectionSlider(
-            options=SAMPLES, value=values["samples"], description="averaged N", style=style, layout=layout
-        ),
+        "samples": selection(values["samples"], SAMPLES, "averaged N"),
         "gamma": slider(values["gamma"], 0.0, 0.99, 0.01, "γ"),
         "steps": slider(values["steps"], 2, MOST_STEPS, 1, "rollout T"),
         "noise": slider(values["noise"], 0.0, 2.0, 0.1, "reward noise"),

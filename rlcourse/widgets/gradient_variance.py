@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-import ipywidgets
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -31,7 +30,7 @@ from rlcourse.algorithms.q_iteration import Table, backup, boltzmann, evaluation
 from rlcourse.algorithms.reinforce import Baseline, trajectory_returns
 from rlcourse.envs import TabularMDP, two_floors
 from rlcourse.widgets import presets
-from rlcourse.widgets.panel import LABEL, WIDTH, Panel, choice, slider
+from rlcourse.widgets.panel import Panel, choice, selection, slider, switch
 from rlcourse.widgets.scene import Axis, Scene, View, arrows, bars, dots, line, text
 
 LECTURE = "3 Policy gradients"
@@ -279,15 +278,10 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
-    style, layout = {"description_width": LABEL}, {"width": WIDTH}
     controls = {
-        "causality": ipywidgets.Checkbox(
-            value=values["causality"], description="causality", style=style, layout={"width": "230px"}
-        ),
+        "causality": switch(values["causality"], "causality"),
         "baseline": choice(values["baseline"], list(BASELINES), "baseline"),
-        "episodes": ipywidgets.SelectionSlider(
-            options=EPISODES, value=values["episodes"], description="episodes N", style=style, layout=layout
-        ),
+        "episodes": selection(values["episodes"], EPISODES, "episodes N"),
         "horizon": slider(values["horizon"], 1, LONGEST, 1, "horizon T"),
         "offset": slider(values["offset"], -5.0, 5.0, 0.5, "reward +"),
     }

@@ -21,7 +21,6 @@ effective sample size.
 from dataclasses import dataclass
 from typing import Any
 
-import ipywidgets
 import numpy as np
 from jaxtyping import Float
 
@@ -29,7 +28,7 @@ from rlcourse.algorithms.q_iteration import Table, boltzmann
 from rlcourse.envs import TabularMDP, two_floors
 from rlcourse.widgets import presets
 from rlcourse.widgets.gradient_variance import Episodes, expected_return, roll_out
-from rlcourse.widgets.panel import LABEL, WIDTH, Panel, slider
+from rlcourse.widgets.panel import Panel, selection, slider
 from rlcourse.widgets.scene import Axis, Scene, View, dots, handle, line
 
 LECTURE = "3 Policy gradients"
@@ -224,12 +223,9 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
-    style, layout = {"description_width": LABEL}, {"width": WIDTH}
     controls = {
         "drift": slider(values["drift"], 0.0, 2.0, 0.1, "drift"),
         "horizon": slider(values["horizon"], 1, LONGEST, 1, "horizon T"),
-        "episodes": ipywidgets.SelectionSlider(
-            options=EPISODES, value=values["episodes"], description="episodes N", style=style, layout=layout
-        ),
+        "episodes": selection(values["episodes"], EPISODES, "episodes N"),
     }
     return presets.attach(Panel(compute, scene, describe, controls, play="horizon"), PRESETS)

@@ -20,14 +20,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import ipywidgets
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 
 from rlcourse.algorithms import prioritisation, td7
 from rlcourse.widgets import presets, recordings
-from rlcourse.widgets.panel import LABEL, WIDTH, Panel, choice, slider
+from rlcourse.widgets.panel import Panel, choice, selection, slider
 from rlcourse.widgets.scene import Axis, Scene, View, arrows, dots, handle, line
 
 LECTURE = "9 TD7"
@@ -260,19 +259,12 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
-    style, layout = {"description_width": LABEL}, {"width": WIDTH}
     controls = {
         "scheme": choice(values["scheme"], SCHEMES, "scheme"),
         "draw": slider(values["draw"], 0, 20, 1, "batch"),
         "added": slider(values["added"], 0.0, LARGEST - 4.5, 0.5, "outlier: add"),
         "exponent": slider(values["exponent"], 0.0, 1.0, 0.1, "exponent α"),
-        "floor": ipywidgets.SelectionSlider(
-            options=(0.01, 0.1, 0.3, 1.0, 3.0, 10.0),
-            value=values["floor"],
-            description="floor κ",
-            style=style,
-            layout=layout,
-        ),
+        "floor": selection(values["floor"], (0.01, 0.1, 0.3, 1.0, 3.0, 10.0), "floor κ"),
         "priorities": choice(values["priorities"], PRIORITIES, "priorities"),
         "moment": choice(values["moment"], list(MOMENTS.items()), "buffer"),
     }

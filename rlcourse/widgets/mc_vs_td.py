@@ -27,7 +27,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import ipywidgets
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import comb
@@ -36,7 +35,7 @@ from rlcourse.algorithms.q_iteration import evaluate_policy
 from rlcourse.envs import TabularMDP
 from rlcourse.returns import monte_carlo_targets, n_step_targets
 from rlcourse.widgets import presets
-from rlcourse.widgets.panel import LABEL, WIDTH, Panel, choice, slider
+from rlcourse.widgets.panel import Panel, choice, selection, slider
 from rlcourse.widgets.scene import Axis, Scene, View, area, bars, dots, handle, line, text
 
 LECTURE = "4 Actor-critic"
@@ -341,11 +340,8 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
-    style, layout = {"description_width": LABEL}, {"width": WIDTH}
     controls = {
-        "n": ipywidgets.SelectionSlider(
-            options=list(STEPS.items()), value=values["n"], description="n", style=style, layout=layout
-        ),
+        "n": selection(values["n"], list(STEPS.items()), "n"),
         "episodes": slider(values["episodes"], 1, MOST_EPISODES, 1, "episodes"),
         "error": slider(values["error"], -1.0, 1.0, 0.1, "error of V̂"),
         "where": choice(values["where"], list(ERRORS), "error"),

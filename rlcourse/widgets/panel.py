@@ -192,6 +192,17 @@ def slider(value: float, low: float, high: float, by: float, name: str) -> ipywi
     return kind(value=value, min=low, max=high, step=by, description=name, style=style, layout=layout)
 
 
+def selection(value: Any, options: Sequence[Any], name: str) -> ipywidgets.SelectionSlider:
+    """A slider over values that are not evenly spaced."""
+    style, layout = {"description_width": LABEL}, {"width": WIDTH}
+    return ipywidgets.SelectionSlider(value=value, options=options, description=name, style=style, layout=layout)
+
+
+def switch(value: bool, name: str) -> ipywidgets.Checkbox:
+    """On or off."""
+    return ipywidgets.Checkbox(value=value, description=name, indent=False, layout={"width": "220px"})
+
+
 def choice(value: Any, options: Sequence[Any], name: str) -> ipywidgets.Dropdown:
     """A menu."""
     style, layout = {"description_width": LABEL}, {"width": WIDTH}

@@ -18,13 +18,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import ipywidgets
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.polynomial import legendre
 
 from rlcourse.widgets import presets
-from rlcourse.widgets.panel import LABEL, WIDTH, Panel, choice, slider
+from rlcourse.widgets.panel import Panel, choice, selection, slider
 from rlcourse.widgets.scene import Axis, Scene, View, handle, line
 
 LECTURE = "6 DDPG and TD3"
@@ -208,12 +207,9 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
-    style, layout = {"description_width": LABEL}, {"width": WIDTH}
     controls = {
         "policy": choice(values["policy"], POLICIES, "policy"),
-        "tau": ipywidgets.SelectionSlider(
-            options=TAUS, value=values["tau"], description="τ", style=style, layout=layout
-        ),
+        "tau": selection(values["tau"], TAUS, "τ"),
         "delay": slider(values["delay"], 1, 8, 1, "delay d"),
         "gamma": slider(values["gamma"], 0.0, 0.95, 0.05, "γ"),
         "noise": slider(values["noise"], 0.0, 2.0, 0.1, "noise"),
