@@ -185,8 +185,7 @@ def in_words(data: Triad) -> str:
 
 
 def scene(data: Triad) -> Scene:
-    sentence = in_words(data)
-    headline = f"{sentence[0].upper()}{sentence[1:]}."
+    headline = f"{data.step} steps: {in_words(data)}."
     caption = f"Factor per step: {data.formula}" if data.formula else ""
     return Scene(headline, (run(data), factors(data)), (chain(data),), caption)
 

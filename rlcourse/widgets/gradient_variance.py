@@ -183,7 +183,7 @@ def compute(episodes: int, horizon: int, offset: float, causality: bool, baselin
 def scene(data: Variance) -> Scene:
     wrong, variance = 100 * data.wrong_way[data.chosen], two_digits(data.variance[data.chosen])
     times = data.variance[data.chosen] / data.variance[0]
-    size = "the plain estimate's" if data.chosen == 0 else f"{100 * times:.0f} % of the plain estimate's"
+    size = "the plain estimate's" if data.chosen == 0 else f"{two_digits(100 * times)} % of the plain estimate's"
     headline = f"{wrong:.0f} % of the estimates point the wrong way; their variance {variance} is {size}."
     return Scene(headline, (cloud(data),), (variances(data), means(data)))
 
@@ -211,10 +211,13 @@ def ellipse(points: Float[np.ndarray, "B 2"]) -> tuple[Float[np.ndarray, " n"], 
     values, vectors = np.linalg.eigh(np.cov(points.T))
     radius = 2 * np.sqrt(values.clip(0))[:, None]
     x, y = points.mean(0)[:, None] + vectors @ (radius * np.stack([np.cos(angle), np.sin(angle)]))
-    return x, y
+    start = int(x.argmax())  # where it ends stands its name
+    order = np.append(np.roll(np.arange(60), -start), start % 60)
+    return x[order], y[order]
 
 
-SHORT = ("plain", "mean", "leave one out", "causality", "+ mean", "+ leave one out")
+# The last three with causality, the leave-one-out mean as LOO: long names would lie on each other.
+SHORT = ("plain", "mean", "LOO", "caus.", "c. + mean", "c. + LOO")
 
 
 def variances(data: Variance) -> View:

@@ -145,7 +145,7 @@ def compute(drift: float, horizon: int, episodes: int) -> Weights:
 def scene(data: Weights) -> Scene:
     worth = 100 * data.effective[0, -1]
     headline = (
-        f"After {data.horizon} steps the {data.episodes} episodes are worth {worth:.0f} % of their number per episode; "
+        f"At step {data.horizon} the {data.episodes} episodes are worth {worth:.0f} % of their number per episode; "
         f"one episode has {100 * data.shares[0, 0]:.0f} % of the weight."
     )
     return Scene(headline, (products(data),), (sizes(data), guesses(data)))

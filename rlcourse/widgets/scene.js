@@ -72,7 +72,8 @@ function scale({ low, high, log }, from, to) {
 function drawView(svg, view, box, em, palette, letters) {
   const labels = view.marks.filter((mark) => mark.label && mark.kind !== "handle");
   const wide = Math.max(0, ...labels.map((mark) => mark.label.length)) * 0.56 * em;
-  const margin = { left: view.y.ticks?.length === 0 ? 0.6 * em : 3.6 * em, right: Math.min(wide + em, 0.4 * box.width),
+  const steps = ticks(view.y, Math.max(2, Math.floor(box.height / (4.5 * em))));
+  const margin = { left: (0.9 + 0.6 * Math.max(0, ...steps.map(([, words]) => words.length))) * em, right: Math.min(wide + em, 0.4 * box.width),
     top: (view.title ? 1.7 : 0.4) * em + (view.y.label ? 1.4 * em : 0), bottom: (view.x.label ? 3.1 : 1.8) * em };
   if (view.x.ticks?.length === 0 && !view.x.label) margin.bottom = 0.6 * em;
   const area = { left: box.left + margin.left, top: box.top + margin.top,
@@ -92,9 +93,9 @@ function drawView(svg, view, box, em, palette, letters) {
   const low = area.top + area.height;
   const fit = (words) => Math.min(em, (box.width - margin.left) / (0.6 * words.length)); // a long title in a narrow view
   if (view.title) write(box.left + margin.left, box.top + 1.1 * em, view.title, { "font-weight": "bold", "font-size": fit(view.title) });
-  if (view.y.label) write(box.left + 0.3 * em, area.top - 0.6 * em, view.y.label, { fill: letter("grey") });
+  if (view.y.label) write(box.left + Math.max(0.3 * em, margin.left - 3 * em), area.top - 0.6 * em, view.y.label, { fill: letter("grey") });
   if (view.x.label) write(area.left + area.width / 2, low + 2.7 * em, view.x.label, { "text-anchor": "middle", fill: letter("grey") });
-  for (const [value, words] of ticks(view.y, Math.max(2, Math.floor(area.height / (3.2 * em))))) {
+  for (const [value, words] of steps) {
     if (words && !view.equal) element("line", { x1: area.left, x2: area.left + area.width, y1: y(value), y2: y(value), stroke: palette.faint }, group);
     write(area.left - 0.5 * em, y(value) + 0.35 * em, words, { "text-anchor": "end", fill: letter("grey") });
   }
@@ -249,7 +250,7 @@ export default {
       // Whoever drags wants the picture now, not a film of its change.
       started = shown === null || hurried || hold || STILL.matches || document.hidden ? now - MORPH : now;
       root.dataset.scenes = Number(root.dataset.scenes ?? 0) + 1;
-      more.hidden = fresh.others.length === 0;
+      more.style.display = fresh.others.length ? "" : "none";
       step(now);
     };
     const toggle = () => {
