@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from rlcourse.curves import Curve, Estimate, digits, mean_band, mean_estimate, reference
 from rlcourse.curves import compare_to_reference as compare
 from rlcourse.envs import Road, TreeAhead
-from rlcourse.widgets.panel import COLORS, Still
+from rlcourse.widgets.still import COLORS, Still
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def between(control: Any) -> list[Any]:
 
 
 class Undrawn:
-    """Stands in for `panel.Still`, which draws: it has the description and an empty picture."""
+    """Stands in for `still.Still`, which draws: it has the description and an empty picture."""
 
     def __init__(self, draw: Any, alt: str, size: tuple[float, float]) -> None:
         self.alt, self.png = alt, b""
@@ -89,7 +89,7 @@ class Watched:
 @contextmanager
 def watched(module: ModuleType, *preset: str) -> Iterator[Watched]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rlcourse.widgets.panel.Still", Undrawn)
+        patch.setattr("rlcourse.widgets.oldpanel.Still", Undrawn)
         widget = Watched(module, module.widget(*preset))
         patch.setattr(widget.panel, "_compute", widget.compute)
         yield widget
@@ -97,7 +97,7 @@ def watched(module: ModuleType, *preset: str) -> Iterator[Watched]:
 
 def preset_of(panel: Any) -> Any:
     boxes = [child for box in panel.children for child in getattr(box, "children", ())]
-    return next(child for child in boxes if getattr(child, "description", None) == "preset")
+    return next(child for child in boxes if isinstance(child, ipywidgets.ToggleButtons))
 
 
 def move_each_control(module: ModuleType, preset: str, values: Callable[[Any, str], list[Any]]) -> None:
@@ -132,20 +132,20 @@ def test_every_control_between_its_extremes(module: ModuleType, preset: str) -> 
 @WIDGETS
 def test_presets_move_all_controls_and_step_aside(module: ModuleType) -> None:
     with watched(module) as widget:
-        dropdown, controls = preset_of(widget.panel), widget.panel.controls
-        assert dropdown.value == next(iter(module.PRESETS))
+        buttons, controls = preset_of(widget.panel), widget.panel.controls
+        assert buttons.value == next(iter(module.PRESETS))
         for name, values in reversed(module.PRESETS.items()):
             widget.computed.clear()
-            dropdown.value = name
+            buttons.value = name
             assert widget.shows(values)
             assert len(widget.computed) == 1  # one redraw, not one per control
-            assert dropdown.value == name
+            assert buttons.value == name
         key, slider = next((key, control) for key, control in controls.items() if hasattr(control, "max"))
         taken = [values[key] for values in module.PRESETS.values()]
         ends = (slider.max, slider.max - slider.step, slider.max - 2 * slider.step)
         slider.value = next(value for value in ends if value not in taken)
-        assert dropdown.value is None
-        dropdown.value = name
+        assert buttons.value is None
+        buttons.value = name
         assert {key: control.value for key, control in controls.items()} == module.PRESETS[name]
 
 
@@ -158,7 +158,7 @@ EXEMPT = re.compile(r"-?\d?\.\d\d")  # four action values in one cell of a large
 def test_the_last_row_can_read_it(module: ModuleType) -> None:
     """Letters of 14 pixels; contrast of 4.5 to 1, for bold ones 3 to 1 (WCAG 2.2, 1.4.3)."""
     for preset in module.PRESETS:
-        still = module.widget(preset)._still
+        still = module.widget(preset).still
         pixels = np.asarray(Image.open(io.BytesIO(still.png)).convert("RGB"))
         codes = pixels @ np.array([1 << 16, 1 << 8, 1])  # one number per colour: quick to count
         canvas = FigureCanvasAgg(still.figure)

@@ -10,7 +10,7 @@ import pytest
 
 from rlcourse import widgets
 from rlcourse.widgets import q_stepper
-from rlcourse.widgets.panel import Panel
+from rlcourse.widgets.oldpanel import Panel
 
 MODULES = [
     module

@@ -11,7 +11,8 @@ from PIL import Image
 
 from rlcourse.envs import ACTIONS, GRIDS, GridWorld
 from rlcourse.widgets import exploration, grid, q_stepper
-from rlcourse.widgets.panel import Panel, Still
+from rlcourse.widgets.oldpanel import Panel
+from rlcourse.widgets.still import Still
 
 SMALL = GRIDS["small"]
 
@@ -222,7 +223,7 @@ def test_the_last_goal_cannot_be_walled_off_without_a_word() -> None:
 @pytest.mark.thorough
 def test_clicks_and_arrow_keys_choose_a_cell() -> None:
     panel = q_stepper.widget()
-    figure, cell = panel._still.figure, panel.controls["cell"]
+    figure, cell = panel.still.figure, panel.controls["cell"]
     for row, column in [(0, 0), (2, 3), (1, 1)]:
         x, y = figure.axes[0].transData.transform((column, row)) / (figure.bbox.width, figure.bbox.height)
         send(panel, {"x": x, "y": 1 - y})

@@ -150,7 +150,7 @@ def test_a_widget_that_begins_with_what_is_refused_says_so_and_goes_on() -> None
     assert panel._message.value
     panel.controls["first"].value = 1
     assert not panel._message.value
-    assert panel.picture.png
+    assert panel.still.png
 
 
 def test_eight_episodes_by_hand() -> None:

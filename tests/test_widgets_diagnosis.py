@@ -138,14 +138,14 @@ def test_nothing_is_given_away_before_it_is_revealed(name: str) -> None:
         assert "The cause is" not in hidden
     revealed = diagnosis.describe(shown(name, reveal=True))
     assert revealed.endswith(f"The cause is {case.answer}, and {case.telltale} shows it. {case.because}")
-    texts = {text.get_text(): text for text in diagnosis.widget(name)._still.figure.texts}
+    texts = {text.get_text(): text for text in diagnosis.widget(name).still.figure.texts}
     assert not any("✔" in text or text.startswith(case.because[:20]) for text in texts)
     causes = [f"{letter}  {cause}" for letter, cause in zip(LETTERS, case.causes, strict=True)]
     assert len({(texts[each].get_color(), texts[each].get_fontweight()) for each in causes}) == 1
 
 
 def test_a_wrong_vote_is_marked_and_the_right_cause_too() -> None:
-    figure = diagnosis.widget(vote="c", reveal=True)._still.figure
+    figure = diagnosis.widget(vote="c", reveal=True).still.figure
     assert [text.get_text() for text in figure.texts if text.get_text() in ("✔", "✘", "▸")] == ["✔", "✘"]
     marked = [ax.get_title() for ax in figure.axes if ax.patch.get_facecolor()[2] < 1]
     assert [title.split(":")[0] for title in marked] == [CASES["1: a cliff"].telltale]
@@ -156,7 +156,7 @@ def test_a_wrong_vote_is_marked_and_the_right_cause_too() -> None:
 def test_no_text_is_cut_off(name: str) -> None:
     case = CASES[name]
     for vote in LETTERS:
-        figure = diagnosis.widget(name, reveal=True, vote=vote)._still.figure
+        figure = diagnosis.widget(name, reveal=True, vote=vote).still.figure
         FigureCanvasAgg(figure).draw()
         boxes = [text.get_window_extent() for text in figure.texts]
         assert min(box.x0 for box in boxes) >= 0
@@ -168,11 +168,11 @@ def test_no_text_is_cut_off(name: str) -> None:
 def test_a_part_of_the_run_is_its_beginning() -> None:
     whole, part = shown("1: a cliff"), shown("1: a cliff", shown=20)
     assert (whole.points, part.points) == (20, 4)
-    figure = diagnosis.widget(shown=20)._still.figure
+    figure = diagnosis.widget(shown=20).still.figure
     lines = figure.axes[0].lines
     assert len(lines) == 10
     for line, seeds in zip(lines[5:], whole.runs["measured return"][1], strict=True):
         np.testing.assert_array_equal(line.get_ydata(), seeds[:4])
-    assert figure.axes[0].get_ylim() == diagnosis.widget()._still.figure.axes[0].get_ylim()
+    assert figure.axes[0].get_ylim() == diagnosis.widget().still.figure.axes[0].get_ylim()
     assert figure.axes[0].get_xlim() == (0, 20_000)
     assert "At step 4000: measured return " in diagnosis.describe(part)

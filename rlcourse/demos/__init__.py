@@ -90,5 +90,5 @@ def draw_thumbnails(folder: Path) -> None:
     """Write each widget's picture as it opens, whole or not at all: the index asks again until it is there."""
     for name in (name for asked in questions().values() for name in asked):
         part = folder / f"{name}.part"
-        part.write_bytes(import_module(f"rlcourse.widgets.{name}").widget().picture.png)
+        part.write_bytes(import_module(f"rlcourse.widgets.{name}").widget().still.png)
         part.replace(folder / f"{name}.png")

@@ -21,14 +21,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import ipywidgets
 import numpy as np
 from jaxtyping import Float
-from matplotlib.figure import Figure
 from scipy.special import ndtri
 
 from rlcourse.widgets import presets
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.panel import Panel, choice, slider
+from rlcourse.widgets.scene import Axis, Scene, View, bars, dots, handle, line
 
 LECTURE = "6 DDPG and TD3"
 QUESTION = "Does an actor that climbs its critic get to the top?"
@@ -38,7 +37,6 @@ PEAK, WIDTH, LENGTH = 0.1, 0.03, 0.15
 DRAWS, SEED, SHOWN = 200, 0, 1  # draws of the errors, and which of them is in the left picture
 STEPS, CHECKPOINTS, LR = 300, 11, 0.0015
 TARGETS = ("one critic", "the other critic", "the smaller of two", "smoothed", "both (TD3)")
-LINES = ("-", "--", ":", "-.", "-")
 
 _GOOD = {"start": -0.05, "steps": 300, "noise": 0.0, "peak": 0.6, "smoothing": 0.2, "target": TARGETS[0]}
 PRESETS: dict[str, dict[str, Any]] = {
@@ -163,47 +161,62 @@ def compute(start: float, steps: int, noise: float, peak: float, smoothing: floa
     )
 
 
-def draw(figure: Figure, data: Climb) -> None:
-    left, middle, right = (
-        figure.add_axes(box)
-        for box in ((0.05, 0.155, 0.37, 0.74), (0.46, 0.155, 0.14, 0.74), (0.69, 0.155, 0.29, 0.74))
+def scene(data: Climb) -> Scene:
+    believed = float(data.values[data.chosen])
+    headline = (
+        f"The actor ends at {data.end:.2f}, worth {data.true:.2f}; the target says {believed:.2f} "
+        f"(over {DRAWS} draws {signed(data.bias[data.chosen, -1])})."
     )
-    left.plot(ACTIONS, true_value(ACTIONS), color=COLORS[6], lw=3, alpha=0.6, label="true Q")
-    left.plot(ACTIONS, data.critics[0], color=COLORS[0], label="critic 1, climbed")
+    return Scene(headline, (hills(data),), (worths(data), biases(data)))
+
+
+def hills(data: Climb) -> View:
+    """The true value, the critics, and the actor's way up the first of them."""
+    thin = slice(None, None, 6)
+    marks = [line(ACTIONS[thin], true_value(ACTIONS)[thin], "ink", label="true Q", width=4)]
     if data.noise and data.chosen in (1, 2, 4):
-        left.plot(ACTIONS, data.critics[1], color=COLORS[5], linestyle="--", lw=1.5, label="critic 2")
+        marks.append(line(ACTIONS[thin], data.critics[1, thin], "sky", label="critic 2", dash=True))
     if data.chosen in (3, 4):
-        left.plot(ACTIONS, data.smoothed, color=COLORS[3], linestyle="-.", label="critic 1, smoothed")
+        marks.append(line(ACTIONS[thin], data.smoothed[thin], "purple", label="smoothed", dash=True))
+    marks.append(line(ACTIONS[thin], data.critics[0, thin], "blue", label="critic 1"))
     believed = np.interp(data.path, ACTIONS, data.critics[0])
-    left.plot(data.path[::10], believed[::10], ".", color=COLORS[1], markersize=6)
-    left.plot(data.path[0], believed[0], "o", color=COLORS[1], mfc="white", markersize=9, label="the actor: start")
-    left.plot(data.end, believed[-1], "o", color=COLORS[1], markersize=9, label="end")
+    marks.append(dots(data.path[::10], believed[::10], "red", size=0.25))
+    marks.append(dots(data.path[-1:], believed[-1:], "red", size=0.7, names=[f"the actor's end: {data.end:.2f}"]))
+    marks.append(handle(data.start, float(believed[0]), "the actor's start", along_x="start"))
     shown = np.concatenate([data.critics[0], true_value(ACTIONS)])
     low, high = float(shown.min()), float(shown.max())
-    left.set(xlabel="action a", title="the critic and the actor", xlim=(-1, 1), xticks=(-1, -0.5, 0, 0.5, 1))
-    left.set_ylim(low - 0.05 * (high - low), high + 0.5 * (high - low))
-    left.legend(frameon=False, loc="upper left", fontsize=11, ncols=2, columnspacing=1, handlelength=1.8)
+    pad = 0.06 * (high - low)
+    title = "an actor climbs critic 1 from its start (orange) to its end (red)"
+    return View(Axis(-1, 1, "action a"), Axis(low - pad, high + pad, "value"), marks, title)
 
-    rows = np.arange(len(TARGETS))
-    colors = [COLORS[i] if i == data.chosen else "#bbbbbb" for i in rows]
-    middle.barh(rows + 0.25, data.values, height=0.4, color=colors)
-    middle.vlines(np.full(rows.size, data.true), rows + 0.01, rows + 0.49, COLORS[6], lw=3)
-    middle.set(yticks=[], title=f"its worth, true {data.true:.2f}", ylim=(4.6, -0.6))
-    middle.set_xlim(min(0.0, float(data.values.min())), 1.15 * max(data.true, float(data.values.max()), 0.1))
-    for row, name in enumerate(TARGETS):
-        label = f"{name} {data.values[row]:.2f}"
-        middle.text(0.02, row - 0.15, label, transform=middle.get_yaxis_transform(), va="center", fontsize=11)
 
-    right.axhline(0, color="#777777", lw=0.8)
-    for i, name in enumerate(TARGETS):
-        width = 3.5 if i == data.chosen else 1.5
-        label = f"{name} {signed(data.bias[i, -1])}"
-        dot = "o" if data.at.size == 1 else ""  # a line of one point shows nothing
-        right.plot(data.at, data.bias[i], color=COLORS[i], linestyle=LINES[i], lw=width, marker=dot, label=label)
+SHORT = ("one", "other", "smaller", "smoothed", "both (TD3)")
+
+
+def worths(data: Climb) -> View:
+    """What the five targets say of the actor's last action."""
+    places = np.arange(len(TARGETS), dtype=float)
+    marks = [
+        bars(places[i : i + 1], [0.0], data.values[i : i + 1], "blue" if i == data.chosen else "grey", width=0.6)
+        for i in range(len(TARGETS))
+    ]
+    marks.append(line([-0.6, 4.6], [data.true] * 2, "ink", label=f"true {data.true:.2f}", dash=True))
+    low = min(0.0, float(data.values.min()))
+    high = 1.15 * max(data.true, float(data.values.max()), 0.1)
+    ticks = dict(zip(places.tolist(), SHORT, strict=True))
+    return View(Axis(-0.6, 4.6, ticks=ticks), Axis(low, high, "value"), marks, "what targets say of the end")
+
+
+def biases(data: Climb) -> View:
+    """How wrong the five targets are on average over the draws, as the actor climbs."""
     low, high = float(data.bias.min()), max(float(data.bias.max()), 0.02)
-    right.set(xlabel="steps of the actor", title=f"bias, mean of {DRAWS} draws")
-    right.set_ylim(low - 0.07 * (high - low), high + 0.75 * (high - low))
-    right.legend(frameon=False, loc="upper left", fontsize=11, handlelength=3)
+    pad = 0.08 * (high - low)
+    marks = [line([0, max(float(data.at[-1]), 1.0)], [0, 0], "grey", width=1)]
+    inks = ("blue", "red", "green", "purple", "orange")
+    for i, (name, color) in enumerate(zip(SHORT, inks, strict=True)):
+        marks.append(line(data.at, data.bias[i], color, label=name, width=3.5 if i == data.chosen else 1.5))
+    across = Axis(0, max(float(data.at[-1]), 1.0), "steps of the actor")
+    return View(across, Axis(low - pad, high + pad, "target − true"), marks, f"bias, mean of {DRAWS} draws")
 
 
 def signed(value: float) -> str:
@@ -233,16 +246,13 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
-    wide = {"style": {"description_width": "100px"}, "layout": {"width": "320px"}}
-    make = ipywidgets
     controls = {
-        "start": make.FloatSlider(value=values["start"], min=-1, max=1, step=0.05, description="start", **wide),
-        "steps": make.IntSlider(value=values["steps"], min=0, max=STEPS, step=10, description="steps", **wide),
-        "noise": make.FloatSlider(value=values["noise"], min=0, max=1, step=0.05, description="noise", **wide),
-        "peak": make.FloatSlider(value=values["peak"], min=0, max=1, step=0.05, description="false peak", **wide),
-        "smoothing": make.FloatSlider(
-            value=values["smoothing"], min=0, max=0.4, step=0.05, description="smoothing σ", **wide
-        ),
-        "target": make.Dropdown(options=TARGETS, value=values["target"], description="target", **wide),
+        "target": choice(values["target"], TARGETS, "target"),
+        "noise": slider(values["noise"], 0.0, 1.0, 0.05, "noise"),
+        "steps": slider(values["steps"], 0, STEPS, 10, "steps"),
+        "start": slider(values["start"], -1.0, 1.0, 0.05, "start"),
+        "peak": slider(values["peak"], 0.0, 1.0, 0.05, "false peak"),
+        "smoothing": slider(values["smoothing"], 0.0, 0.4, 0.05, "smoothing σ"),
     }
-    return presets.attach(Panel(compute, draw, describe, controls, size=(13, 4.2)), PRESETS)
+    more = ("start", "peak", "smoothing")
+    return presets.attach(Panel(compute, scene, describe, controls, more, play="steps"), PRESETS)

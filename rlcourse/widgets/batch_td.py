@@ -26,17 +26,15 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-import ipywidgets
 import numpy as np
 from jaxtyping import Float
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from rlcourse.algorithms.q_iteration import evaluation_sweeps
 from rlcourse.envs import TabularMDP
 from rlcourse.returns import n_step_targets
 from rlcourse.widgets import presets
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.panel import Panel, choice, slider
+from rlcourse.widgets.scene import Axis, Scene, View, arrows, dots, handle, line, text
 
 LECTURE = "4 Actor-critic"
 QUESTION = "Same data, two answers: what do Monte Carlo and TD believe?"
@@ -189,51 +187,68 @@ def certainty_equivalent(chain: Float[np.ndarray, "S S+2"], low: float, high: fl
     return next(islice(sweeps, size, None))
 
 
-def draw(figure: Figure, data: Batch) -> None:
-    draw_episodes(figure.add_axes((0.01, 0.06, 0.19, 0.84)), data)
-    draw_chain(figure.add_axes((0.2, 0.06, 0.33, 0.84)), data)
-    ax = figure.add_axes((0.57, 0.155, 0.23, 0.74))
-    sweeps = np.arange(SWEEPS + 1)
-    for method, style in enumerate(("-", "--")):
-        for s, state in enumerate(data.states):
-            value = data.values[method, :, s]
-            label = f"{('MC', 'TD')[method]}: V({state}) = {number(value[data.sweep])}"
-            ax.plot(sweeps, value, style, color=COLORS[s], lw=3 - method, label=label)
-            ax.plot(data.sweep, value[data.sweep], "so"[method], color=COLORS[s], markersize=8, clip_on=False)
-    ax.set(xlabel="sweep", title=f"values after {data.sweep} sweeps", xlim=(0, SWEEPS))
-    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), fontsize=11)
-
-
-def draw_episodes(ax: Axes, data: Batch) -> None:
-    ax.set_axis_off()
-    ax.set_title("the data")
-    lines = [
-        f"{count} × {' → '.join(names)} → {signed(reward)}"
-        for count, (names, reward) in zip(data.counts, EXAMPLES[data.example].kinds, strict=True)
+def scene(data: Batch) -> Scene:
+    parts = [
+        f"V({state}) = {number(data.values[0, data.sweep, s])} and {number(data.values[1, data.sweep, s])}"
+        for s, state in enumerate(data.states)
+        if abs(data.values[0, data.sweep, s] - data.values[1, data.sweep, s]) >= 0.005
     ]
-    for i, (line, count) in enumerate(zip(lines, data.counts, strict=True)):
-        ax.text(0.03, 0.8 - 0.2 * i, line, color=COLORS[6] if count else "#707070", transform=ax.transAxes)
+    apart = f"differ: {', '.join(parts)}" if parts else "agree"
+    headline = f"After {data.sweep} sweeps over the same episodes Monte Carlo and TD {apart}."
+    kinds = EXAMPLES[data.example].kinds
+    rows = [
+        f"{count} × {' → '.join(names)} → {signed(reward)}"
+        for count, (names, reward) in zip(data.counts, kinds, strict=True)
+        if count
+    ]
+    return Scene(headline, (chain_view(data), values_view(data)), (), f"The episodes: {';  '.join(rows)}.")
 
 
-def draw_chain(ax: Axes, data: Batch) -> None:
-    """The most likely Markov chain, with both methods' final answers at its states."""
-    places = [*EXAMPLES[data.example].places.values(), (1.9, -0.6), (1.9, 0.6)]
-    size = len(data.states)
-    ax.set(xlim=(-0.35, 2.2), ylim=(-1.25, 1.25), title="the chain it makes most likely")
-    ax.set_axis_off()
-    for s, t in np.argwhere(data.chain > 0):
-        (x, y), (x2, y2) = places[s], places[t]
-        ax.annotate("", (x2, y2), (x, y), arrowprops={"arrowstyle": "-|>", "lw": 2, "shrinkA": 24, "shrinkB": 24})
-        share = f"{100 * data.chain[s, t]:.0f} %"
-        ax.text((x + x2) / 2 - 0.03, (y + y2) / 2 + (0.17 if y2 >= y else -0.17), share, ha="center", va="center")
+INKS = ("blue", "red", "green")  # of the states
+
+
+def values_view(data: Batch) -> View:
+    """What both methods believe after every sweep."""
+    sweeps = np.arange(SWEEPS + 1.0)
+    marks = []
     for s, state in enumerate(data.states):
-        x, y = places[s]
-        ax.plot(x, y, "o", markersize=46, color=COLORS[s], markeredgewidth=3, markerfacecolor="#FFFFFF")
-        ax.text(x, y, state, ha="center", va="center")
-    for t, reward in enumerate(data.ends):
-        x, y = places[size + t]
-        ax.plot(x, y, "s", markersize=30, color="#DDDDDD")
-        ax.text(x, y, signed(reward), ha="center", va="center")
+        for method, short in enumerate(("MC", "TD")):
+            value = data.values[method, :, s]
+            if np.isnan(value).any():
+                continue
+            marks.append(line(sweeps, value, INKS[s], label=f"{short} V({state})", width=3 - method, dash=method == 1))
+    shown = data.values[np.isfinite(data.values)]
+    low, high = float(shown.min()), max(float(shown.max()), 0.1)
+    pad = 0.1 * (high - low)
+    first = next(s for s in range(len(data.states)) if np.isfinite(data.values[0, 0, s]))
+    marks.append(handle(float(data.sweep), float(data.values[1, data.sweep, first]), "sweep", along_x="sweep"))
+    return View(Axis(0, SWEEPS, "sweep"), Axis(low - pad, high + pad, "value"), marks, "thick: Monte Carlo; dashed: TD")
+
+
+def chain_view(data: Batch) -> View:
+    """The most likely Markov chain, with both methods' values at its states."""
+    places = np.array([*EXAMPLES[data.example].places.values(), (1.9, -0.6), (1.9, 0.6)], float)
+    size = len(data.states)
+    start, end = places[np.argwhere(data.chain > 0)].swapaxes(0, 1)
+    step = (end - start) / np.linalg.norm(end - start, axis=1, keepdims=True)
+    tail, head = start + 0.24 * step, end - 0.24 * step
+    middle = (start + end) / 2
+    aside = np.where(end[:, 1] >= start[:, 1], 0.14, -0.14)
+    shares = [f"{100 * share:.0f} %" for share in data.chain[data.chain > 0]]
+    below = [
+        f"MC {number(data.values[0, data.sweep, s])}, TD {number(data.values[1, data.sweep, s])}" for s in range(size)
+    ]
+    marks = [
+        arrows(*tail.T, *(head - tail).T, "ink"),
+        text(middle[:, 0] - 0.03, middle[:, 1] + aside, shares),
+        dots(*places[:size].T, INKS[:size], size=1.7, alpha=0.25),
+        text(*places[:size].T, data.states, bold=True),
+        text(places[:size, 0], places[:size, 1] - 0.36, below, INKS[:size], bold=True),
+        dots(*places[size:].T, "grey", size=1.3, alpha=0.3),
+        text(*places[size:].T, [signed(reward) for reward in data.ends], bold=True),
+    ]
+    title = "the chain that makes these episodes most likely"
+    return View(Axis(-0.5, 2.3, ticks={}), Axis(-1.2, 1.2, ticks={}), marks, title)
 
 
 def signed(reward: float) -> str:
@@ -268,15 +283,10 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
-    wide = {"style": {"description_width": "90px"}, "layout": {"width": "300px"}}
-    make = ipywidgets
     controls: dict[str, Any] = {
-        "example": make.Dropdown(options=list(EXAMPLES), value=values["example"], description="example", **wide)
+        "example": choice(values["example"], list(EXAMPLES), "example"),
+        "sweep": slider(values["sweep"], 0, SWEEPS, 1, "sweep"),
     }
     for count in COUNTS:
-        controls[count] = make.IntSlider(value=values[count], min=0, max=MOST, description=f"{count} kind", **wide)
-    controls["sweep"] = make.IntSlider(value=values["sweep"], min=0, max=SWEEPS, description="sweep", **wide)
-    play = make.Play(value=values["sweep"], min=0, max=SWEEPS, interval=400)
-    make.link((play, "value"), (controls["sweep"], "value"))
-    rows = [[controls["example"], controls["sweep"], play], [controls[count] for count in COUNTS]]
-    return presets.attach(Panel(compute, draw, describe, controls, size=(13, 4), rows=rows), PRESETS)
+        controls[count] = slider(values[count], 0, MOST, 1, f"{count} kind")
+    return presets.attach(Panel(compute, scene, describe, controls, more=COUNTS, play="sweep"), PRESETS)

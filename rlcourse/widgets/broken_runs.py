@@ -16,7 +16,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rlcourse.widgets.panel import COLORS, Still
+from rlcourse.widgets.still import COLORS, Still
 
 RECORDED = Path(__file__).parent / "recorded"
 HEALTHY = "healthy"

@@ -16,7 +16,8 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from rlcourse.widgets import presets
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.oldpanel import Panel
+from rlcourse.widgets.still import COLORS
 
 LECTURE = "9 TD7"
 QUESTION = "Which policy is the best so far?"

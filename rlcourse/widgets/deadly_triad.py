@@ -31,14 +31,12 @@ The step size is at most 1/4, so that no factor is negative: what grows here gro
 from dataclasses import dataclass
 from typing import Any
 
-import ipywidgets
 import numpy as np
 from jaxtyping import Float
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from rlcourse.widgets import presets
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.panel import Panel, choice, player, slider, switch
+from rlcourse.widgets.scene import Axis, Scene, View, arrows, dots, handle, line, text
 
 LECTURE = "2 DQN"
 QUESTION = "Which three things together make values explode?"
@@ -186,63 +184,60 @@ def in_words(data: Triad) -> str:
     return f"w {'grows' if data.factor > 1 else 'shrinks'} by {percent:.3g} % per step"
 
 
-def draw(figure: Figure, data: Triad) -> None:
-    draw_chain(figure.add_axes((0.01, 0.16, 0.25, 0.74)), data)
-    middle, right = (figure.add_axes((left, 0.25, 0.29, 0.63)) for left in (0.335, 0.7))
-    steps = np.arange(STEPS + 1)
-    size = np.abs(data.values)
-    for i, style in enumerate(("--", "-")):
-        value = number(data.values[data.step, i])
-        middle.semilogy(
-            steps, np.maximum(size[:, i], 1e-30), color=COLORS[i], linestyle=style, label=f"V({i + 1}) = {value}"
-        )
-        middle.plot(data.step, np.clip(size[data.step, i], 1e-4, 1e6), "o", color=COLORS[i], markersize=9)
-    middle.set(xlabel="step", title=f"values after {data.step} steps", ylim=(5e-5, 2e6), xlim=(-2, STEPS + 2))
-    middle.set_yticks([1e-4, 1e-2, 1, 1e2, 1e4, 1e6])
-    middle.axhline(1, color="#777777", lw=0.8)
-    middle.legend(frameon=False, loc="upper left" if data.factor <= 1 else "lower right", fontsize=11)
+def scene(data: Triad) -> Scene:
+    headline = f"{data.step} steps: {in_words(data)}."
+    caption = f"Factor per step: {data.formula}" if data.formula else ""
+    return Scene(headline, (run(data), factors(data)), (chain(data),), caption)
 
-    right.plot(GAMMAS, data.factors, color=COLORS[2])
-    right.axhline(1, color=COLORS[6], linestyle=":")
-    right.plot(data.gamma, data.factor, "o", color=COLORS[1], markersize=10, clip_on=False)
+
+def run(data: Triad) -> View:
+    """The sizes of both values, step by step."""
+    steps = np.arange(STEPS + 1.0)
+    size = np.abs(data.values).clip(1e-5, 1e7)
+    marks = [line([0, STEPS], [1, 1], "grey", width=1)]
+    for i, color in enumerate(("blue", "red")):
+        marks.append(line(steps, size[:, i], color, label=f"|V({i + 1})|", width=3))
+    value = float(size[data.step, 1].clip(1e-4, 1e6))
+    marks.append(handle(float(data.step), value, "step", along_x="step"))
+    ticks = {10.0**power: name for power, name in ((-4, "0.0001"), (-2, "0.01"), (0, "1"), (2, "100"), (4, "10,000"))}
+    low, high = (number(each) for each in data.values[data.step])
+    title = f"after {data.step} steps V(1) = {low}, V(2) = {high}; the true values are 0"
+    return View(Axis(-1, STEPS + 1, "step"), Axis(5e-5, 2e6, "size", log=True, ticks=ticks), marks, title)
+
+
+def factors(data: Triad) -> View:
+    """What one step multiplies by, for every discount."""
+    thin = slice(None, None, 4)
     top = max(1.25, 1.05 * float(data.factors.max()))
-    right.set(xlabel="discount γ", title="factor per step", xlim=(0, 1.02), ylim=(0, top))
-    right.text(0.02, 1 + 0.02 * top, "above: grows", fontsize=11)
+    marks = [
+        line([0, 1], [1, 1], "ink", label="1: stays", dash=True),
+        line(GAMMAS[thin], data.factors[thin], "green", width=3),
+    ]
     if data.threshold is not None:
-        right.axvline(data.threshold, color=COLORS[3], linestyle="--")
         name = {1.0: "γ = 1/2", 0.5: "γ = 5/6"}[UPDATED[data.updated]]
-        right.text(data.threshold - 0.02, 0.04 * top, name, color=COLORS[3], ha="right", fontsize=11, weight="bold")
-    sentence = in_words(data)
-    figure.text(
-        0.335,
-        0.045,
-        f"{sentence};  factor {data.formula}" if data.formula else sentence,
-        fontsize=13,
-        weight="bold",
-        color=COLORS[1] if data.factor > 1 + 1e-9 else COLORS[6],
-    )
+        marks.append(line([data.threshold] * 2, [0, top], "purple", dash=True))
+        marks.append(text([data.threshold - 0.02], [0.06 * top], [name], "purple", anchor="end", bold=True))
+    marks.append(handle(data.gamma, data.factor, "γ", along_x="gamma"))
+    return View(Axis(0, 1.02, "discount γ"), Axis(0, top, "factor per step"), marks, "above 1 the values grow")
 
 
-def draw_chain(ax: Axes, data: Triad) -> None:
-    p = UPDATED[data.updated]
-    ax.set(xlim=(-0.75, 2.35), ylim=(-1.5, 1.75), xticks=[], yticks=[])
-    ax.set_aspect("equal")
-    ax.spines[:].set_visible(False)
-    ax.set_title("rewards 0: true values 0")
-    value = data.values[data.step]
-    for i, share in enumerate((p, 1 - p)):
-        x = 1.6 * i
-        inside = "#E8E8E8" if share else "#FFFFFF"
-        ax.plot(x, 0, "o", markersize=62, color=COLORS[i], markeredgewidth=3, markerfacecolor=inside)
-        ax.text(x, 0, ("w", "2w")[i] if data.approximate else f"V({i + 1})", ha="center", va="center", fontsize=16)
-        ax.text(x, -0.75, number(value[i]), ha="center", va="center", color=COLORS[i], weight="bold", fontsize=14)
-        updated = f"updated: {100 * share:.0f} %" if share else "not updated"
-        ax.text(x, -1.15, updated, ha="center", va="center", fontsize=11)
-    arrow = {"arrowstyle": "-|>", "lw": 2, "color": COLORS[6]}
-    ax.annotate("", (1.1, 0), (0.5, 0), arrowprops=arrow)
-    ax.annotate(
-        "", (1.85, 0.45), (1.35, 0.45), arrowprops=arrow | {"connectionstyle": "arc3,rad=-1.6"}, annotation_clip=False
-    )
+def chain(data: Triad) -> View:
+    """The two states, what each is worth now, and how often each is updated."""
+    p, value = UPDATED[data.updated], data.values[data.step]
+    shares = np.array([p, 1 - p])
+    places = np.array([0.0, 1.6])
+    names = [("w", "2w")[i] if data.approximate else f"V({i + 1})" for i in (0, 1)]
+    updated = [f"updated: {100 * share:.0f} %" if share else "not updated" for share in shares]
+    loop = np.linspace(0.2 * np.pi, 1.9 * np.pi, 40)
+    marks = [
+        arrows([0.45], [0.0], [0.7], [0.0], "ink", width=3),
+        line(2.3 + 0.35 * np.cos(np.pi - loop), 0.35 * np.sin(np.pi - loop), "ink", width=3),
+        dots(places, 0 * places, ["blue", "red"], size=2.6, alpha=0.25),
+        text(places, 0 * places, names, size=1.3, bold=True),
+        text(places, 0 * places - 0.62, [number(each) for each in value], ["blue", "red"], bold=True),
+        text(places, 0 * places - 0.9, updated),
+    ]
+    return View(Axis(-1, 3, ticks={}), Axis(-1.1, 0.8, ticks={}), marks, "all rewards are 0", equal=True)
 
 
 def number(value: float) -> str:
@@ -276,26 +271,18 @@ def widget(preset: str = "all three: it grows", **changes: Any) -> Panel:
         ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
-    wide = {"style": {"description_width": "90px"}, "layout": {"width": "320px"}}
-    small = {"indent": False, "layout": {"width": "220px"}}
-    make = ipywidgets
     controls = {
-        "bootstrap": make.Checkbox(value=values["bootstrap"], description="bootstrapping", **small),
-        "approximate": make.Checkbox(value=values["approximate"], description="approximation: one weight", **small),
-        "updated": make.Dropdown(options=list(UPDATED), value=values["updated"], description="updated", **wide),
-        "method": make.Dropdown(options=METHODS, value=values["method"], description="method", **wide),
-        "gamma": make.FloatSlider(value=values["gamma"], min=0, max=1, step=0.01, description="γ", **wide),
-        "lr": make.FloatSlider(value=values["lr"], min=0.01, max=0.25, step=0.01, description="step size α", **wide),
-        "step": make.IntSlider(value=values["step"], min=0, max=STEPS, description="step", **wide),
+        "bootstrap": switch(values["bootstrap"], "bootstrapping"),
+        "approximate": switch(values["approximate"], "approximation: one weight"),
+        "updated": choice(values["updated"], list(UPDATED), "updated"),
+        "gamma": slider(values["gamma"], 0.0, 1.0, 0.01, "γ"),
+        "step": slider(values["step"], 0, STEPS, 1, "step"),
+        "method": choice(values["method"], METHODS, "method"),
+        "lr": slider(values["lr"], 0.01, 0.25, 0.01, "step size α"),
     }
-    play = make.Play(value=values["step"], min=0, max=STEPS, interval=400)
-    make.link((play, "value"), (controls["step"], "value"))
-    rows = [
-        [controls[name] for name in ("bootstrap", "approximate", "updated")],
-        [controls[name] for name in ("method", "gamma", "lr")],
-        [controls["step"], play],
-    ]
-    panel = Panel(compute, draw, describe, controls, size=(13, 4), rows=rows)
+    first = [controls[name] for name in ("bootstrap", "approximate", "updated")]
+    rest = [controls["step"], player(controls["step"]), *(controls[name] for name in ("gamma", "method", "lr"))]
+    panel = Panel(compute, scene, describe, controls, rows=[first, rest])
 
     def follow(_: Any = None) -> None:
         controls["lr"].disabled = controls["method"].value == METHODS[1]  # the regression is solved exactly

@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 
 from rlcourse.widgets import broken_runs, presets
 from rlcourse.widgets.broken_runs import HEALTHY, compare, from_zero, short
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.oldpanel import Panel
+from rlcourse.widgets.still import COLORS
 
 LECTURE = "Any lecture"
 QUESTION = "What is broken here?"

@@ -17,13 +17,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import ipywidgets
 import numpy as np
 from jaxtyping import Float, Int
-from matplotlib.figure import Figure
 
 from rlcourse.widgets import presets
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.panel import Panel, choice, slider
+from rlcourse.widgets.scene import Axis, Scene, View, area, bars, handle, line
 
 LECTURE = "4 Actor-critic"
 QUESTION = "What has a discount to do with dying?"
@@ -100,36 +99,53 @@ def compute(gamma: float, stream: str, delay: int, lives: int) -> Discounted:
     return Discounted(gamma, stream, delay, rewards, gamma ** T.astype(float), lifetimes, returns)
 
 
-def draw(figure: Figure, data: Discounted) -> None:
-    left, middle, right = (figure.add_axes((x, 0.155, 0.27, 0.74)) for x in (0.05, 0.38, 0.715))
-    shown = slice(0, max(40, data.delay + 10, round(3 * data.horizon)))
-    left.fill_between(T[shown], data.weights[shown], color=COLORS[5], alpha=0.4, lw=0)
-    left.plot(T[shown], data.weights[shown], color=COLORS[0], label="weight $γ^t$ = chance to be alive")
-    left.axvline(data.horizon, 0, 0.6, color=COLORS[1], linestyle="--", label=f"horizon 1/(1 − γ) = {data.horizon:.0f}")
+def scene(data: Discounted) -> Scene:
+    lives = f"{data.returns.size} undiscounted lives sum to {signed(data.returns.mean())} on average"
+    headline = f"γ = {data.gamma:g}: the discounted sum is {signed(data.value)}, and {lives}."
+    return Scene(headline, (weights_view(data), lives_view(data)), (sums_view(data),))
+
+
+def weights_view(data: Discounted) -> View:
+    """The first reading: what a reward counts after t steps."""
+    last = max(40, data.delay + 10, round(3 * data.horizon))
+    shown = np.unique(np.linspace(0, last, 100).round().astype(int))
+    steps, weights = shown.astype(float), data.weights[shown]
+    marks = [
+        area(steps, 0 * weights, weights, "sky"),
+        line(steps, weights, "blue", width=3),
+        line([data.horizon] * 2, [0, 0.75], "red", label=f"horizon {data.horizon:.0f}", dash=True),
+    ]
     if data.stream != STREAMS[0]:
-        weight = data.weights[data.delay]
-        left.plot(data.delay, weight, "o", color=COLORS[6], markersize=9, label=f"after {data.delay}: {weight:.2g}")
-    left.set(xlabel="step t", title=f"beyond the horizon: {100 * data.beyond:.0f} % of the weight", ylim=(0, 1.6))
-    left.set_yticks([0, 0.5, 1])
+        weight = float(data.weights[data.delay])
+        marks.append(handle(float(data.delay), weight, f"delay: weight {weight:.2g}", along_x="delay"))
+    title = f"weight γᵗ = chance to be alive; {100 * data.beyond:.0f} % of it lies beyond the horizon"
+    return View(Axis(0, last, "step t"), Axis(0, 1.05, "weight"), marks, title)
 
-    some = np.sort(data.lifetimes[:40])
-    middle.hlines(np.arange(some.size), 0, some, color=COLORS[2], lw=3)
-    middle.axvline(data.horizon, color=COLORS[1], linestyle="--")
-    middle.set(
-        xlabel="rewards received", yticks=[], title=f"{some.size} lives; mean of all {data.lifetimes.mean():.1f}"
-    )
 
-    number = np.arange(1, data.returns.size + 1)
-    running = data.returns.cumsum() / number
+def lives_view(data: Discounted) -> View:
+    """The second reading: sampled lives, each as long as it lasted."""
+    some = np.sort(data.lifetimes[:40]).astype(float)
+    marks = [
+        bars([float(length) / 2], [i - 0.3], [i + 0.3], "green", width=float(length)) for i, length in enumerate(some)
+    ]
+    marks.append(line([data.horizon] * 2, [-0.6, some.size], "red", dash=True))
+    title = f"{some.size} lives; mean of all {data.lifetimes.size}: {data.lifetimes.mean():.1f} rewards"
+    return View(Axis(0, 1.05 * float(some.max()), "rewards received"), Axis(-0.6, some.size, ticks={}), marks, title)
+
+
+def sums_view(data: Discounted) -> View:
+    """Both readings agree: the mean over lives runs to the discounted sum."""
+    number = np.unique(np.geomspace(1, data.returns.size, 100).round().astype(int))
+    running = data.returns.cumsum()[number - 1] / number
     deviation = data.returns.std(ddof=1) / np.sqrt(number)
-    right.fill_between(number, data.value - deviation, data.value + deviation, color=COLORS[5], alpha=0.4, lw=0)
-    right.plot(number, running, color=COLORS[2], label=f"mean sum of {data.returns.size} lives {signed(running[-1])}")
-    right.axhline(data.value, color=COLORS[0], linestyle="--", label=f"$Σ γ^t r_t$ = {signed(data.value)}")
-    spread = 4 * float(deviation[min(9, number.size - 1)]) or 1.0
-    right.set(xlabel="lives", xscale="log", title=f"rewards: {data.stream}")
-    right.set_ylim(data.value - spread, data.value + 1.6 * spread)
-    for ax in (left, right):
-        ax.legend(frameon=False, loc="upper right", fontsize=11)
+    spread = 4 * float(data.returns.std(ddof=1)) / np.sqrt(min(10, data.returns.size)) or 1.0
+    marks = [
+        area(number, data.value - deviation, data.value + deviation, "sky"),
+        line(number, running, "green", label=f"lives {signed(running[-1])}", width=3),
+        line([1, data.returns.size], [data.value] * 2, "blue", label=f"Σ γᵗ rₜ {signed(data.value)}", dash=True),
+    ]
+    up = Axis(data.value - spread, data.value + spread, "sum of rewards")
+    return View(Axis(1, data.returns.size, "lives", log=True), up, marks, f"mean so far; rewards: {data.stream}")
 
 
 def signed(value: float) -> str:
@@ -158,17 +174,15 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
-    wide = {"style": {"description_width": "70px"}, "layout": {"width": "320px"}}
-    make = ipywidgets
+    gamma = slider(values["gamma"], 0.5, 0.995, 0.001, "γ")
+    gamma.readout_format = ".3f"
     controls = {
-        "gamma": make.FloatSlider(
-            value=values["gamma"], min=0.5, max=0.995, step=0.001, readout_format=".3f", description="γ", **wide
-        ),
-        "stream": make.Dropdown(options=STREAMS, value=values["stream"], description="rewards", **wide),
-        "delay": make.IntSlider(value=values["delay"], min=0, max=100, description="delay", **wide),
-        "lives": make.IntSlider(value=values["lives"], min=10, max=MOST_LIVES, step=10, description="lives", **wide),
+        "gamma": gamma,
+        "stream": choice(values["stream"], STREAMS, "rewards"),
+        "delay": slider(values["delay"], 0, 100, 1, "delay"),
+        "lives": slider(values["lives"], 10, MOST_LIVES, 10, "lives"),
     }
-    panel = Panel(compute, draw, describe, controls, size=(13, 4.1))
+    panel = Panel(compute, scene, describe, controls, more=("lives",))
 
     def follow(_: Any = None) -> None:
         controls["delay"].disabled = controls["stream"].value == STREAMS[0]  # nothing is late there

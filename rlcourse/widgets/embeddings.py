@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import ipywidgets
 import numpy as np
 from jaxtyping import Float
-from matplotlib.figure import Figure
 
 from rlcourse.curves import Estimate, mean_estimate
 from rlcourse.widgets import presets, recordings
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.panel import Panel, choice, slider
+from rlcourse.widgets.scene import Axis, Scene, View, dots, handle, line
 
 LECTURE = "9 TD7"
 QUESTION = "What keeps an embedding alive?"
@@ -75,27 +74,28 @@ def verdict(ratio: Estimate) -> str:
     return "larger" if ratio.low > 1 else "smaller" if ratio.high < 1 else "not resolved"
 
 
-def draw(figure: Figure, data: Embeddings) -> None:
-    left, right = figure.add_axes((0.06, 0.155, 0.5, 0.74)), figure.add_axes((0.68, 0.3, 0.29, 0.45))
-    for name, seeds, color, style in zip(WITH, data.values, (COLORS[0], COLORS[1]), ("-", "--"), strict=True):
-        left.plot(data.updates, seeds.T, color=color, linewidth=0.8, alpha=0.5, linestyle=style)
-        label = f"{name}: {seeds[:, data.look - 1].mean():.3g}"
-        left.plot(data.updates, seeds.mean(0), color=color, linestyle=style, label=label)
-    left.axvline(data.updates[data.look - 1], color=COLORS[6], linestyle=":", linewidth=1.5)
-    left.set(xlabel="updates", title=f"{data.quantity}, {data.values.shape[1]} seeds and their mean", xlim=(0, None))
-    left.set_ylim(0, 1.3 * float(data.values.max()))
-    left.legend(frameon=False, loc="upper left", ncols=2)
-
-    right.axvline(1, color=COLORS[6], linestyle=":", linewidth=1.5)
-    right.plot((data.ratio.low, data.ratio.high), (0, 0), color=COLORS[0])
-    right.plot(data.ratio.value, 0, "o", color=COLORS[0], markersize=8)
-    right.set_xscale("log")
-    ends = [*(0.5, 2.0), data.ratio.low / 1.3, data.ratio.high * 1.3]
-    ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if min(ends) <= tick <= max(ends)]
-    right.set(xlim=(min(ends), max(ends)), yticks=[], ylim=(-1, 1), xlabel="without over with")
-    right.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    right.minorticks_off()
-    right.set_title(f"{data.ratio}\n{verdict(data.ratio)}")
+def scene(data: Embeddings) -> Scene:
+    one, other = (float(seeds[:, data.look - 1].mean()) for seeds in data.values)
+    when = f"After {data.updates[data.look - 1]:,.0f} updates"
+    headline = f"{when}: {data.quantity} {one:.3g} with AvgL1Norm, {other:.3g} without."
+    ends = 0, 1.15 * float(data.values.max()) or 1.0
+    marks = []
+    for name, seeds, color in zip(WITH, data.values, ("blue", "red"), strict=True):
+        marks += [line(data.updates, seed, color, width=0.8) for seed in seeds]
+        marks.append(line(data.updates, seeds.mean(0), color, label=name, width=3))
+    now = float(data.updates[data.look - 1])
+    stops = {float(update): i + 1.0 for i, update in enumerate(data.updates)}
+    marks.append(line([now, now], ends, "ink", width=1, dash=True))
+    marks.append(handle(now, one, "moment", along_x="look", stops=stops))
+    title = f"thin: {data.values.shape[1]} seeds; thick: their mean"
+    course = View(Axis(0, float(data.updates[-1]), "updates"), Axis(*ends, data.quantity), marks, title)
+    low, high = min(0.5, data.ratio.low / 1.3), max(2.0, data.ratio.high * 1.3)
+    interval = View(Axis(low, high, "without over with", log=True), Axis(-1, 1, ticks={}), [
+        line([1, 1], [-1, 1], "ink", width=1.5, dash=True),
+        line([data.ratio.low, data.ratio.high], [0, 0], "blue", width=4),
+        dots([data.ratio.value], [0.0], "blue", size=0.6, names=[str(data.ratio)]),
+    ], f"paired by seed, 95 %: {data.ratio}, {verdict(data.ratio)}")  # fmt: skip
+    return Scene(headline, (course,), (interval,))
 
 
 def describe(data: Embeddings) -> str:
@@ -123,10 +123,8 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
-    wide = {"style": {"description_width": "80px"}, "layout": {"width": "360px"}}
-    make = ipywidgets
     controls = {
-        "quantity": make.Dropdown(options=list(QUANTITIES), value=values["quantity"], description="quantity", **wide),
-        "look": make.IntSlider(value=values["look"], min=1, max=LAST, description="look", **wide),
+        "quantity": choice(values["quantity"], list(QUANTITIES), "quantity"),
+        "look": slider(values["look"], 1, LAST, 1, "moment"),
     }
-    return presets.attach(Panel(compute, draw, describe, controls, size=(13, 4.1)), PRESETS)
+    return presets.attach(Panel(compute, scene, describe, controls, play="look"), PRESETS)

@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-import ipywidgets
 import numpy as np
 from jaxtyping import Float
-from matplotlib.figure import Figure
 
 from rlcourse.algorithms.q_iteration import (
     advantage,
@@ -20,7 +18,8 @@ from rlcourse.algorithms.q_iteration import (
 from rlcourse.buffers import Transition
 from rlcourse.envs import GRIDS, GridWorld
 from rlcourse.widgets import grid, presets
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.panel import Panel, choice, slider
+from rlcourse.widgets.scene import Axis, Scene, View, line
 
 LECTURE = "1 Tabular Q-iteration"
 QUESTION = "What does it cost to explore, and what not to?"
@@ -113,22 +112,24 @@ def compute(world: str, epsilon: float, temperature: float, initial_value: float
     )
 
 
-def draw(figure: Figure, data: Exploration) -> None:
-    for i, (title, shares) in enumerate(zip(data.settings, data.visits, strict=True)):
-        ax = figure.add_axes((0.03 + 0.21 * i, 0.1, 0.19, 0.76))
-        grid.draw_shares(ax, data.world, shares)
-        ax.set_title(title, color=COLORS[i], weight="bold")
-    ax = figure.add_axes((0.71, 0.17, 0.27, 0.69))
-    for i, name in enumerate(STRATEGIES):
-        ax.plot(data.regret[i], color=COLORS[i], linestyle=("-", "--", "-.")[i], label=name)
-    ax.set(xlabel="step", title="mean regret so far", ylim=(0, None))
-    ax.legend(frameon=False, loc="upper left")
-    figure.text(
-        0.03,
-        0.03,
-        f"% of the steps spent in each cell; {RUNS} runs of {STEPS} steps each, γ = {GAMMA:g}, step size {LR:g}",
-        fontsize=11,
+def scene(data: Exploration) -> Scene:
+    found = [f"{name} in {100 * share:.0f} %" for name, share in zip(STRATEGIES, data.found, strict=True)]
+    headline = f"The best reward is found by {found[0]}, {found[1]}, {found[2]} of {RUNS} runs."
+    maps = [
+        grid.view(data.world, grid.shares(data.world, visits), f"{setting}: found by {100 * share:.0f} %")
+        for setting, visits, share in zip(data.settings, data.visits, data.found, strict=True)
+    ]
+    steps, thin = np.arange(1, STEPS + 1), slice(None, None, 4)
+    curves = [
+        line(steps[thin], regret[thin], color, label=name)
+        for name, regret, color in zip(STRATEGIES, data.regret, ("blue", "red", "green"), strict=True)
+    ]
+    top = 1.1 * float(data.regret.max()) or 1.0
+    regret = View(
+        Axis(0, STEPS, "step"), Axis(0, top, "regret so far, mean over the runs"), curves, "what exploring costs"
     )
+    caption = f"In each cell: per cent of the steps spent there, in {STEPS} steps; γ = {GAMMA:g}, step size {LR:g}."
+    return Scene(headline, maps, (regret,), caption)
 
 
 def describe(data: Exploration) -> str:
@@ -151,18 +152,10 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
-    wide = {"style": {"description_width": "120px"}, "layout": {"width": "330px"}}
-    make = ipywidgets
     controls = {
-        "world": make.Dropdown(options=WORLDS, value=values["world"], description="world", **wide),
-        "epsilon": make.FloatSlider(value=values["epsilon"], min=0, max=1, step=0.05, description="ε", **wide),
-        "temperature": make.FloatSlider(
-            value=values["temperature"], min=0, max=0.5, step=0.01, description="temperature T", **wide
-        ),
-        "initial_value": make.FloatSlider(
-            value=values["initial_value"], min=0, max=3, step=0.1, description="optimistic Q₀", **wide
-        ),
+        "epsilon": slider(values["epsilon"], 0.0, 1.0, 0.05, "ε"),
+        "temperature": slider(values["temperature"], 0.0, 0.5, 0.01, "temperature T"),
+        "initial_value": slider(values["initial_value"], 0.0, 3.0, 0.1, "optimistic Q₀"),
+        "world": choice(values["world"], WORLDS, "world"),
     }
-    first, second, third, fourth = controls.values()
-    rows = [[first, second], [third, fourth]]
-    return presets.attach(Panel(compute, draw, describe, controls, size=(13, 3.9), rows=rows), PRESETS)
+    return presets.attach(Panel(compute, scene, describe, controls, more=("world",)), PRESETS)

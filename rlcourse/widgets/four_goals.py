@@ -29,7 +29,8 @@ from rlcourse.algorithms import soft_q_iteration
 from rlcourse.curves import Estimate, share_estimate
 from rlcourse.envs import FourGoals, TabularMDP
 from rlcourse.widgets import presets
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.oldpanel import Panel
+from rlcourse.widgets.still import COLORS
 
 LECTURE = "7 SAC"
 QUESTION = "Can one policy want four things at once?"

@@ -23,14 +23,13 @@ the variance, so the more is averaged, the less variance matters.
 from dataclasses import dataclass
 from typing import Any
 
-import ipywidgets
 import numpy as np
 from jaxtyping import Float, Int
-from matplotlib.figure import Figure
 
 from rlcourse import returns
 from rlcourse.widgets import presets
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.panel import Panel, selection, slider
+from rlcourse.widgets.scene import Axis, Scene, View, area, bars, handle, line, text
 
 LECTURE = "5 PPO"
 QUESTION = "What does λ choose?"
@@ -173,32 +172,52 @@ def compute(gae_lambda: float, gamma: float, steps: int, error: float, noise: fl
     )
 
 
-def draw(figure: Figure, data: Gae) -> None:
-    left, middle, right = (figure.add_axes((x, 0.155, 0.27, 0.74)) for x in (0.05, 0.38, 0.71))
-    n = np.arange(1, data.steps + 1)
-    left.bar(n[:-1], data.weights[:-1], color=COLORS[0], label="(1 − λ)λⁿ⁻¹")
-    left.bar(n[-1:], data.weights[-1:], color=COLORS[1], label=f"the rest: {data.weights[-1]:.2f}")
-    left.set(xlabel="n", title="weights of the n-step advantages", ylim=(0, 1.35 * float(data.weights.max())))
+def scene(data: Gae) -> Scene:
+    bias, variance, both = data.here
+    headline = (
+        f"λ = {data.gae_lambda:g}: squared error {both:.2f} = bias² {bias:.2f} + variance {variance:.2f}; "
+        f"λ = {data.best:.2f} would be best."
+    )
+    return Scene(headline, (errors(data),), (lengths(data), values_right(data)))
 
-    title = "error of Â + V̂(s) as Q(s, a)" if data.samples == 1 else f"error of a mean of {data.samples}"
-    top = 1.5 * float(data.curves.max()) or 1.0
-    for i, (name, style) in enumerate((("bias²", "--"), ("variance", "-."), ("their sum", "-"))):
-        color = COLORS[(1, 0, 6)[i]]
-        middle.plot(LAMBDAS, data.curves[i], color=color, linestyle=style, label=f"{name} {data.here[i]:.2f}")
-        middle.plot(data.gae_lambda, data.here[i], "o", color=color, markersize=8, clip_on=False)
-    middle.vlines(data.best, 0, 0.66 * top, "#777777", ":", lw=1)
-    middle.set(xlabel=f"λ (smallest sum: λ = {data.best:.2f})", title=title, ylim=(0, top))
 
-    states = np.arange(STATES)
+def errors(data: Gae) -> View:
+    """Bias and variance as the two parts of the error for every λ, with the chosen λ to take hold of."""
+    bias, _, both = data.curves
+    marks = [
+        area(LAMBDAS, 0 * bias, bias, "red", label="bias²", alpha=0.6),
+        area(LAMBDAS, bias, both, "sky", label="variance", alpha=0.6),
+        line(LAMBDAS, both, "ink"),
+        text([data.best], [float(both.min()) / 2], ["best"], bold=True),
+        handle(data.gae_lambda, float(data.here[2]), "λ", along_x="gae_lambda"),
+    ]
+    title = "error of the estimate" if data.samples == 1 else f"error of a mean of {data.samples} estimates"
+    return View(Axis(0, 1, "λ"), Axis(0, 1.15 * float(both.max()) or 1.0, "squared error"), marks, title)
+
+
+def lengths(data: Gae) -> View:
+    """What each n-step advantage counts; the last takes all that is left."""
+    n = np.arange(1.0, data.steps + 1)
+    top = 1.15 * float(data.weights.max())
+    marks = [
+        bars(n[:-1], 0 * n[:-1], data.weights[:-1], "blue"),
+        bars(n[-1:], [0.0], data.weights[-1:], "red", label=f"the rest: {data.weights[-1]:.2f}"),
+    ]
+    return View(Axis(0.3, data.steps + 0.7, "n"), Axis(0, top, "weight"), marks, "weights of the n-step advantages")
+
+
+def values_right(data: Gae) -> View:
+    """What is estimated along the chain for one action."""
+    states = np.arange(float(STATES))
     estimates, target = data.estimates[..., 1], data.target[:, 1]
     mean, spread = target + data.own_bias[:, 1], estimates.std(0, ddof=1) / np.sqrt(data.samples)
-    right.fill_between(states, mean - spread, mean + spread, color=COLORS[5], alpha=0.4, lw=0, label="± one deviation")
-    right.plot(states, mean, color=COLORS[0], linestyle="--", label="expected estimate")
-    right.plot(states, target, color=COLORS[6], linestyle=":", lw=3, label="true Q(s, right)")
     low, high = min(float((mean - spread).min()), 0.0), max(float((mean + spread).max()), float(target.max()))
-    right.set(xlabel="state", title="action right", ylim=(low, high + 0.55 * (high - low)))
-    for ax in (left, middle, right):
-        ax.legend(frameon=False, loc="upper right" if ax is left else "upper left", fontsize=11, handlelength=2.4)
+    marks = [
+        area(states, mean - spread, mean + spread, "sky"),
+        line(states, mean, "blue", label="estimate ± deviation", width=3),
+        line(states, target, "ink", label="true", dash=True),
+    ]
+    return View(Axis(0, STATES - 1, "state"), Axis(low, 1.05 * high, "value"), marks, "Q(s, right)")
 
 
 def describe(data: Gae) -> str:
@@ -223,14 +242,12 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
-    wide = {"style": {"description_width": "100px"}, "layout": {"width": "320px"}}
-    make = ipywidgets
     controls = {
-        "gae_lambda": make.FloatSlider(value=values["gae_lambda"], min=0, max=1, step=0.05, description="λ", **wide),
-        "gamma": make.FloatSlider(value=values["gamma"], min=0, max=0.99, step=0.01, description="γ", **wide),
-        "steps": make.IntSlider(value=values["steps"], min=2, max=MOST_STEPS, description="rollout T", **wide),
-        "error": make.FloatSlider(value=values["error"], min=0, max=1, step=0.05, description="critic error", **wide),
-        "noise": make.FloatSlider(value=values["noise"], min=0, max=2, step=0.1, description="reward noise", **wide),
-        "samples": make.SelectionSlider(options=SAMPLES, value=values["samples"], description="averaged N", **wide),
+        "gae_lambda": slider(values["gae_lambda"], 0.0, 1.0, 0.05, "λ"),
+        "error": slider(values["error"], 0.0, 1.0, 0.05, "critic error"),
+        "samples": selection(values["samples"], SAMPLES, "averaged N"),
+        "gamma": slider(values["gamma"], 0.0, 0.99, 0.01, "γ"),
+        "steps": slider(values["steps"], 2, MOST_STEPS, 1, "rollout T"),
+        "noise": slider(values["noise"], 0.0, 2.0, 0.1, "reward noise"),
     }
-    return presets.attach(Panel(compute, draw, describe, controls, size=(13, 4.1)), PRESETS)
+    return presets.attach(Panel(compute, scene, describe, controls, more=("gamma", "steps", "noise")), PRESETS)

@@ -22,18 +22,16 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-import ipywidgets
 import numpy as np
 from jaxtyping import Float, Int
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from rlcourse.algorithms import reinforce
 from rlcourse.algorithms.q_iteration import Table, backup, boltzmann, evaluation_sweeps, sample
 from rlcourse.algorithms.reinforce import Baseline, trajectory_returns
 from rlcourse.envs import TabularMDP, two_floors
 from rlcourse.widgets import presets
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.panel import Panel, choice, selection, slider, switch
+from rlcourse.widgets.scene import Axis, Scene, View, arrows, bars, dots, line, text
 
 LECTURE = "3 Policy gradients"
 QUESTION = "Where does the noise in a policy gradient come from?"
@@ -41,6 +39,7 @@ QUESTION = "Where does the noise in a policy gradient come from?"
 SAMPLED, SEED = 4096, 4  # episodes in all, however many of them make one estimate
 EPISODES = (2, 4, 8, 16, 32, 64)
 LONGEST = 20
+ARROWS = 60  # estimates that the picture shows
 BASELINES: dict[str, Baseline] = {"none": "none", "batch mean": "mean", "leave one out": "leave_one_out"}
 NAMES = tuple(f"{prefix}{baseline}" for prefix in ("", "causality, ") for baseline in BASELINES)
 THETA = np.zeros((2, 2))  # both actions equally likely on both floors
@@ -181,46 +180,75 @@ def compute(episodes: int, horizon: int, offset: float, causality: bool, baselin
     return Variance(episodes, horizon, offset, causality, baseline, exact, np.stack(estimates))
 
 
-def draw(figure: Figure, data: Variance) -> None:
-    left, middle, right = (
-        figure.add_axes((x, 0.16, width, 0.73)) for x, width in ((0.062, 0.245), (0.475, 0.19), (0.705, 0.28))
-    )
-    draw_cloud(left, data)
-    rows = np.arange(len(NAMES))[::-1]
-    colors = [COLORS[1] if i == data.chosen else COLORS[5] for i in range(len(NAMES))]
-    middle.barh(rows, data.variance, color=colors, height=0.62)
-    for row, variance in zip(rows, data.variance, strict=True):
-        middle.text(variance, row, f" {two_digits(variance)}", va="center", fontsize=11)
-    middle.set(xscale="log", yticks=rows, title="variance of an estimate")
-    middle.set_yticklabels(NAMES)
-    low, high = data.variance.min(), data.variance.max()
-    middle.set_xlim(low / 4, high * (high / low) ** 0.4 * 2)
+def scene(data: Variance) -> Scene:
+    wrong, variance = 100 * data.wrong_way[data.chosen], two_digits(data.variance[data.chosen])
+    times = data.variance[data.chosen] / data.variance[0]
+    size = "the plain estimate's" if data.chosen == 0 else f"{two_digits(100 * times)} % of the plain estimate's"
+    headline = f"{wrong:.0f} % of the estimates point the wrong way; their variance {variance} is {size}."
+    return Scene(headline, (cloud(data),), (variances(data), means(data)))
 
+
+def cloud(data: Variance) -> View:
+    """Estimates as arrows from the origin, the ellipse that holds most of them, and the true gradient."""
+    chosen, plain = data.estimates[data.chosen], data.estimates[0]
+    x, y = chosen[:ARROWS].T
+    marks = [arrows(0 * x, 0 * y, x, y, "sky", width=1)]
+    if data.chosen:
+        marks.append(line(*ellipse(plain), "grey", label="plain", dash=True))
+    marks.append(line(*ellipse(chosen), "blue", label="chosen", width=3))
+    exact_x, exact_y = data.exact[:, None]
+    marks.append(arrows(0 * exact_x, 0 * exact_y, exact_x, exact_y, "ink", width=4))
+    marks.append(dots(exact_x, exact_y, "ink", size=0.3, names=["the exact gradient"]))
+    # The plain ellipse keeps its place while causality and baseline are switched on and off.
+    reach = 1.1 * float(np.abs(np.stack([*ellipse(plain), *ellipse(chosen)])).max())
+    title = f"{ARROWS} of {len(chosen)} estimates from {data.episodes} episodes each; ellipses: two deviations"
+    return View(Axis(-reach, reach, "∂J/∂θ(downstairs, up)"), Axis(-reach, reach, "∂J/∂θ(upstairs, up)"), marks, title)
+
+
+def ellipse(points: Float[np.ndarray, "B 2"]) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Two standard deviations around the mean in every direction."""
+    angle = np.linspace(0, 2 * np.pi, 61)
+    values, vectors = np.linalg.eigh(np.cov(points.T))
+    radius = 2 * np.sqrt(values.clip(0))[:, None]
+    x, y = points.mean(0)[:, None] + vectors @ (radius * np.stack([np.cos(angle), np.sin(angle)]))
+    start = int(x.argmax())  # where it ends stands its name
+    order = np.append(np.roll(np.arange(60), -start), start % 60)
+    return x[order], y[order]
+
+
+# The last three with causality, the leave-one-out mean as LOO: long names would lie on each other.
+SHORT = ("plain", "mean", "LOO", "caus.", "c. + mean", "c. + LOO")
+
+
+def variances(data: Variance) -> View:
+    """All six, the chosen one in its colour."""
+    places = np.arange(len(NAMES), dtype=float)
+    top = float(data.variance.max())
+    marks = [
+        bars(places[i : i + 1], [0.0], data.variance[i : i + 1], "blue" if i == data.chosen else "grey", width=0.6)
+        for i in range(len(NAMES))
+    ]
+    marks.append(text(places, data.variance + 0.06 * top, [two_digits(value) for value in data.variance]))
+    ticks = dict(zip(places.tolist(), SHORT, strict=True))
+    return View(Axis(-0.6, 5.6, ticks=ticks), Axis(0, 1.15 * top, "variance"), marks, "variance of an estimate")
+
+
+def means(data: Variance) -> View:
+    """How far the estimates go along the gradient on average: 1 is unbiased."""
+    places = np.arange(len(NAMES), dtype=float)
     mean, error = data.along.mean(1), data.along.std(1, ddof=1) / np.sqrt(data.along.shape[1])
-    right.vlines(1, -0.6, 5.6, COLORS[6], ":", lw=3, label="∇J")
-    right.vlines(1 - 1 / data.episodes, -0.6, 5.6, COLORS[2], "--", label=f"(1 − 1/{data.episodes}) ∇J")
-    for row, center, width, color in zip(rows, mean, 2 * error, colors, strict=True):
-        right.errorbar(center, row, xerr=width, fmt="o", color=color, capsize=4, lw=2)
-    right.set(yticks=rows, yticklabels=[], ylim=(-0.6, 6.9), title="mean ± 2 standard errors, along ∇J")
-    right.legend(frameon=False, loc="upper left", ncols=2, fontsize=11)
-
-
-def draw_cloud(ax: Axes, data: Variance) -> None:
-    chosen = data.estimates[data.chosen]
-    for which, color, size, name in ((0, "#999999", 4, "plain"), (data.chosen, COLORS[1], 5, "chosen")):
-        ax.plot(*data.estimates[which].T, ".", color=color, markersize=size, alpha=0.5, rasterized=True)
-        ax.plot([], [], "o", color=color, markersize=6, label=name)
-    ax.plot(*data.exact, "*", color=COLORS[6], markersize=15, label="exact")
-    ax.axhline(0, color="#777777", lw=0.8)
-    ax.axvline(0, color="#777777", lw=0.8)
-    # As far as the chosen estimates go, but for the last one in a hundred.
-    seen = np.concatenate([np.percentile(chosen, (1, 99), axis=0), data.exact[None], np.zeros((1, 2))])
-    size = np.ptp(seen, axis=0).max()
-    (x, y) = seen.min(0) + np.ptp(seen, axis=0) / 2
-    ax.set(xlim=(x - 0.6 * size, x + 0.6 * size), ylim=(y - 0.6 * size, y + 0.85 * size))
-    ax.set(xlabel="∂J/∂θ(downstairs, up)", ylabel="∂J/∂θ(upstairs, up)")
-    ax.set_title(f"{len(chosen)} estimates, {data.episodes} episodes each")
-    ax.legend(loc="upper left", fontsize=11, ncols=3, columnspacing=1, handletextpad=0.1, edgecolor="none")
+    marks = [
+        line([-0.6, 5.6], [1, 1], "ink", label="∇J", dash=True),
+        line([-0.6, 5.6], [1 - 1 / data.episodes] * 2, "green", label=f"(1 − 1/{data.episodes}) ∇J", dash=True),
+    ]
+    marks += [
+        line([x, x], [m - 2 * e, m + 2 * e], "blue", width=3) for x, m, e in zip(places, mean, error, strict=True)
+    ]
+    marks.append(dots(places, mean, "blue", size=0.4, names=list(NAMES)))
+    low, high = min(0.0, float((mean - 2 * error).min())), max(1.2, float((mean + 2 * error).max()))
+    ticks = dict(zip(places.tolist(), SHORT, strict=True))
+    title = "mean ± 2 standard errors, along ∇J"
+    return View(Axis(-0.6, 5.6, ticks=ticks), Axis(low, 1.05 * high, "share of the gradient"), marks, title)
 
 
 def two_digits(number: float) -> str:
@@ -253,13 +281,11 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
-    wide = {"style": {"description_width": "90px"}, "layout": {"width": "300px"}}
-    make = ipywidgets
     controls = {
-        "episodes": make.SelectionSlider(options=EPISODES, value=values["episodes"], description="episodes N", **wide),
-        "horizon": make.IntSlider(value=values["horizon"], min=1, max=LONGEST, description="horizon T", **wide),
-        "offset": make.FloatSlider(value=values["offset"], min=-5, max=5, step=0.5, description="reward +", **wide),
-        "causality": make.Checkbox(value=values["causality"], description="causality", **wide),
-        "baseline": make.Dropdown(options=list(BASELINES), value=values["baseline"], description="baseline", **wide),
+        "causality": switch(values["causality"], "causality"),
+        "baseline": choice(values["baseline"], list(BASELINES), "baseline"),
+        "episodes": selection(values["episodes"], EPISODES, "episodes N"),
+        "horizon": slider(values["horizon"], 1, LONGEST, 1, "horizon T"),
+        "offset": slider(values["offset"], -5.0, 5.0, 0.5, "reward +"),
     }
-    return presets.attach(Panel(compute, draw, describe, controls, size=(13, 4.1)), PRESETS)
+    return presets.attach(Panel(compute, scene, describe, controls, more=("horizon", "offset")), PRESETS)

@@ -1,17 +1,15 @@
-"""Grid worlds on a matplotlib axes: values, Q as four triangles per cell, arrows, shares of time."""
+"""Grid worlds as marks of a scene: values, Q as four triangles per cell, arrows, shares of time."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float
 from matplotlib import colormaps
-from matplotlib.axes import Axes
-from matplotlib.collections import PatchCollection, PolyCollection
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.colors import to_hex
 
-from rlcourse.envs import GridWorld
-from rlcourse.widgets.panel import Still
+from rlcourse.envs import ACTIONS, GridWorld
+from rlcourse.widgets.scene import Axis, Mark, Scene, View, arrows, line, patches, text
+from rlcourse.widgets.still import Still, on_paper
 
 INK, PAPER, WALL = "#000000", "#FFFFFF", "#5A5A5A"
 VALUES = colormaps["RdBu"]  # red below 0, white at 0, blue above: the colour-blind tell these apart too
@@ -19,155 +17,102 @@ SHARES = colormaps["Blues"]
 # Per action (up, right, down, left), as (x, y) in a cell of side 1 around its centre, y running downwards.
 CORNERS = 0.5 * np.array([[(-1, -1), (1, -1)], [(1, -1), (1, 1)], [(1, 1), (-1, 1)], [(-1, 1), (-1, -1)]])
 DIRECTIONS = np.array([(0, -1), (1, 0), (0, 1), (-1, 0)])
+SQUARE = 0.5 * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
+LEGIBLE = 5  # columns of a grid in which four numbers fit into a cell; in a wider one a pointer reads them
 
 
 def panels(world: GridWorld, tables: Mapping[str, np.ndarray]) -> Still:
     """Tables side by side under their names: V `(S,)` as numbers, Q or A `(S, A)` as triangles, π (bool) as arrows."""
 
-    def draw(figure: Figure) -> None:
-        axes = np.atleast_1d(figure.subplots(1, len(tables)))
-        figure.subplots_adjust(0.03, 0.06, 0.99, 0.9, wspace=0.08)
-        for ax, (title, table) in zip(axes, tables.items(), strict=True):
-            scale = max(1.0, float(np.abs(table).max()))
-            if table.dtype == bool:
-                frame(ax, world)
-                draw_policy(ax, world, table)
-            elif table.ndim == 1:
-                draw_values(ax, world, table, scale)
-            else:
-                draw_q(ax, world, table, scale)
-            ax.set_title(title)
+    def marks(table: np.ndarray) -> list[Mark]:
+        scale = max(1.0, float(np.abs(table).max()))
+        if table.dtype == bool:
+            return [*frame(world), policy(world, table)]
+        return values(world, table, scale) if table.ndim == 1 else q_values(world, table, scale)
 
     inner, _ = inside(world)
-    width = 12 / max(2, len(tables))
     alt = "; ".join(f"{title}: {table[inner].min():.2f} to {table[inner].max():.2f}" for title, table in tables.items())
-    return Still(
-        draw, f"Grid world, smallest to largest entry. {alt}.", (12, 0.3 + width * world.shape[0] / world.shape[1])
+    views = [view(world, marks(table), title) for title, table in tables.items()]
+    return on_paper(Scene("", views), f"Grid world, smallest to largest entry. {alt}.")
+
+
+def view(world: GridWorld, marks: Sequence[Mark], title: str, touch: bool = False) -> View:
+    """The map under the marks; x is the column, y the row, downwards."""
+    height, width = world.shape
+    columns, rows = ({float(i): str(i) for i in range(size)} for size in (width, height))
+    return View(
+        Axis(-0.52, width - 0.48, ticks=columns), Axis(height - 0.48, -0.52, ticks=rows), marks, title, True, touch
     )
 
 
-def draw_q(ax: Axes, world: GridWorld, q: Float[np.ndarray, "S A"], scale: float) -> None:
+def q_values(world: GridWorld, q: Float[np.ndarray, "S A"], scale: float) -> list[Mark]:
     """Q as four triangles per cell, coloured from −scale to scale, with an arrow for every greedy action."""
-    frame(ax, world)
     inner, centres = inside(world)
     colors = diverging(q[inner], scale).reshape(-1, 4)
     apex = np.broadcast_to(centres[:, None, None], (len(centres), 4, 1, 2))
     triangles = np.concatenate([centres[:, None, None] + CORNERS, apex], axis=2).reshape(-1, 3, 2)
-    ax.add_collection(PolyCollection(list(triangles), facecolors=colors, edgecolors="#999999", linewidths=0.5))
-    places = (centres[:, None] + 0.33 * DIRECTIONS).reshape(-1, 2)
-    inches = cell_inches(ax, world)
-    texts = [f"{value:z.2f}" for value in q[inner].ravel()]  # z: no −0.00
-    if inches < 1.1:  # four numbers must fit: no leading zeros
-        texts = [text.replace("0.", ".") for text in texts]
-    write(ax, places, texts, colors, float(np.clip(9 * inches, 7, 11)))
-    draw_policy(ax, world, greedy_actions(q))
+    numbers = [f"{value:z.2f}" for value in q[inner].ravel()]  # z: no −0.00
+    names = [
+        f"row {y:.0f}, column {x:.0f}, {action}: {number}"
+        for (x, y), row in zip(centres, np.reshape(numbers, (-1, 4)), strict=True)
+        for action, number in zip(ACTIONS, row, strict=True)
+    ]
+    marks = [patches(triangles, [to_hex(color) for color in colors], names), *frame(world)]
+    if world.shape[1] <= LEGIBLE:
+        x, y = (centres[:, None] + 0.33 * DIRECTIONS).reshape(-1, 2).T
+        marks.append(text(x, y, numbers, [legible(color) for color in colors], size=0.85))
+    return [*marks, policy(world, greedy_actions(q))]
 
 
-def draw_values(ax: Axes, world: GridWorld, values: Float[np.ndarray, " S"], scale: float) -> None:
+def values(world: GridWorld, table: Float[np.ndarray, " S"], scale: float) -> list[Mark]:
     """One number per cell, coloured from −scale to scale."""
     inner, _ = inside(world)
-    paint(ax, world, diverging(values[inner], scale), [f"{value:z.2f}" for value in values[inner]])
+    return cells(world, diverging(table[inner], scale), [f"{value:z.2f}" for value in table[inner]])
 
 
-def draw_shares(ax: Axes, world: GridWorld, shares: Float[np.ndarray, " S"]) -> None:
+def shares(world: GridWorld, visits: Float[np.ndarray, " S"]) -> list[Mark]:
     """Shares of time in per cent; the colour's depth is their square root, so that rare visits show."""
     inner, _ = inside(world)
-    depth = np.sqrt(shares[inner] / shares[inner].max())
-    paint(ax, world, SHARES(0.9 * depth), [f"{100 * share:.0f}" for share in shares[inner]])
+    depth = np.sqrt(visits[inner] / visits[inner].max())
+    return cells(world, SHARES(0.9 * depth), [f"{100 * share:.0f}" for share in visits[inner]])
 
 
-def draw_policy(ax: Axes, world: GridWorld, policy: Float[np.ndarray, "S A"] | Bool[np.ndarray, "S A"]) -> None:
+def policy(world: GridWorld, chosen: Float[np.ndarray, "S A"] | Bool[np.ndarray, "S A"]) -> Mark:
     """An arrow from a cell's centre for every action that the policy takes there."""
     inner, centres = inside(world)
-    cells, actions = np.nonzero(policy[inner])
-    ax.quiver(
-        *centres[cells].T,
-        *(0.18 * DIRECTIONS[actions]).T,
-        units="xy",
-        angles="xy",
-        scale_units="xy",
-        scale=1,
-        width=0.05,
-        headwidth=4,
-        color=INK,
-        zorder=4,
-    )
+    places, actions = np.nonzero(chosen[inner])
+    return arrows(*centres[places].T, *(0.2 * DIRECTIONS[actions]).T, "#000000", width=2.5)
 
 
-def frame(ax: Axes, world: GridWorld) -> None:
-    """Walls, and the rewards for entering cells; x is the column, y the row, downwards."""
-    height, width = world.shape
-    ax.set(
-        xlim=(-0.52, width - 0.48),
-        ylim=(height - 0.48, -0.52),
-        aspect="equal",
-        xticks=range(width),
-        yticks=range(height),
-    )
-    ax.tick_params(length=0, labelsize=11)
-    ax.spines[:].set_visible(False)
-    for edges, line in ((np.arange(height + 1), ax.hlines), (np.arange(width + 1), ax.vlines)):
-        line(edges - 0.5, -0.5, (width if line == ax.hlines else height) - 0.5, color="#999999", linewidth=0.5)
-    walls = [Rectangle((column - 0.5, row - 0.5), 1, 1) for row, column in np.argwhere(world.walls)]
-    ax.add_collection(PatchCollection(walls, facecolor=WALL, edgecolor=WALL))
-    size = float(np.clip(18 * cell_inches(ax, world), 11, 12))
-    for row, column in np.argwhere(world.ends):
-        reward = world.entry_reward[row, column]
-        face = VALUES(0.9 if reward > 0 else 0.1)
-        ax.add_patch(Rectangle((column - 0.44, row - 0.44), 0.88, 0.88, facecolor=face, edgecolor=INK, linewidth=2.5))
-        ax.text(
-            column,
-            row,
-            f"{reward:+g}",
-            ha="center",
-            va="center",
-            color=legible(np.array(face)),
-            weight="bold",
-            fontsize=size,
-        )
-    for row, column in np.argwhere((world.entry_reward != 0) & ~world.ends):
-        label = f"{world.entry_reward[row, column]:+g}"
-        box = {"facecolor": PAPER, "edgecolor": INK, "boxstyle": "round,pad=0.1", "linewidth": 0.8}
-        ax.text(
-            column - 0.47,
-            row - 0.39,
-            label,
-            ha="left",
-            va="center",
-            color=INK,
-            fontsize=11,
-            weight="bold",
-            bbox=box,
-            zorder=5,
-        )
+def frame(world: GridWorld, goal: str = "") -> list[Mark]:
+    """Walls, and the rewards for entering cells; `goal` is what stands there instead on the cells that end."""
+    walls = np.argwhere(world.walls)[:, ::-1]
+    marks = [patches(walls[:, None] + SQUARE, [WALL] * len(walls))]
+    ends = np.argwhere(world.ends)
+    rewards = world.entry_reward[world.ends]
+    faces = VALUES(np.where(rewards > 0, 0.9, 0.1))
+    marks.append(patches(ends[:, None, ::-1] + 0.88 * SQUARE, [to_hex(face) for face in faces]))
+    outline = np.append(0.88 * SQUARE, 0.88 * SQUARE[:1], axis=0)
+    marks += [line(*(np.array([column, row]) + outline).T, INK, width=2.5) for row, column in ends]
+    words = [goal or f"{reward:+g}" for reward in rewards]
+    marks.append(text(ends[:, 1], ends[:, 0], words, [legible(face) for face in faces], bold=True))
+    paying = np.argwhere((world.entry_reward != 0) & ~world.ends)
+    words = [f"enter: {world.entry_reward[row, column]:+g}" for row, column in paying]
+    marks.append(text(paying[:, 1], paying[:, 0] - 0.4, words, INK, size=0.95, bold=True))
+    return marks
 
 
-def cell_inches(ax: Axes, world: GridWorld) -> float:
-    """The side of a cell as drawn."""
-    return float(min(ax.bbox.width / world.shape[1], ax.bbox.height / world.shape[0]) / ax.figure.dpi)
+def cells(world: GridWorld, colors: Float[np.ndarray, "cells 4"], words: Sequence[str]) -> list[Mark]:
+    """Every cell in its colour with its words."""
+    _, centres = inside(world)
+    painted = patches(centres[:, None] + SQUARE, [to_hex(color) for color in colors], words)
+    return [painted, *frame(world), text(*centres.T, words, [legible(color) for color in colors])]
 
 
 def inside(world: GridWorld) -> tuple[Bool[np.ndarray, " S"], Float[np.ndarray, "cells 2"]]:
     """Which states are cells one can be in, and their centres as (x, y)."""
     open_cells = ~(world.walls | world.ends)
     return open_cells.ravel(), np.argwhere(open_cells)[:, ::-1].astype(float)
-
-
-def paint(ax: Axes, world: GridWorld, colors: Float[np.ndarray, "cells 4"], texts: Sequence[str]) -> None:
-    """Every cell in its colour with its text."""
-    frame(ax, world)
-    _, centres = inside(world)
-    cells = [Rectangle((x - 0.5, y - 0.5), 1, 1) for x, y in centres]
-    ax.add_collection(PatchCollection(cells, facecolors=colors, edgecolors="#999999", linewidths=0.5))
-    write(ax, centres, texts, colors, 11)
-
-
-def write(
-    ax: Axes, places: Float[np.ndarray, "n 2"], texts: Sequence[str], faces: Float[np.ndarray, "n 4"], size: float
-) -> None:
-    """Each text at its place, dark on light faces and light on dark ones."""
-    for (x, y), text, face in zip(places, texts, faces, strict=True):
-        ax.text(x, y, text, ha="center", va="center", fontsize=size, color=legible(face))
 
 
 def legible(face: Float[np.ndarray, "4"]) -> str:

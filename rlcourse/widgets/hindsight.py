@@ -10,23 +10,20 @@ Were all cells of a walk different, it would be k for final and for episode, k(1
 k / `EPISODES` for random; a walk that comes back to a cell, or stands at a wall, has more.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, get_args
 
-import ipywidgets
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from matplotlib.colors import ListedColormap
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from rlcourse.algorithms import her
 from rlcourse.envs import WallMaze
-from rlcourse.widgets import presets
-from rlcourse.widgets.grid import frame
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets import grid, presets
+from rlcourse.widgets.panel import KEYS, Panel, choice, nearest, slider, step
+from rlcourse.widgets.scene import Axis, Scene, View, arrows, bars, dots, line, patches, text
 
 LECTURE = "8 Hindsight experience replay"
 QUESTION = "What can be learned from a walk that failed?"
@@ -36,9 +33,9 @@ STEPS, EPISODES, MOST, SEED = 24, 8, 8, 24
 
 _FUTURE = {"strategy": "future", "k": 4, "episode": 1, "step": 9, "draw": 0}
 PRESETS: dict[str, dict[str, Any]] = {
+    "future: goals that lie ahead": _FUTURE,
     "k = 0: nothing but failure": _FUTURE | {"k": 0},
     "final: one goal for the whole walk": _FUTURE | {"strategy": "final", "k": 1},
-    "future: goals that lie ahead": _FUTURE,
     "episode: goals that may lie behind": _FUTURE | {"strategy": "episode"},
     "random: goals of other walks": _FUTURE | {"strategy": "random"},
     "future, the last step: its own cell": _FUTURE | {"step": STEPS},
@@ -112,56 +109,77 @@ def compute(strategy: her.Strategy, k: int, episode: int, step: int, draw: int) 
     return Hindsight(strategy, k, step, cells[episode - 1], goals, rewards, np.array(expected))
 
 
-def draw(figure: Figure, data: Hindsight) -> None:
-    left = figure.add_axes((0.02, 0.06, 0.37, 0.84))
-    middle = figure.add_axes((0.46, 0.17, 0.26, 0.71))
-    right = figure.add_axes((0.82, 0.17, 0.16, 0.71))
+def scene(data: Hindsight) -> Scene:
+    own = int((data.rewards[0] == 0).sum())
+    many = f"With {data.k} new goals for each step, {data.signals} of {data.rewards.size} transitions pay"
+    headline = f"{many}; as the walk was, {own} of {STEPS}."
+    return Scene(headline, (walked(data), rows(data)), (averages(data),))
 
-    frame(left, WallMaze.GRID)
-    goal = np.argwhere(WallMaze.GRID.ends)[0][::-1]
-    left.add_patch(Rectangle(goal - 0.5, 1, 1, facecolor=COLORS[4]))
-    left.texts[0].set(text="goal", color="black", fontsize=11)  # instead of the grid's own reward
-    # Slightly apart, so that a way back does not hide the way there.
-    aside = np.linspace(-0.16, 0.16, STEPS + 1)[:, None]
-    x, y = (data.cells[:, ::-1] + aside).T
-    left.plot(x, y, color="#777777", lw=1.5)
+
+def walked(data: Hindsight) -> View:
+    """The walk up to its end, the chosen step, and where that step's new goals lie."""
+    x, y = trail(data.cells)
     t = data.step
-    left.annotate(
-        "",
-        (x[t], y[t]),
-        (x[t - 1], y[t - 1]),
-        arrowprops={"arrowstyle": "-|>", "color": COLORS[0], "lw": 3, "mutation_scale": 18},
-    )
     spots, counts = np.unique(data.goals[:, t - 1], axis=0, return_counts=True)
     reached = (spots == data.cells[t]).all(1)
-    for spot, count, pays in zip(spots, counts, reached, strict=True):
-        color = COLORS[2] if pays else COLORS[1]
-        left.plot(*spot[::-1], "o", markersize=20, markerfacecolor="none", markeredgecolor=color, markeredgewidth=3)
-        if count > 1:
-            left.text(spot[1], spot[0], f"×{count}", ha="center", va="center", fontsize=12, color=color, weight="bold")
-    left.set_title(f"step {t} of a failed walk, and its new goals")
+    marks = [
+        *grid.frame(WallMaze.GRID, "goal"),
+        line(x, y, "grey", width=1.5),
+        dots(x[1:], y[1:], "grey", size=0.2, names=[f"step {i + 1}" for i in range(STEPS)]),
+        arrows(x[t - 1 : t], y[t - 1 : t], x[t : t + 1] - x[t - 1 : t], y[t : t + 1] - y[t - 1 : t], "blue", width=4),
+    ]
+    for pays, color, what in ((True, "green", "reached"), (False, "red", "not reached")):
+        of = reached == pays
+        names = [f"{what} by step {t}" for _ in spots[of]]
+        marks.append(dots(spots[of, 1], spots[of, 0], color, size=0.9, hollow=True, names=names))
+        several = of & (counts > 1)
+        words = [f"×{count}" for count in counts[several]]
+        marks.append(text(spots[several, 1], spots[several, 0], words, color, bold=True))
+    return grid.view(WallMaze.GRID, marks, f"step {t} of a failed walk, and its new goals", touch=True)
 
-    middle.imshow(
-        data.rewards == 0,
-        aspect="auto",
-        cmap=ListedColormap(["#dddddd", COLORS[2]]),
-        vmin=0,
-        vmax=1,
-        extent=(0.5, STEPS + 0.5, data.k + 0.5, -0.5),
+
+def trail(cells: Int[np.ndarray, "places 2"]) -> tuple[Float[np.ndarray, " places"], Float[np.ndarray, " places"]]:
+    """Where the walk is drawn: slightly apart, so that a way back does not hide the way there."""
+    x, y = (cells[:, ::-1] + np.linspace(-0.16, 0.16, len(cells))[:, None]).T
+    return x, y
+
+
+def rows(data: Hindsight) -> View:
+    """The walk as it was and its copies, a square for each step: green pays."""
+    pays = data.rewards == 0
+    copies, steps = np.nonzero(np.ones_like(pays))
+    square = np.array([(-0.45, -0.4), (0.45, -0.4), (0.45, 0.4), (-0.45, 0.4)])
+    corners = np.stack([steps + 1, copies], 1)[:, None] + square
+    names = [
+        f"step {step + 1}, {'as it was' if not copy else f'copy {copy}'}"
+        for copy, step in zip(copies, steps, strict=True)
+    ]
+    colors = ["green" if paid else "faint" for paid in pays.ravel()]
+    labels = {0.0: "as it was"} | {float(i): f"copy {i}" for i in range(1, data.k + 1)}
+    here = [data.step - 0.5, data.step + 0.5, data.step + 0.5, data.step - 0.5, data.step - 0.5]
+    marks = [
+        patches(corners, colors, names),
+        line(here, [-0.5, -0.5, data.k + 0.5, data.k + 0.5, -0.5], "blue", width=3),
+    ]
+    across = Axis(0.3, STEPS + 0.7, "step", ticks={1.0: "1", 8.0: "8", 16.0: "16", 24.0: "24"})
+    return View(
+        across, Axis(MOST + 0.6, -0.6, ticks=labels), marks, "which transitions pay 0 (green)", touch=True, name="rows"
     )
-    for row in range(data.k):
-        middle.axhline(row + 0.5, color="white", lw=2)
-    middle.plot(t, -0.5, "v", color=COLORS[0], markersize=10, clip_on=False)
-    middle.set_yticks(range(data.k + 1), ["as it was", *(f"copy {i}" for i in range(1, data.k + 1))])
-    middle.set(xlabel="step", xticks=(1, 8, 16, 24))
-    middle.set_title(f"pay 0 (green): {data.signals} of {data.rewards.size}", pad=12)
-    middle.spines[:].set_visible(False)
 
-    bars = right.barh(STRATEGIES, data.expected, color=["#bbbbbb"] * len(STRATEGIES))
-    bars[STRATEGIES.index(data.strategy)].set_color(COLORS[2])
-    right.bar_label(bars, [f"{value:.1f}" for value in data.expected], padding=3)
-    right.invert_yaxis()
-    right.set(title="pay 0, on average", xlabel="transitions", xlim=(0, 1.3 * max(1, float(data.expected.max()))))
+
+def averages(data: Hindsight) -> View:
+    """How many copies pay on average over draws, for each strategy."""
+    places = np.arange(len(STRATEGIES), dtype=float)
+    marks = [
+        bars(
+            places[i : i + 1], [0.0], data.expected[i : i + 1], "green" if name == data.strategy else "grey", width=0.6
+        )
+        for i, name in enumerate(STRATEGIES)
+    ]
+    marks.append(text(places, data.expected + 0.4, [f"{value:.1f}" for value in data.expected]))
+    ticks = dict(zip(places.tolist(), STRATEGIES, strict=True))
+    up = Axis(0, max(2.0, 1.3 * float(data.expected.max())), "transitions")
+    return View(Axis(-0.6, len(STRATEGIES) - 0.4, ticks=ticks), up, marks, "copies that pay 0, on average over draws")
 
 
 def describe(data: Hindsight) -> str:
@@ -189,13 +207,24 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
-    wide = {"style": {"description_width": "90px"}, "layout": {"width": "310px"}}
-    make = ipywidgets
     controls = {
-        "strategy": make.Dropdown(options=STRATEGIES, value=values["strategy"], description="strategy", **wide),
-        "k": make.IntSlider(value=values["k"], min=0, max=MOST, description="copies k", **wide),
-        "episode": make.IntSlider(value=values["episode"], min=1, max=EPISODES, description="walk", **wide),
-        "step": make.IntSlider(value=values["step"], min=1, max=STEPS, description="step", **wide),
-        "draw": make.IntSlider(value=values["draw"], min=0, max=20, description="draw", **wide),
+        "strategy": choice(values["strategy"], STRATEGIES, "strategy"),
+        "k": slider(values["k"], 0, MOST, 1, "copies k"),
+        "step": slider(values["step"], 1, STEPS, 1, "step"),
+        "episode": slider(values["episode"], 1, EPISODES, 1, "walk"),
+        "draw": slider(values["draw"], 0, 20, 1, "draw"),
     }
-    return presets.attach(Panel(compute, draw, describe, controls, size=(13, 4.1)), PRESETS)
+
+    def point(moved: Mapping[str, Any]) -> None:
+        """A press or a drag chooses the step that is nearest; arrow keys go one on or back."""
+        if "key" in moved:
+            right, up = KEYS[moved["key"]]
+            controls["step"].value = step(controls["step"], right or up)
+        elif moved["view"] == "rows":
+            controls["step"].value = nearest(controls["step"], moved["x"])
+        else:
+            x, y = trail(walks()[controls["episode"].value - 1])
+            controls["step"].value = 1 + int(np.hypot(x[1:] - moved["x"], y[1:] - moved["y"]).argmin())
+
+    panel = Panel(compute, scene, describe, controls, more=("episode", "draw"), play="step", on_touch=point)
+    return presets.attach(panel, PRESETS)

@@ -21,17 +21,15 @@ effective sample size.
 from dataclasses import dataclass
 from typing import Any
 
-import ipywidgets
 import numpy as np
 from jaxtyping import Float
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from rlcourse.algorithms.q_iteration import Table, boltzmann
 from rlcourse.envs import TabularMDP, two_floors
 from rlcourse.widgets import presets
 from rlcourse.widgets.gradient_variance import Episodes, expected_return, roll_out
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.panel import Panel, selection, slider
+from rlcourse.widgets.scene import Axis, Scene, View, dots, handle, line
 
 LECTURE = "3 Policy gradients"
 QUESTION = "How long can old data speak for a new policy?"
@@ -39,7 +37,7 @@ QUESTION = "How long can old data speak for a new policy?"
 SAMPLED, SEED = 4096, 4  # episodes in all, however many of them make one estimate
 EPISODES = (16, 32, 64, 128, 256)
 LONGEST = 30
-DRAWN = 40  # episodes whose weights are drawn
+DRAWN, SHOWN = 40, 24  # episodes whose weights are kept; and drawn
 WAYS = ("per episode", "per step")
 OLD = np.zeros((2, 2))  # both actions equally likely on both floors
 
@@ -144,41 +142,58 @@ def compute(drift: float, horizon: int, episodes: int) -> Weights:
     )
 
 
-def draw(figure: Figure, data: Weights) -> None:
-    left, middle, right = (
-        figure.add_axes((x, 0.16, width, 0.73)) for x, width in ((0.06, 0.26), (0.38, 0.26), (0.73, 0.26))
+def scene(data: Weights) -> Scene:
+    worth = 100 * data.effective[0, -1]
+    headline = (
+        f"At step {data.horizon} the {data.episodes} episodes are worth {worth:.0f} % of their number per episode; "
+        f"one episode has {100 * data.shares[0, 0]:.0f} % of the weight."
     )
-    t = np.arange(data.horizon + 1)  # before the first step all weights are 1
-    running, effective, limit = (
-        np.insert(each, 0, 1.0, axis) for each, axis in ((data.running, 0), (data.effective, 1), (data.limit, 1))
+    return Scene(headline, (products(data),), (sizes(data), guesses(data)))
+
+
+def products(data: Weights) -> View:
+    """How each episode's weight wanders off from 1."""
+    t = np.arange(data.horizon + 1.0)
+    running = np.insert(data.running, 0, 1.0, 0)
+    low, high = min(0.04, float(running.min()) / 2), max(25.0, 2 * float(running.max()))
+    marks = [line(t, episode, "blue", width=0.9) for episode in running.T[:SHOWN]]
+    marks.append(line([0, data.horizon], [1, 1], "ink", label="expected: 1", width=3, dash=True))
+    marks.append(handle(float(data.horizon), 1.0, "horizon", along_x="horizon"))
+    up = Axis(low, high, "product of the ratios so far", log=True)
+    return View(Axis(0, LONGEST + 0.5, "step t"), up, marks, f"weights of {SHOWN} episodes")
+
+
+def sizes(data: Weights) -> View:
+    """What the weighted episodes are worth, as a share of their number."""
+    t = np.arange(data.horizon + 1.0)
+    effective, limit = (100 * np.insert(each, 0, 1.0, 1) for each in (data.effective, data.limit))
+    marks = []
+    for i, color in enumerate(("blue", "red")):
+        marks.append(line(t, limit[i], "ink", width=1, dash=True, label="" if i else "many episodes"))
+        marks.append(line(t, effective[i], color, label=WAYS[i], width=3))
+    title = f"effective sample size of {data.episodes} episodes"
+    return View(Axis(0, data.horizon, "step t"), Axis(0, 105, "per cent"), marks, title)
+
+
+def guesses(data: Weights) -> View:
+    """Estimates of the new policy's return, both ways, beside the truth."""
+    low, high = (float(end) for end in np.percentile(data.estimates, (0, 99)))
+    some = data.estimates[:, :100]
+    across = np.random.default_rng(SEED).uniform(-0.25, 0.25, some.shape[1])
+    marks = [
+        line([-0.5, 1.5], [data.old] * 2, "purple", label=f"old {data.old:.2f}", dash=True),
+        line([-0.5, 1.5], [data.new] * 2, "green", label=f"new {data.new:.2f}", width=3),
+    ]
+    for i, color in enumerate(("blue", "red")):
+        marks.append(dots(i + across, some[i], color, size=0.16, alpha=0.6))
+        marks.append(dots([float(i)], [float(data.estimates[i].mean())], "ink", size=0.4, names=[f"mean {WAYS[i]}"]))
+    up = Axis(low - 0.1, max(high, data.new) + 0.1, "reward per step")
+    return View(
+        Axis(-0.5, 1.5, ticks=dict(zip((0.0, 1.0), WAYS, strict=True))),
+        up,
+        marks,
+        "estimates of the new policy's J / T",
     )
-    left.plot(t, running, color=COLORS[0], lw=0.8, alpha=0.6)
-    left.axhline(1, color=COLORS[6], linestyle=":", lw=3, label="expected: 1")
-    left.set(yscale="log", xlabel="step t", title=f"weight after t steps, {DRAWN} episodes")
-    left.set_ylim(min(0.04, running.min() / 2), max(25, 2 * running.max()))
-    left.legend(frameon=False, loc="lower left", fontsize=11)
-
-    for i, style in enumerate(("-", "--")):
-        label = f"{WAYS[i]}: {100 * effective[i, -1]:.0f} % at T"
-        middle.plot(t, 100 * effective[i], style, marker="o", markersize=4, color=COLORS[i], label=label)
-        middle.plot(t, 100 * limit[i], ":", color=COLORS[6], label="many episodes" if i else None)
-    middle.set(xlabel="step t", ylim=(0, 150), title=f"effective sample size, % of {data.episodes}")
-    middle.set_yticks(range(0, 101, 25))
-    for ax in (left, middle):
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    middle.legend(frameon=False, loc="upper left", fontsize=11)
-
-    spread = np.random.default_rng(SEED).uniform(-0.25, 0.25, data.estimates.shape[1])
-    for i, row in enumerate((1, 0)):
-        right.plot(data.estimates[i], row + spread, ".", color=COLORS[i], alpha=0.5, markersize=5, rasterized=True)
-        right.plot(data.estimates[i].mean(), row, "D", color=COLORS[6], markersize=7, label=None if i else "mean")
-    right.vlines(data.new, -0.5, 1.5, COLORS[2], lw=3, label=f"new {data.new:.2f}")
-    right.vlines(data.old, -0.5, 1.5, COLORS[3], "--", label=f"old {data.old:.2f}")
-    right.set(yticks=(1, 0), ylim=(-0.5, 2.1), xlabel="reward per step", title="estimates of the new policy's J / T")
-    right.set_yticklabels(["per\nepisode", "per\nstep"])
-    low, high = np.percentile(data.estimates, (0, 99))
-    right.set_xlim(low - 0.1, max(high, data.new) + 0.1)
-    right.legend(frameon=False, loc="upper left", ncols=3, fontsize=11, columnspacing=1, handlelength=1.3)
 
 
 def describe(data: Weights) -> str:
@@ -208,11 +223,9 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
-    wide = {"style": {"description_width": "90px"}, "layout": {"width": "300px"}}
-    make = ipywidgets
     controls = {
-        "drift": make.FloatSlider(value=values["drift"], min=0, max=2, step=0.1, description="drift", **wide),
-        "horizon": make.IntSlider(value=values["horizon"], min=1, max=LONGEST, description="horizon T", **wide),
-        "episodes": make.SelectionSlider(options=EPISODES, value=values["episodes"], description="episodes N", **wide),
+        "drift": slider(values["drift"], 0.0, 2.0, 0.1, "drift"),
+        "horizon": slider(values["horizon"], 1, LONGEST, 1, "horizon T"),
+        "episodes": selection(values["episodes"], EPISODES, "episodes N"),
     }
-    return presets.attach(Panel(compute, draw, describe, controls, size=(13, 4.1)), PRESETS)
+    return presets.attach(Panel(compute, scene, describe, controls, play="horizon"), PRESETS)

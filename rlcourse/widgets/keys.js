@@ -8,7 +8,24 @@ export default {
       if (!meant && el.closest(".widget-vbox")?.contains(event.target)) event.stopPropagation();
     };
     document.body.addEventListener("keydown", guard); // JupyterLab listens one step further out
+    // What ipywidgets leaves without a name for those who hear the page; a readout is typed into after a click.
+    const box = () => el.closest(".widget-vbox");
+    const name = () => {
+      for (const slider of box()?.querySelectorAll(".widget-slider") ?? []) {
+        const label = slider.querySelector(".widget-label")?.textContent ?? "";
+        for (const handle of slider.querySelectorAll("[role=slider]")) handle.setAttribute("aria-label", label);
+        slider.querySelector(".widget-readout")?.setAttribute("tabindex", -1);
+      }
+      for (const player of box()?.querySelectorAll(".widget-play") ?? [])
+        ["play or pause", "back to the start", "repeat"].forEach((words, i) => player.children[i]?.setAttribute("aria-label", words));
+      for (const group of box()?.querySelectorAll(".widget-toggle-buttons") ?? []) {
+        group.setAttribute("role", "group");
+        group.setAttribute("aria-label", "presets");
+      }
+    };
+    const parts = new MutationObserver(name);
+    requestAnimationFrame(() => { if (box()) parts.observe(box(), { childList: true, subtree: true }); name(); });
     el.classList.add("rlcourse-keys"); // on guard: tests wait for it
-    return () => document.body.removeEventListener("keydown", guard);
+    return () => { parts.disconnect(); document.body.removeEventListener("keydown", guard); };
   },
 };

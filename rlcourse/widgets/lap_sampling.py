@@ -20,15 +20,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import ipywidgets
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from matplotlib.figure import Figure
 
 from rlcourse.algorithms import prioritisation, td7
 from rlcourse.widgets import presets, recordings
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.panel import Panel, choice, selection, slider
+from rlcourse.widgets.scene import Axis, Scene, View, arrows, dots, handle, line
 
 LECTURE = "9 TD7"
 QUESTION = "Who should pull, and how hard?"
@@ -37,6 +36,8 @@ SCHEMES = ("uniform + MSE", "PER + MSE", "LAP + Huber", "PAL")
 PRIORITIES = ("fresh", "stale")
 MOMENTS = dict(zip((f"after {n:,} updates" for n in recordings.MOMENTS), range(len(recordings.MOMENTS)), strict=True))
 BATCH, TOP = 256, 0.01  # of a batch; the share of transitions that are called the largest errors
+BALLS, PULLING = 256, 24  # transitions that the picture shows, and those with an arrow
+LARGEST = 40.0  # to which the largest error can be pulled
 
 _LAP = {
     "scheme": "LAP + Huber",
@@ -45,6 +46,7 @@ _LAP = {
     "floor": 1.0,
     "priorities": "fresh",
     "draw": 0,
+    "added": 0.0,
 }
 PRESETS: dict[str, dict[str, Any]] = {
     "LAP as in TD7": _LAP,
@@ -53,6 +55,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "PAL: LAP's pull without its sampling": _LAP | {"scheme": "PAL"},
     "α = 0: LAP samples uniformly": _LAP | {"exponent": 0.0},
     "a high floor: uniform, and squares": _LAP | {"floor": 10.0},
+    "an outlier under squares": _LAP | {"scheme": "uniform + MSE", "added": 20.0},
+    "the same outlier under LAP": _LAP | {"added": 20.0},
     "stale priorities": _LAP | {"priorities": "stale", "exponent": 1.0, "floor": 0.1},
 }
 
@@ -67,6 +71,7 @@ class Sampling:
         pull: share of the expected gradient, for each of `SCHEMES`.
         batch: ranks of the drawn transitions, 0 the largest error.
         ratio: the probability that a stale priority gives over the one that a fresh one gives.
+        added: by how much the largest error was enlarged.
     """
 
     scheme: str
@@ -78,6 +83,7 @@ class Sampling:
     pull: Float[np.ndarray, "4 N"]
     batch: Int[np.ndarray, " B"]
     ratio: Float[np.ndarray, " N"]
+    added: float
 
     @property
     def top(self) -> Float[np.ndarray, "4"]:
@@ -114,9 +120,11 @@ def gradient(scheme: str, error: Float[np.ndarray, " N"], exponent: float, floor
     return torch.autograd.grad(loss.sum(), delta)[0].abs().numpy()
 
 
-def compute(scheme: str, moment: int, exponent: float, floor: float, priorities: str, draw: int) -> Sampling:
-    """`draw` seeds the batch."""
-    now, known = buffer(moment)
+def compute(
+    scheme: str, moment: int, exponent: float, floor: float, priorities: str, draw: int, added: float
+) -> Sampling:
+    """`draw` seeds the batch; `added` makes an outlier of the largest error, both as it is now and as last known."""
+    now, known = (each + added * (np.arange(len(each)) == 0) for each in buffer(moment))
     basis = known if priorities == "stale" else now
     probabilities, pulls = [], []
     for each in SCHEMES:
@@ -129,40 +137,96 @@ def compute(scheme: str, moment: int, exponent: float, floor: float, priorities:
     uniform = np.random.default_rng(draw).random(BATCH)
     batch = np.minimum(np.searchsorted(probability.cumsum(), uniform), len(now) - 1)
     ratio = (stale / stale.sum()) / (fresh / fresh.sum())
-    return Sampling(scheme, exponent, floor, priorities, now, probability, np.array(pulls), batch, ratio)
+    return Sampling(scheme, exponent, floor, priorities, now, probability, np.array(pulls), batch, ratio, added)
 
 
-def draw(figure: Figure, data: Sampling) -> None:
-    left, middle, right = (figure.add_axes((x, 0.155, 0.26, 0.74)) for x in (0.05, 0.38, 0.72))
+def scene(data: Sampling) -> Scene:
+    own = dict(zip(SCHEMES, data.top, strict=True))
+    others = ", ".join(f"{name} {percent(part)}" for name, part in own.items() if name != data.scheme)
+    mine = percent(own[data.scheme])
+    headline = f"{data.scheme}: the largest {percent(TOP)} of the errors make {mine} of the gradient ({others})."
+    return Scene(headline, (balls(data),), (shares(data), staleness(data)))
+
+
+def balls(data: Sampling) -> View:
+    """Transitions as balls: to the right with their error, up with their chance; arrows for their pull."""
     count = len(data.error)
-    share = (np.arange(count) + 0.5) / count
-    top = max(2.0, 1.6 * float(data.probability.max()) * count)
-    left.plot(share, count * data.probability, ".", color=COLORS[0], markersize=3, rasterized=True)
-    left.plot([], [], ".", color=COLORS[0], markersize=8, label="chance of being drawn")
-    left.axhline(1, color=COLORS[6], linestyle=":", linewidth=1.5, label="uniform")
-    left.plot(share[data.batch], np.full(BATCH, -0.06 * top), "|", color=COLORS[1], markersize=10, alpha=0.5)
-    left.plot([], [], "|", color=COLORS[1], markersize=10, label=f"a batch of {BATCH}")
-    left.set(xlabel="transitions, largest error first", title="chance, times N", xlim=(0, 1), ylim=(-0.12 * top, top))
-    left.legend(frameon=False, loc="upper right", fontsize=11)
+    shown = np.unique(np.linspace(0, count - 1, BALLS).round().astype(int))
+    error, chance = data.error[shown], count * data.probability[shown]
+    pull = count * data.pull[SCHEMES.index(data.scheme)]
+    drawn = np.isin(shown, data.batch)
+    top = max(2.0, 1.25 * float(count * data.probability.max()))
+    size = (0.16 + 0.22 * np.sqrt(error)).round(2)
+    # The largest ten and others down to the smallest: an arrow on each ball would hide them.
+    pulling = np.unique(np.append(np.arange(10), np.linspace(0, count - 1, PULLING - 10).round().astype(int)))
+    reach = 0.18 * top * pull[pulling] / max(3.0, float(pull.max()))
+    start = count * data.probability[pulling]
+    marks = [
+        line([0.003, LARGEST * 1.3], [1, 1], "grey", width=1, label="uniform"),
+        dots(
+            error, chance, ["orange" if each else "blue" for each in drawn], size=size, alpha=np.where(drawn, 0.9, 0.3)
+        ),
+        arrows(data.error[pulling], start, 0 * reach, reach, "red"),
+    ]
+    largest = float(data.error[0])
+    stops = {round(largest - float(data.added) + extra, 2): extra for extra in np.arange(0, LARGEST - 4, 0.5)}
+    marks.append(
+        handle(
+            largest,
+            float(chance[0]),
+            "the largest error",
+            along_x="added",
+            stops=stops,
+            color="purple",
+            size=0.16 + 0.22 * largest**0.5,
+        )
+    )
+    ticks = {0.01: "0.01", 0.1: "0.1", 1.0: "1", 10.0: "10"}
+    across = Axis(0.004, LARGEST * 1.3, "error |δ|; arrows: pull on the gradient", log=True, ticks=ticks)
+    return View(
+        across,
+        Axis(0, top, "chance of being drawn, times N"),
+        marks,
+        f"{BALLS} of {count} transitions; orange: in this batch of {BATCH}",
+    )
 
+
+def shares(data: Sampling) -> View:
+    """How much of the gradient the largest errors have, for each scheme."""
+    count = len(data.error)
+    thin = np.unique(np.geomspace(1, count, 60).round().astype(int)) - 1
+    share = (thin + 1) / count
     # PAL lies on LAP where priorities are fresh: dashes on a wide line.
-    styles = (("-", COLORS[6], 2.0), ("-", COLORS[1], 2.0), ("-", COLORS[5], 5.0), ("--", COLORS[0], 2.0))
-    for name, pull, part, (style, color, width) in zip(SCHEMES, data.pull, data.top, styles, strict=True):
-        label = f"{name}: {percent(part)}"
-        middle.plot(share, pull.cumsum(), color=color, linestyle=style, linewidth=width, label=label)
-    middle.set(xlabel="transitions, largest error first", title="their share of the gradient", xlim=(0, 1), ylim=(0, 1))
-    middle.legend(frameon=False, loc="lower right", fontsize=11, title=f"of the largest {percent(TOP)}")
+    styles = (("ink", 2.0, False), ("red", 2.0, False), ("sky", 5.0, False), ("blue", 2.0, True))
+    marks = [
+        line(share, pull.cumsum()[thin], color, label=name, width=width, dash=dash)
+        for name, pull, (color, width, dash) in zip(SCHEMES, data.pull, styles, strict=True)
+    ]
+    return View(
+        Axis(0, 1, "transitions, largest error first"),
+        Axis(0, 1, "share of the gradient"),
+        marks,
+        "who makes the gradient",
+    )
 
-    ends = float(data.error[-1].clip(1e-3)), 1.5 * float(data.error[0])
-    color = COLORS[1] if data.priorities == "stale" else "#999999"
-    right.loglog(data.error, data.ratio, ".", color=color, markersize=3, alpha=0.6, rasterized=True)
-    right.axhline(1, color=COLORS[6], linestyle=":", linewidth=1.5)
-    right.set(xlabel="error |δ| now", title="stale chance over fresh chance", xlim=ends)
+
+def staleness(data: Sampling) -> View:
+    """What a priority that is out of date does to the chance."""
+    shown = np.unique(np.linspace(0, len(data.error) - 1, BALLS).round().astype(int))
     low, high = min(0.3, float(data.ratio.min()) / 1.5), max(3.0, 1.5 * float(data.ratio.max()))
-    ticks = [tick for tick in (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000) if low <= tick <= high]
-    right.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
-    right.set_ylim(low, high)
-    right.minorticks_off()
+    ends = float(data.error[-1].clip(1e-3)), 1.5 * float(data.error[0])
+    marks = [
+        line(ends, [1, 1], "grey", width=1),
+        dots(
+            data.error[shown], data.ratio[shown], "red" if data.priorities == "stale" else "grey", size=0.2, alpha=0.6
+        ),
+    ]
+    return View(
+        Axis(*ends, "error |δ| now", log=True),
+        Axis(low, high, "stale chance over fresh", log=True),
+        marks,
+        "out-of-date priorities",
+    )
 
 
 def percent(share: float) -> str:
@@ -195,16 +259,14 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
-    wide = {"style": {"description_width": "90px"}, "layout": {"width": "310px"}}
-    make, floors = ipywidgets, (0.01, 0.1, 0.3, 1.0, 3.0, 10.0)
     controls = {
-        "scheme": make.Dropdown(options=SCHEMES, value=values["scheme"], description="scheme", **wide),
-        "moment": make.Dropdown(options=list(MOMENTS.items()), value=values["moment"], description="buffer", **wide),
-        "exponent": make.FloatSlider(
-            value=values["exponent"], min=0, max=1, step=0.1, description="exponent α", readout_format=".1f", **wide
-        ),
-        "floor": make.SelectionSlider(options=floors, value=values["floor"], description="floor κ", **wide),
-        "priorities": make.Dropdown(options=PRIORITIES, value=values["priorities"], description="priorities", **wide),
-        "draw": make.IntSlider(value=values["draw"], min=0, max=20, description="draw", **wide),
+        "scheme": choice(values["scheme"], SCHEMES, "scheme"),
+        "draw": slider(values["draw"], 0, 20, 1, "batch"),
+        "added": slider(values["added"], 0.0, LARGEST - 4.5, 0.5, "outlier: add"),
+        "exponent": slider(values["exponent"], 0.0, 1.0, 0.1, "exponent α"),
+        "floor": selection(values["floor"], (0.01, 0.1, 0.3, 1.0, 3.0, 10.0), "floor κ"),
+        "priorities": choice(values["priorities"], PRIORITIES, "priorities"),
+        "moment": choice(values["moment"], list(MOMENTS.items()), "buffer"),
     }
-    return presets.attach(Panel(compute, draw, describe, controls, size=(13, 4.1)), PRESETS)
+    more = ("exponent", "floor", "priorities", "moment")
+    return presets.attach(Panel(compute, scene, describe, controls, more, play="draw"), PRESETS)

@@ -25,7 +25,8 @@ from matplotlib.figure import Figure
 
 from rlcourse import curves, runs
 from rlcourse.widgets import presets
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.oldpanel import Panel
+from rlcourse.widgets.still import COLORS
 
 LECTURE = "Any lecture"
 QUESTION = "What does learning look like while it happens?"

@@ -27,18 +27,16 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import ipywidgets
 import numpy as np
 from jaxtyping import Float, Int
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from scipy.special import comb
 
 from rlcourse.algorithms.q_iteration import evaluate_policy
 from rlcourse.envs import TabularMDP
 from rlcourse.returns import monte_carlo_targets, n_step_targets
 from rlcourse.widgets import presets
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.panel import Panel, choice, selection, slider
+from rlcourse.widgets.scene import Axis, Scene, View, area, bars, dots, handle, line, text
 
 LECTURE = "4 Actor-critic"
 QUESTION = "Bias or variance: how many rewards before the guess?"
@@ -232,48 +230,86 @@ def sample(
         return np.asarray((total / visits).T)
 
 
-def draw(figure: Figure, data: Estimates) -> None:
-    left, middle, right = (figure.add_axes((x, 0.155, 0.27, 0.74)) for x in (0.05, 0.385, 0.72))
-    states, (bias, variance) = np.arange(1, STATES + 1), data.here
-    draw_values(left, data, states)
-
-    drawn = np.where(N == INFINITE, 48, N)
-    bias_squared = (data.bias**2).mean(1)
-    middle.stackplot(drawn, bias_squared, data.variance.mean(1), colors=(COLORS[1], COLORS[5]), lw=0)
-    middle.plot(drawn, data.mse, color=COLORS[6], label="squared error")
-    middle.plot([], [], color=COLORS[5], lw=8, label="variance")
-    middle.plot([], [], color=COLORS[1], lw=8, label="bias²")
-    chosen = drawn[data.n == N], data.mse[data.n == N]
-    middle.plot(*chosen, "o", color=COLORS[6], markersize=10)
-    middle.plot(drawn[data.best == N], data.mse.min(), "v", color=COLORS[3], markersize=12, label=f"best: {data.best}")
-    middle.set(xscale="log", xlim=(0.93, 52), title="error, mean over states", xlabel="n, rewards before bootstrapping")
-    middle.set_xticks([1, 2, 4, 8, 16, 32, 48], ["1", "2", "4", "8", "16", "32", "∞"])
-    middle.set_xticks([], minor=True)
-
-    right.bar(states, bias**2, color=COLORS[1], label="bias²")
-    right.bar(states, variance, bottom=bias**2, color=COLORS[5], label="variance")
-    measured = np.nanmean((data.sampled - data.value) ** 2, axis=0)
-    right.plot(states, measured, "D", color=COLORS[6], markersize=6, label="measured")
-    right.set(xlabel="state", title=f"error by state, n = {name(data.n)}", xticks=states)
-    for ax, top in ((middle, data.mse.max()), (right, max(float((bias**2 + variance).max()), float(measured.max())))):
-        ax.set_ylim(0, 1.5 * top)
-        ax.legend(frameon=False, loc="upper center", fontsize=11, ncols=2, columnspacing=1)
-
-
-def draw_values(ax: Axes, data: Estimates, states: Int[np.ndarray, " S"]) -> None:
+def scene(data: Estimates) -> Scene:
     bias, variance = data.here
-    jitter = np.random.default_rng(SEED).uniform(-0.2, 0.2, data.sampled.shape)
-    ax.plot((states + jitter).ravel(), data.sampled.ravel(), ".", color=COLORS[5], markersize=3, rasterized=True)
-    ax.plot([], [], ".", color=COLORS[5], label=f"{SETS} estimates, {data.episodes} episodes each")
+    parts = {"bias²": float((bias**2).mean()), "variance": float(variance.mean())}
+    share = parts["bias²"] / (sum(parts.values()) or 1.0)
+    mostly = f"{100 * share:.0f} % of it bias²" if share >= 0.5 else f"{100 * (1 - share):.0f} % of it variance"
+    best = "the best n" if data.n == data.best else f"n = {name(data.best)} would be best"
+    headline = f"n = {name(data.n)}: squared error {sum(parts.values()):.3f}, {mostly}; {best}."
+    return Scene(headline, (values_view(data), errors_view(data)), (lengths_view(data),))
+
+
+def values_view(data: Estimates) -> View:
+    """The chain: what the episodes so far say of each state, and the walk that came last."""
+    states, (bias, variance) = np.arange(1, STATES + 1), data.here
     mean, deviation = data.value + bias, np.sqrt(variance)
-    ax.errorbar(states, mean, deviation, color=COLORS[0], capsize=4, label="their mean ± deviation")
-    ax.plot(states, data.guess, "--", color=COLORS[1], label="guess V̂")
-    ax.plot(states, data.value, ":", color=COLORS[6], lw=3, label="true V")
     low = min(float(data.guess.min()), float((mean - 2 * deviation).min()), 0.0)
     high = max(float(data.guess.max()), float((mean + 2 * deviation).max()), 1.0)
-    ax.set(xlabel="state", title=f"values, n = {name(data.n)}", xticks=states)
-    ax.set_ylim(low - 0.05 * (high - low), high + 0.6 * (high - low))
-    ax.legend(frameon=False, loc="upper left", fontsize=11)
+    floor = low - 0.3 * (high - low)  # the walk is drawn below the values
+    jitter = np.random.default_rng(SEED).uniform(-0.25, 0.25, data.sampled.shape)
+    path = last_walk(data.episodes)
+    trail = floor + 0.22 * (high - low) * np.linspace(1, 0, len(path))
+    marks = [
+        line(path, trail, "grey", width=1),
+        dots(path[-1:], trail[-1:], "ink", size=0.35, names=[f"the last of {data.episodes} episodes ends here"]),
+        dots((states + jitter).ravel(), data.sampled.ravel(), "sky", size=0.14, alpha=0.5),
+        *(line([s, s], [m - d, m + d], "blue", width=4) for s, m, d in zip(states, mean, deviation, strict=True)),
+        line(states, data.guess, "red", label="guess V̂", dash=True),
+        line(states, data.value, "ink", label="true V", width=2.5),
+        line(states, data.sampled[0], "green", label="one agent"),
+        dots(states, mean, "blue", size=0.4, label=f"mean of {SETS}"),
+    ]
+    ticks = {0.0: "end", **{float(s): str(s) for s in states}, STATES + 1.0: "+1"}
+    across = Axis(-0.4, STATES + 1.4, "state; below: the walk of the last episode", ticks=ticks)
+    title = f"values from {data.episodes} episodes, n = {name(data.n)}"
+    return View(across, Axis(floor, high + 0.05 * (high - low), "value"), marks, title)
+
+
+def errors_view(data: Estimates) -> View:
+    """The two parts of each state's error, and what the sampled sets measure."""
+    states, (bias, variance) = np.arange(1, STATES + 1), data.here
+    measured = np.nanmean((data.sampled - data.value) ** 2, axis=0)
+    top = max(float((bias**2 + variance).max()), float(measured.max()))
+    marks = [
+        bars(states, 0 * bias, bias**2, "red", label="bias²"),
+        bars(states, bias**2, bias**2 + variance, "sky", label="variance"),
+        dots(
+            states,
+            measured,
+            "ink",
+            size=0.3,
+            names=[f"state {s}: measured {e:.4f}" for s, e in zip(states, measured, strict=True)],
+        ),
+    ]
+    across = Axis(0.4, STATES + 0.6, "state", ticks={float(s): str(s) for s in states})
+    return View(across, Axis(0, 1.1 * top, "squared error"), marks, f"its two parts; dots: measured in {SETS} sets")
+
+
+def lengths_view(data: Estimates) -> View:
+    """The error for every n, mean over the states, with the chosen n to take hold of."""
+    drawn, bias_squared = np.where(N == INFINITE, 48.0, N), (data.bias**2).mean(1)
+    chosen = int(np.flatnonzero(data.n == N)[0])
+    stops = {48.0 if n == INFINITE else float(n): float(n) for n in STEPS.values()}
+    marks = [
+        area(drawn, 0 * drawn, bias_squared, "red", label="bias²", alpha=0.6),
+        area(drawn, bias_squared, data.mse, "sky", label="variance", alpha=0.6),
+        line(drawn, data.mse, "ink"),
+        text([float(drawn[data.mse.argmin()])], [float(data.mse.min()) / 2], ["best"], bold=True),
+        handle(float(drawn[chosen]), float(data.mse[chosen]), "n", along_x="n", stops=stops),
+    ]
+    ticks = {float(n): str(n) for n in (1, 2, 4, 8, 16, 32)} | {48.0: "∞"}
+    across = Axis(0.93, 52, "n, rewards before bootstrapping", log=True, ticks=ticks)
+    return View(across, Axis(0, 1.15 * float(data.mse.max()), "squared error"), marks, "the error for every n")
+
+
+def last_walk(episodes: int) -> Int[np.ndarray, " T"]:
+    """The states, 1 to 7 and an end on either side, that the first set's last episode passes."""
+    world, episode = walk(0.0), episodes - 1
+    states, actions, outcomes = (each[:, episode] for each in walks().steps)
+    length = int(np.flatnonzero(world.terminated[states, actions, outcomes])[0]) + 1
+    end = states[length - 1] + (1 if actions[length - 1] else -1)
+    return np.append(states[:length], end) + 1
 
 
 def name(n: int) -> str:
@@ -304,14 +340,13 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
-    wide = {"style": {"description_width": "90px"}, "layout": {"width": "320px"}}
-    make = ipywidgets
     controls = {
-        "n": make.SelectionSlider(options=list(STEPS.items()), value=values["n"], description="n", **wide),
-        "episodes": make.IntSlider(value=values["episodes"], min=1, max=MOST_EPISODES, description="episodes", **wide),
-        "error": make.FloatSlider(value=values["error"], min=-1, max=1, step=0.1, description="error of V̂", **wide),
-        "where": make.Dropdown(options=list(ERRORS), value=values["where"], description="error", **wide),
-        "noise": make.FloatSlider(value=values["noise"], min=0, max=2, step=0.1, description="noise σ", **wide),
-        "gamma": make.FloatSlider(value=values["gamma"], min=0.5, max=0.99, step=0.01, description="γ", **wide),
+        "n": selection(values["n"], list(STEPS.items()), "n"),
+        "episodes": slider(values["episodes"], 1, MOST_EPISODES, 1, "episodes"),
+        "error": slider(values["error"], -1.0, 1.0, 0.1, "error of V̂"),
+        "where": choice(values["where"], list(ERRORS), "error"),
+        "noise": slider(values["noise"], 0.0, 2.0, 0.1, "noise σ"),
+        "gamma": slider(values["gamma"], 0.5, 0.99, 0.01, "γ"),
     }
-    return presets.attach(Panel(compute, draw, describe, controls, size=(13, 4.2)), PRESETS)
+    more = ("error", "where", "noise", "gamma")
+    return presets.attach(Panel(compute, scene, describe, controls, more, play="episodes"), PRESETS)

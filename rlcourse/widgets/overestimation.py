@@ -3,8 +3,8 @@ r"""Why the maximum of estimates is too high, what two sets of estimates change,
 Two pictures, chosen by the function class. All actions but the first have the true value V − gap, the first has V.
 
 **A table**: one state, V = 0, each estimate the mean of n samples with noise of standard deviation σ. Distribution and
-expectation are computed by numerical integration, not sampled. With Φ the normal distribution, s = σ/√n and
-F_N(x) = 1 − (1 − Φ(x))^N, the distribution of the smallest of N estimates,
+expectation are computed by numerical integration; the draws shown beside them are sampled. With Φ the normal
+distribution, s = σ/√n and F_N(x) = 1 − (1 − Φ(x))^N, the distribution of the smallest of N estimates,
 
 - single, min of N: P(max_a min_i Q̂_i(a) ≤ s·x) = F_N(x) · F_N(x + gap/s)^{m−1}, with N = 1 for single;
 - double (van Hasselt 2010): Q̂_B(argmax_a Q̂_A(a)) has bias −gap · P(A selects another action than the best), which is
@@ -25,26 +25,26 @@ set of estimates and not only in expectation, and no larger bound holds.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
 from typing import Any
 
-import ipywidgets
 import numpy as np
 from jaxtyping import Float, Int
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from scipy.special import ndtr
 
 from rlcourse.widgets import presets
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.panel import Panel, choice, slider
+from rlcourse.widgets.scene import Axis, Scene, View, area, dots, handle, line, text
 
 LECTURE = "2 DQN"
 QUESTION = "Why is the largest of many guesses too high?"
 
 MOST_ACTIONS, SEED = 50, 0
 DRAWS, CENTRED_DRAWS = 32, 1000  # of noisy polynomials; of errors that sum to 0
+MOST_DRAWS, MOST_CRITICS = 60, 10  # of a table, shown one after the other
 ESTIMATORS = ("single", "double", "min of N")
-LINES = ("-", "--", "-.")
+INKS = ("blue", "red", "green")  # of the three estimators
 DEGREES = {"table": 0, "polynomial, degree 6": 6, "polynomial, degree 9": 9}
 TARGETS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"sin s": np.sin, "2 exp(−s²)": lambda s: 2 * np.exp(-(s**2))}
 STATES = np.linspace(-6, 6, 121)
@@ -60,6 +60,7 @@ _TABLE = {
     "gap": 0.0,
     "estimator": "single",
     "critics": 2,
+    "draws": 20,
 }
 _FIGURE_2 = _TABLE | {"function": "polynomial, degree 6", "noise": 0.0, "samples": 11}
 PRESETS: dict[str, dict[str, Any]] = {
@@ -93,6 +94,7 @@ class Setting:
     gap: float
     estimator: str
     critics: int
+    draws: int
 
     @property
     def chosen(self) -> int:
@@ -110,6 +112,9 @@ class OneState:
     Attributes:
         scale: standard deviation of an estimate, σ/√n.
         x, density: distribution of what the chosen estimator takes for the maximum; empty without noise.
+        estimates: the last draw's, one row per set.
+        selected: which action the chosen estimator picked in the last draw.
+        taken: what it took for the maximum, in each draw so far.
         bias: of the three estimators for m = 2, 3, …
         centred: the largest of m errors that sum to 0 and have the mean square scale², one row per draw.
         bound: the least it can be; None where it does not apply.
@@ -119,6 +124,9 @@ class OneState:
     scale: float
     x: Float[np.ndarray, " x"]
     density: Float[np.ndarray, " x"]
+    estimates: Float[np.ndarray, "sets actions"]
+    selected: int
+    taken: Float[np.ndarray, " shown"]
     bias: Float[np.ndarray, "3 m"]
     centred: Float[np.ndarray, "draws m"]
     bound: Float[np.ndarray, " m"] | None
@@ -156,22 +164,36 @@ class AlongStates:
 
 
 def compute(
-    function: str, target: str, actions: int, noise: float, samples: int, gap: float, estimator: str, critics: int
+    function: str,
+    target: str,
+    actions: int,
+    noise: float,
+    samples: int,
+    gap: float,
+    estimator: str,
+    critics: int,
+    draws: int,
 ) -> OneState | AlongStates:
     """What the three estimators make of `samples` noisy samples per action.
 
     Raises:
         ValueError: there are fewer samples than the polynomial has coefficients.
     """
-    setting = Setting(function, target, actions, noise, samples, gap, estimator, critics)
+    setting = Setting(function, target, actions, noise, samples, gap, estimator, critics, draws)
     return one_state(setting) if function == "table" else along_states(setting)
 
 
 def one_state(setting: Setting) -> OneState:
     scale, gap, critics = setting.noise / np.sqrt(setting.samples), setting.gap, setting.critics
+    drawn = scale * errors()[: setting.draws, :critics, : setting.actions]
+    drawn[..., 1:] -= gap
+    taken = maxima(drawn[..., None])[setting.chosen][:, 0]
+    last = drawn[-1]
+    selected = int((last.min(0) if setting.estimator == "min of N" else last[0]).argmax())
     if scale == 0:
         still = np.zeros((3, M.size))
-        return OneState(setting, 0.0, np.zeros(0), np.zeros(0), still, still[:1], None if gap else still[0])
+        empty, bound = np.zeros(0), None if gap else still[0]
+        return OneState(setting, 0.0, empty, empty, last, selected, taken, still, still[:1], bound)
 
     def maximum(smallest_of: int, others: np.ndarray) -> np.ndarray:
         """P(max ≤ X) for one action worth 0 and `others` worth −gap."""
@@ -194,7 +216,14 @@ def one_state(setting: Setting) -> OneState:
 
     centred = scale * largest_centred(np.random.default_rng(SEED).standard_normal((CENTRED_DRAWS, MOST_ACTIONS)))
     bound = None if gap else lower_bound(np.full(M.size, scale**2), M)
-    return OneState(setting, scale, scale * X, density / scale, np.stack([single, double, smallest]), centred, bound)
+    bias = np.stack([single, double, smallest])
+    return OneState(setting, scale, scale * X, density / scale, last, selected, taken, bias, centred, bound)
+
+
+@cache
+def errors() -> Float[np.ndarray, "draws critics m"]:
+    """Standardised errors of all the estimates that any setting draws: a larger m adds actions and keeps the others."""
+    return np.random.default_rng(SEED).standard_normal((MOST_DRAWS, MOST_CRITICS, MOST_ACTIONS))
 
 
 def largest_centred(errors: Float[np.ndarray, "draws most"]) -> Float[np.ndarray, "draws m"]:
@@ -269,83 +298,161 @@ def maxima(estimates: Float[np.ndarray, "draws critics m S"]) -> tuple[Float[np.
     )
 
 
-def draw(figure: Figure, data: OneState | AlongStates) -> None:
-    axes = [figure.add_axes((left, 0.155, 0.27, 0.74)) for left in (0.045, 0.375, 0.705)]
-    if isinstance(data, OneState):
-        draw_one_state(axes, data)
-    else:
-        draw_along_states(axes, data)
+def scene(data: OneState | AlongStates) -> Scene:
+    setting, bias = data.setting, float(data.here[data.setting.chosen])
+    verdict = "as it should be" if abs(bias) < 0.005 else f"{abs(bias):.2f} too {'high' if bias > 0 else 'low'}"
+    where = "on average" if isinstance(data, OneState) else "on average over the states"
+    name = {"single": "The largest estimate", "double": "What the second set says of the first set's best action"}
+    what = name.get(setting.estimator, f"The largest minimum of {setting.critics} estimates")
+    headline = f"{what} is {verdict} {where}, for {setting.actions} actions."
+    draw = one_state_views if isinstance(data, OneState) else along_states_views
+    main, others = draw(data)  # type: ignore[arg-type]
+    return Scene(headline, (main,), others)
 
 
-def draw_one_state(axes: list[Axes], data: OneState) -> None:
-    setting, chosen = data.setting, data.setting.chosen
-    color = COLORS[chosen]
-    left, middle, right = axes
-    if data.x.size:
-        left.fill_between(data.x, data.density, color=color, alpha=0.25, lw=0)
-        left.plot(data.x, data.density, color=color, lw=1)
-    top = 1.4 * float(data.density.max(initial=0)) or 1.0
-    left.vlines(0, 0, 0.74 * top, COLORS[6], ":", label="true maximum 0", lw=3)
-    left.vlines(data.here[chosen], 0, 0.74 * top, color, LINES[chosen], label=f"expected {signed(data.here[chosen])}")
+def one_state_views(data: OneState) -> tuple[View, tuple[View, View]]:
+    """The row of estimates with what is picked in each draw beside it; bias and bound by the number of actions."""
+    setting, chosen, m = data.setting, data.setting.chosen, data.setting.actions
+    name, color, actions = setting.names[chosen], INKS[chosen], np.arange(1, m + 1)
+    strip, wide = 1.08 * m + 1, 0.3 * m + 1  # to the right of the row: the maxima so far, the oldest on the left
+    so_far = strip + wide * (np.arange(setting.draws) + 0.5) / MOST_DRAWS
     reach = 4 * data.scale or 1.0
-    left.set(xlim=(-reach - setting.gap, reach), ylim=(0, top), yticks=[], xlabel="estimate of the maximum")
-    left.set_title(f"{setting.names[chosen]}, {setting.actions} actions")
-    left.legend(frameon=False, loc="upper left", fontsize=11)
+    true = np.where(actions == 1, 0.0, -setting.gap)
+    marks = [
+        line([0.5, strip + 1.15 * wide], [0, 0], "ink", label="true maximum 0", dash=True),
+        dots(
+            actions,
+            true,
+            "ink",
+            size=0.25,
+            names=[f"action {a}: true value {v:g}" for a, v in zip(actions, true, strict=True)],
+        ),
+    ]
+    if setting.estimator == "min of N":
+        each = np.tile(actions, setting.critics)
+        marks.append(dots(each, data.estimates.ravel(), "grey", size=0.2, alpha=0.6))
+        lowest = data.estimates.min(0)
+        marks.append(dots(actions, lowest, "sky", size=0.45, names=words("lowest estimate", actions, lowest)))
+    else:
+        first = data.estimates[0]
+        marks.append(dots(actions, first, "sky", size=0.45, names=words("estimate", actions, first)))
+    best, value = data.selected + 1, float(data.taken[-1])
+    if setting.estimator == "double":
+        second = data.estimates[1]
+        marks.append(dots(actions, second, "green", size=0.3, names=words("second set", actions, second)))
+        marks.append(line([best, best], [data.estimates[0, data.selected], value], "red", width=1.5))
+        marks.append(dots([best], data.estimates[0, best - 1 : best], "red", size=0.7, hollow=True))
+    marks += [
+        dots([best], [value], color, size=0.75, hollow=True),
+        line([best, so_far[-1]], [value, value], color, width=1, dash=True),
+        dots(
+            so_far,
+            data.taken,
+            color,
+            size=0.3,
+            alpha=0.7,
+            names=[f"draw {i + 1}: {v:+.2f}" for i, v in enumerate(data.taken)],
+        ),
+        line(so_far, data.taken.cumsum() / np.arange(1, setting.draws + 1), color, width=3),
+        line(
+            [strip, strip + wide],
+            [data.here[chosen]] * 2,
+            color,
+            label=f"expected {signed(data.here[chosen])}",
+            dash=True,
+        ),
+    ]
+    ticks = {float(a): str(a) for a in np.unique(np.linspace(1, m, min(m, 10)).round())} | {
+        strip + wide / 2: "picked so far"
+    }
+    row = View(
+        Axis(
+            0.3,
+            strip + 1.15 * wide,
+            "action",
+            ticks={place: words.removesuffix(".0") for place, words in ticks.items()},
+        ),
+        Axis(-reach - setting.gap, reach, "estimate"),
+        marks,
+        title=f"draw {setting.draws}: {name} picks action {best}",
+    )
 
-    middle.axhline(0, color="#777777", lw=0.8)
-    for i, name in enumerate(setting.names):
-        width = 3.5 if i == chosen else 1.5
-        label = f"{name} {signed(data.here[i])}"
-        middle.plot(M, data.bias[i], color=COLORS[i], linestyle=LINES[i], lw=width, label=label)
-        middle.plot(setting.actions, data.here[i], "o", color=COLORS[i], markersize=8)
+    lines = [line([M[0], M[-1]], [0, 0], "grey", width=1)]
+    lines += [
+        line(M, b, c, label=n, width=3.5 if i == chosen else 1.5)
+        for i, (b, c, n) in enumerate(zip(data.bias, INKS, setting.names, strict=True))
+    ]
+    lines.append(handle(m, float(data.here[chosen]), "number of actions", along_x="actions"))
     low, high = float(data.bias.min()), max(float(data.bias.max()), 0.1)
-    middle.set(xlabel="actions m", title="bias: expected − true maximum")
-    middle.set_ylim(low - 0.07 * (high - low), high + 0.5 * (high - low))
-    middle.legend(frameon=False, loc="upper left", fontsize=11, handlelength=3)
+    pad = 0.1 * (high - low)
+    growth = View(
+        Axis(2, MOST_ACTIONS, "actions m"), Axis(low - pad, high + pad, "expected − true maximum"), lines, title="bias"
+    )
 
-    right.set(xlabel="actions m", title="errors that sum to 0: the bound")
+    title = "errors that sum to 0: how large is the largest?"
     if data.bound is None:
-        right.text(0.5, 0.5, "no bound here:\nthe true values differ", ha="center", transform=right.transAxes)
-        right.set(xticks=[], yticks=[])
-        return
-    low_, high_ = data.centred.min(0), data.centred.max(0)
-    right.fill_between(M, low_, high_, color=COLORS[5], alpha=0.4, lw=0, label=f"largest error, {CENTRED_DRAWS} draws")
-    right.plot(M, data.centred.mean(0), color=COLORS[0], label="its mean: grows")
-    right.plot(M, data.bound, color=COLORS[1], linestyle="--", lw=3, label=r"bound $\sqrt{C/(m-1)}$: falls")
-    right.set_ylim(0, 1.5 * float(data.centred.max()) or 1.0)
-    right.legend(frameon=False, loc="upper left", fontsize=11)
+        return row, (
+            growth,
+            View(
+                Axis(0, 1, ticks={}),
+                Axis(0, 1, ticks={}),
+                [text([0.5], [0.5], ["no bound: the true values differ"])],
+                title,
+            ),
+        )
+    lows, highs = data.centred.min(0), data.centred.max(0)
+    bound = [
+        area(M, lows, highs, "sky", label=f"{CENTRED_DRAWS} draws"),
+        line(M, data.centred.mean(0), "blue", label="mean: grows"),
+        line(M, data.bound, "red", label="bound: falls", dash=True, width=3),
+    ]
+    return row, (
+        growth,
+        View(
+            Axis(2, MOST_ACTIONS, "actions m"), Axis(0, 1.1 * float(highs.max()) or 1.0, "largest error"), bound, title
+        ),
+    )
 
 
-def draw_along_states(axes: list[Axes], data: AlongStates) -> None:
+def words(what: str, actions: Int[np.ndarray, " m"], values: Float[np.ndarray, " m"]) -> list[str]:
+    return [f"action {action}\n{what} {signed(value)}" for action, value in zip(actions, values, strict=True)]
+
+
+def along_states_views(data: AlongStates) -> tuple[View, tuple[View, View]]:
+    """Every action's polynomial with their maximum; one action with its samples; the bias along the states."""
+    # Every second state: a curve of 61 points looks the same.
+    thin = slice(None, None, 2)
     setting, chosen = data.setting, data.setting.chosen
-    left, middle, right = axes
-    left.plot(STATES, data.estimates[0], color=COLORS[2], linestyle="--", label="its estimate")
-    left.plot(STATES, data.value, color=COLORS[3], lw=3, label="true value")
-    left.plot(data.points, data.samples, "o", color=COLORS[2], label=f"{data.points.size} samples")
-    left.set_title(f"one action, fitted with degree {DEGREES[setting.function]}")
-    middle.plot(STATES, data.estimates.T, color=COLORS[2], lw=0.8, alpha=0.7)
-    middle.plot([], [], color=COLORS[2], lw=0.8, label="estimates")
-    middle.plot(STATES, data.value, color=COLORS[3], lw=3, label="true value")
-    label = ("their maximum", "double's", f"max of min of {setting.critics}")[chosen]
-    middle.plot(STATES, data.maximum, color=COLORS[6], linestyle="--", label=label)
-    middle.set_title(f"all {setting.actions} actions")
-    right.axhline(0, color="#777777", lw=0.8)
-    for i, name in enumerate(setting.names):
-        width = 3.5 if i == chosen else 1.5
-        label = f"{name} {signed(data.here[i])}"
-        right.plot(STATES, data.bias[i], color=COLORS[i], linestyle=LINES[i], lw=width, label=label)
-    right.set_title("bias of the maximum, and its mean")
-    lowest = float(data.estimates.min())
     shown = np.concatenate([data.value, data.maximum, np.percentile(data.estimates, (4, 96))])
-    if lowest > shown.min() - 0.5 * np.ptp(shown):  # else what runs far down would leave no room for the rest
-        shown = np.append(shown, lowest)
-    for ax, values in zip(axes, (shown, shown, data.bias), strict=True):
-        low, high = values.min(), values.max()
-        size = max(high - low, 0.5)
-        ax.set(xlabel="state s", ylim=(low - 0.1 * size, high + 0.42 * size))
-        ax.legend(frameon=False, loc="upper center", fontsize=11, ncols=2, columnspacing=1, handlelength=1.6)
-    if lowest < shown.min():
-        middle.text(0.5, 0.02, f"some fall to {signed(lowest)}", ha="center", transform=middle.transAxes, fontsize=11)
+    low, high = float(shown.min()), float(shown.max())
+    pad = 0.15 * max(high - low, 0.5)
+    across, up = Axis(-6, 6, "state s"), Axis(low - pad, high + pad, "value")
+    curves = [line(STATES[thin], estimate[thin], "green", width=1) for estimate in data.estimates[1:]]
+    curves.append(line(STATES[thin], data.estimates[0, thin], "green", width=1, label="estimates"))
+    curves.append(line(STATES[thin], data.value[thin], "purple", label="true value", width=3.5))
+    curves.append(
+        line(
+            STATES[thin],
+            data.maximum[thin],
+            "ink",
+            label=("maximum", "double's", f"max of min of {setting.critics}")[chosen],
+            dash=True,
+        )
+    )
+    every = View(across, up, curves, title=f"all {setting.actions} actions, degree {DEGREES[setting.function]}")
+    one = View(across, up, [
+        line(STATES[thin], data.value[thin], "purple", label="true value", width=3.5),
+        line(STATES[thin], data.estimates[0, thin], "green", label="estimate"),
+        dots(data.points, data.samples, "green", label=""),
+    ], title=f"one action, {data.points.size} samples")  # fmt: skip
+    lines = [line([-6, 6], [0, 0], "grey", width=1)]
+    lines += [
+        line(STATES[thin], b[thin], c, label=n, width=3.5 if i == chosen else 1.5)
+        for i, (b, c, n) in enumerate(zip(data.bias, INKS, setting.names, strict=True))
+    ]
+    low, high = float(data.bias.min()), float(data.bias.max())
+    pad = 0.1 * max(high - low, 0.5)
+    return every, (one, View(across, Axis(low - pad, high + pad, "maximum − true value"), lines, title="bias"))
 
 
 def signed(value: float) -> str:
@@ -388,19 +495,19 @@ def widget(preset: str = "noise only", **changes: Any) -> Panel:
         ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
-    wide = {"style": {"description_width": "90px"}, "layout": {"width": "300px"}}
-    make = ipywidgets
     controls = {
-        "function": make.Dropdown(options=list(DEGREES), value=values["function"], description="estimates", **wide),
-        "target": make.Dropdown(options=list(TARGETS), value=values["target"], description="true value", **wide),
-        "actions": make.IntSlider(value=values["actions"], min=2, max=MOST_ACTIONS, description="actions m", **wide),
-        "noise": make.FloatSlider(value=values["noise"], min=0, max=2, step=0.1, description="noise σ", **wide),
-        "samples": make.IntSlider(value=values["samples"], min=1, max=40, description="samples n", **wide),
-        "gap": make.FloatSlider(value=values["gap"], min=0, max=2, step=0.1, description="gap", **wide),
-        "estimator": make.Dropdown(options=ESTIMATORS, value=values["estimator"], description="estimator", **wide),
-        "critics": make.IntSlider(value=values["critics"], min=2, max=10, description="N critics", **wide),
+        "actions": slider(values["actions"], 2, MOST_ACTIONS, 1, "actions m"),
+        "draws": slider(values["draws"], 1, MOST_DRAWS, 1, "draws"),
+        "estimator": choice(values["estimator"], ESTIMATORS, "estimator"),
+        "noise": slider(values["noise"], 0.0, 2.0, 0.1, "noise σ"),
+        "samples": slider(values["samples"], 1, 40, 1, "samples n"),
+        "gap": slider(values["gap"], 0.0, 2.0, 0.1, "gap"),
+        "critics": slider(values["critics"], 2, MOST_CRITICS, 1, "N critics"),
+        "function": choice(values["function"], list(DEGREES), "estimates"),
+        "target": choice(values["target"], list(TARGETS), "true value"),
     }
-    panel = Panel(compute, draw, describe, controls, size=(13, 4.2))
+    more = [name for name in controls if name not in ("actions", "draws", "estimator")]
+    panel = Panel(compute, scene, describe, controls, more, play="draws")
 
     def fit(_: Any = None) -> None:
         """A polynomial needs a sample per coefficient; a table has no true value that depends on the state."""

@@ -1,12 +1,11 @@
-"""The frame of every widget: controls on top, one picture below, redrawn whenever a control moves.
+"""The frame of every widget: presets and controls on top, one picture below that follows them.
 
-A widget is three functions, `compute(**values) -> data`, `draw(figure, data)` and `describe(data) -> str`, and a
-`Panel` that joins them. The description becomes the picture's alternative text: it states the numbers that the
-picture shows, for people who cannot see it and for the tests that compare it with `compute`.
+A widget is three functions, `compute(**values) -> data`, `scene(data) -> Scene` and `describe(data) -> str`, and a
+`Panel` that joins them. The browser draws the scene. The description is the picture's alternative text: it states the
+numbers that the picture shows, for people who cannot see it and for the tests that compare it with `compute`.
 """
 
-import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
@@ -14,58 +13,25 @@ from typing import Any
 
 import anywidget
 import ipywidgets
+import numpy as np
 import traitlets
-from matplotlib import rc_context
-from matplotlib.figure import Figure
 
-# Okabe & Ito (2008): told apart with every common colour blindness, and on a washed-out projector.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-STYLE = {
-    "axes.prop_cycle": f"cycler('color', {list(COLORS)})",
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlesize": 13,
-    "figure.constrained_layout.use": False,  # solving the layout would take half of each redraw
-    "font.size": 12,
-    "lines.linewidth": 2,
-}
-DPI, CSS_PIXELS = 144, 96  # per inch: drawn half again as fine as shown, to stay sharp when a lecturer zooms in
+from rlcourse.widgets.scene import COLORS, LETTERS, NIGHT, Scene, payload
+from rlcourse.widgets.still import Still, on_paper
 
-
-class Still:
-    """A picture with an alternative text, for a notebook's output.
-
-    Args:
-        draw: puts the picture on an empty figure.
-        alt: what it shows, in words and numbers.
-        size: in inches, `(width, height)`.
-    """
-
-    def __init__(self, draw: Callable[[Figure], None], alt: str, size: tuple[float, float]) -> None:
-        self.alt, self.width, self.figure = alt, round(size[0] * CSS_PIXELS), Figure(figsize=size)
-        with rc_context(STYLE):
-            draw(self.figure)
-            buffer = io.BytesIO()
-            # Without the version in the file, the same figure gives the same bytes.
-            self.figure.savefig(
-                buffer, format="png", dpi=DPI, metadata={"Software": None}, pil_kwargs={"compress_level": 4}
-            )
-        self.png = buffer.getvalue()
-
-    def __repr__(self) -> str:
-        return self.alt
-
-    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        return {"image/png": self.png, "text/plain": self.alt}, {"image/png": {"alt": self.alt, "width": self.width}}
+LABEL, WIDTH = "110px", "330px"  # of a control's name, and of the whole control
+KEYS = {"ArrowUp": (0, 1), "ArrowDown": (0, -1), "ArrowLeft": (-1, 0), "ArrowRight": (1, 0)}
 
 
 class Picture(anywidget.AnyWidget):
-    """A PNG with an alternative text. Clicks and arrow keys arrive as messages `{x, y}` and `{key}` (`on_msg`)."""
+    """A scene in the browser. What a hand moves on it comes back as `moved` (see `scene.js`)."""
 
-    _esm = Path(__file__).with_name("picture.js")
-    png = traitlets.Bytes().tag(sync=True)
+    _esm = Path(__file__).with_name("scene.js")
+    scene = traitlets.Dict().tag(sync=True)
     alt = traitlets.Unicode().tag(sync=True)
-    width = traitlets.Int().tag(sync=True)
+    colors = traitlets.Dict({"day": COLORS, "night": NIGHT, "letters": LETTERS}).tag(sync=True)
+    takes_keys = traitlets.Bool(False).tag(sync=True)
+    moved = traitlets.Dict().tag(sync=True)
 
 
 class Choice(anywidget.AnyWidget):
@@ -91,36 +57,48 @@ class Panel(ipywidgets.VBox):
 
     Args:
         compute: from the controls' values, by name, to the data; pure and seeded.
-        draw: puts the data on an empty figure.
+        scene: what to draw.
         describe: says in one sentence or two what the picture shows, with its numbers.
         controls: by the name of `compute`'s parameter; anything with a `value` trait.
-        size: of the picture in inches, `(width, height)`.
-        rows: the controls, row by row; by default they all stand in one row that wraps.
+        more: the names of the controls that wait behind "more settings"; at most three others are good at first sight.
+        play: the name of a slider that a Play button moves on.
+        rows: the first row and those behind "more settings", where not all that stands there is a control.
+        on_touch: hears of presses, drags and arrow keys on views that can be touched: `{view, kind, x, y}` in data
+            coordinates, or `{key}`.
     """
 
     def __init__(
         self,
         compute: Callable[..., Any],
-        draw: Callable[[Figure, Any], None],
+        scene: Callable[[Any], Scene],
         describe: Callable[[Any], str],
-        controls: Mapping[str, traitlets.HasTraits],
-        size: tuple[float, float],
-        rows: list[list[ipywidgets.Widget]] | None = None,
+        controls: Mapping[str, Any],
+        more: Sequence[str] = (),
+        play: str = "",
+        rows: Sequence[Sequence[ipywidgets.Widget]] = (),
+        on_touch: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> None:
-        self.controls, self._compute, self._draw, self._describe = controls, compute, draw, describe
-        self._size = size
-        self.picture = Picture(width=round(size[0] * CSS_PIXELS))
-        self._message = ipywidgets.HTML()
-        self._held = False
+        self.controls, self._compute, self._scene, self._describe = controls, compute, scene, describe
+        self._on_touch, self._held = on_touch, False
         self._values: dict[str, Any] = {}  # the last that were drawn, or refused
+        self.picture = Picture(takes_keys=on_touch is not None)
+        self._message = ipywidgets.HTML()
+        if not rows:
+            first = [control for name, control in controls.items() if name not in more]
+            if play:
+                first.insert(1 + first.index(controls[play]), player(controls[play]))
+            rows = [first, [controls[name] for name in more]]
         wrap = ipywidgets.Layout(flex_flow="row wrap")
-        boxes = [ipywidgets.HBox(row, layout=wrap) for row in rows or [list(controls.values())]]
+        boxes: list[ipywidgets.Widget] = [ipywidgets.HBox(row, layout=wrap) for row in rows if row]
         for control in (control for box in boxes for control in box.children):
             control.tooltip = control.tooltip or control.description  # else one that says "null" pops up
+        if len(boxes) > 1:
+            boxes[1:] = [ipywidgets.Accordion([ipywidgets.VBox(boxes[1:])], titles=["more settings"])]
         super().__init__([Keys(), *boxes, self._message, self.picture])
         self.redraw()
         for control in controls.values():
             control.observe(self.redraw, "value")
+        self.picture.observe(self._moved, "moved")
 
     @property
     def values(self) -> dict[str, Any]:
@@ -130,6 +108,11 @@ class Panel(ipywidgets.VBox):
             name: round(control.value, 9) if isinstance(control.value, float) else control.value
             for name, control in self.controls.items()
         }
+
+    @property
+    def still(self) -> Still:
+        """The picture as it is now, for paper."""
+        return on_paper(self._shown, self.picture.alt)
 
     def redraw(self, _: Any = None) -> None:
         """Compute and draw afresh; what `compute` refuses is said above the picture, which stays."""
@@ -147,9 +130,9 @@ class Panel(ipywidgets.VBox):
 
     def show(self, data: Any) -> None:
         """Draw `data` until a control moves: what `compute` returned, or a later state of it, in a live run."""
-        self._still = Still(lambda figure: self._draw(figure, data), self._describe(data), self._size)
+        self._shown = self._scene(data)
         with self.picture.hold_sync():
-            self.picture.alt, self.picture.png = self._still.alt, self._still.png
+            self.picture.alt, self.picture.scene = self._describe(data), payload(self._shown)
 
     @contextmanager
     def one_redraw(self) -> Iterator[None]:
@@ -163,17 +146,78 @@ class Panel(ipywidgets.VBox):
 
     def say(self, message: str) -> None:
         """Show a line above the picture; an empty one takes it away."""
-        self._message.value = f"<b style='color: {COLORS[1]}'>{escape(message)}</b>" if message else ""
+        self._message.value = f"<b style='color: {COLORS['red']}'>{escape(message)}</b>" if message else ""
 
-    def data_coordinates(self, x: float, y: float) -> tuple[float, float]:
-        """From a click, in fractions of the picture from its upper left corner, to the first axes' own units."""
-        figure = self._still.figure
-        across, up = figure.bbox.width * x, figure.bbox.height * (1 - y)
-        column, row = figure.axes[0].transData.inverted().transform((across, up))
-        return float(column), float(row)
+    def _moved(self, change: Any) -> None:
+        """A hand took hold of the picture."""
+        moved = change.new
+        names = moved.get("along_x", ""), moved.get("along_y", "")
+        if any(names):
+            with self.one_redraw():
+                for name, axis, direction in zip(names, "xy", KEYS.get(moved.get("key", ""), (0, 0)), strict=True):
+                    if name:
+                        control = self.controls[name]
+                        control.value = step(control, direction) if "key" in moved else nearest(control, moved[axis])
+        elif self._on_touch is not None:
+            self._on_touch(moved)
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         # The live view where a kernel answers; a picture on GitHub, on paper, in a notebook not yet run.
         # One that began with values that `compute` refused has no picture yet, but says why.
-        data, metadata = self._still._repr_mimebundle_() if hasattr(self, "_still") else ({}, {})
+        data, metadata = self.still._repr_mimebundle_() if hasattr(self, "_shown") else ({}, {})
         return super()._repr_mimebundle_() | data, metadata
+
+
+def places(control: Any) -> np.ndarray:
+    """What a slider can be set to, from one end to the other."""
+    if hasattr(control, "options"):
+        return np.array([option[1] if isinstance(option, tuple) else option for option in control.options])
+    # Rounded, since 0.1 · 3 is not 0.3; the upper end need not be a whole number of steps away.
+    count = int((control.max - control.min) / control.step + 1e-9)
+    return np.append((control.min + control.step * np.arange(count + 1)).round(9), control.max)
+
+
+def nearest(control: Any, value: float) -> Any:
+    """The place of a slider that is closest to `value`."""
+    found = places(control)
+    return found[np.abs(found - value).argmin()].item()
+
+
+def step(control: Any, direction: int) -> Any:
+    """The slider's next place in this direction; at its end it stays."""
+    found = places(control)
+    return found[np.clip(np.abs(found - control.value).argmin() + direction, 0, len(found) - 1)].item()
+
+
+def slider(value: float, low: float, high: float, by: float, name: str) -> ipywidgets.Widget:
+    """A slider over whole numbers, or over fractions where `by` is one."""
+    kind = ipywidgets.IntSlider if isinstance(by, int) else ipywidgets.FloatSlider
+    style, layout = {"description_width": LABEL}, {"width": WIDTH}
+    return kind(value=value, min=low, max=high, step=by, description=name, style=style, layout=layout)
+
+
+def selection(value: Any, options: Sequence[Any], name: str) -> ipywidgets.SelectionSlider:
+    """A slider over values that are not evenly spaced."""
+    style, layout = {"description_width": LABEL}, {"width": WIDTH}
+    return ipywidgets.SelectionSlider(value=value, options=options, description=name, style=style, layout=layout)
+
+
+def switch(value: bool, name: str) -> ipywidgets.Checkbox:
+    """On or off."""
+    return ipywidgets.Checkbox(value=value, description=name, indent=False, layout={"width": "220px"})
+
+
+def choice(value: Any, options: Sequence[Any], name: str) -> ipywidgets.Dropdown:
+    """A menu."""
+    style, layout = {"description_width": LABEL}, {"width": WIDTH}
+    return ipywidgets.Dropdown(value=value, options=options, description=name, style=style, layout=layout)
+
+
+def player(control: Any, interval: int = 300) -> ipywidgets.Play:
+    """A Play button that moves a slider on, every `interval` milliseconds."""
+    last = len(places(control)) - 1 if hasattr(control, "options") else control.max
+    first = 0 if hasattr(control, "options") else control.min
+    trait = "index" if hasattr(control, "options") else "value"
+    play = ipywidgets.Play(value=getattr(control, trait), min=first, max=last, interval=interval)
+    ipywidgets.link((play, "value"), (control, trait))
+    return play

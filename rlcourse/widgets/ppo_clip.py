@@ -15,22 +15,20 @@ Objective and gradient of PPO and of the unclipped objective come from `ppo.acto
 from dataclasses import dataclass
 from typing import Any
 
-import ipywidgets
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from rlcourse.algorithms import ppo
 from rlcourse.widgets import presets
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.panel import Panel, choice, slider
+from rlcourse.widgets.scene import Axis, Mark, Scene, View, area, dots, handle, line
 
 LECTURE = "5 PPO"
 QUESTION = "When does a clipped sample stop pushing?"
 
 OBJECTIVES = ("clipped, with min (PPO)", "clipped, without min", "not clipped")
-LINES = ("-", "--", ":")
+INKS = ("blue", "red", "green")  # of the three objectives
 RATIOS = np.linspace(0.01, 3, 600)  # none of them where the objective has a corner
 SAMPLES, SEED = 300, 0
 
@@ -116,50 +114,46 @@ def compute(objective: str, advantage: float, ratio: float, clip: float, spread:
     )
 
 
-def draw(figure: Figure, data: Clip) -> None:
-    left, middle, right = (figure.add_axes((x, 0.155, 0.27, 0.74)) for x in (0.05, 0.38, 0.71))
-    sign = "A > 0" if data.advantage > 0 else "A < 0" if data.advantage < 0 else "A = 0"
-    rows = (
-        (left, data.objectives, data.value, f"objective for A = {signed(data.advantage)}"),
-        (middle, data.gradients, data.slope, f"its slope, {sign}"),
+def scene(data: Clip) -> Scene:
+    toward = "up" if data.slope > 0 else "down"
+    push = (
+        f"pushes the ratio {toward}, with slope {signed(data.slope)}"
+        if data.slope
+        else "does not push any more: its slope is 0"
     )
-    for ax, lines, here, title in rows:
-        ax.axvspan(1 - data.clip, 1 + data.clip, color="#999999", alpha=0.2, lw=0)
-        for i in (2, 1, 0):
-            width = 3.5 if i == data.chosen else 1.5
-            ax.plot(RATIOS, lines[i], color=COLORS[i], linestyle=LINES[i], lw=width, label=OBJECTIVES[i])
-        ax.plot(data.ratio, here, "o", color=COLORS[6], markersize=9)
-        ax.set(xlabel="ratio r = π / π_old", title=title, xlim=(0, 3))
-        headroom(ax, lines)
-    left.legend(frameon=False, loc="upper left", fontsize=11, handlelength=3)
-    middle.text(
-        0.5,
-        0.93,
-        f"at r = {data.ratio:g}: slope {signed(data.slope)}",
-        ha="center",
-        transform=middle.transAxes,
-        weight="bold",
-        fontsize=12,
-    )
-
-    right.axvspan(1 - data.clip, 1 + data.clip, color="#999999", alpha=0.2, lw=0)
-    right.axhline(0, color="#777777", lw=0.8)
-    for mask, marker, color, label in (
-        (~data.blocked, "o", COLORS[0], "gradient"),
-        (data.blocked, "x", COLORS[1], "none"),
-    ):
-        share = f"{label}: {100 * mask.mean():.0f} %"
-        right.plot(data.ratios[mask], data.advantages[mask], marker, color=color, markersize=4, label=share)
-    right.set(xlabel="ratio r", ylabel="advantage A", title=f"a batch of {SAMPLES}", ylim=(-3.5, 5.2))
-    right.set_xlim(0, max(2.0, 1.05 * float(data.ratios.max())))
-    right.legend(frameon=False, loc="upper left", fontsize=11, ncols=2, columnspacing=1, handletextpad=0.1)
+    headline = f"A sample with ratio {data.ratio:g} and advantage {signed(data.advantage)} {push}."
+    objective = curves(data, data.objectives, data.value, "objective of one sample")
+    slope = curves(data, data.gradients, data.slope, "slope, by which the ratio is pushed")
+    return Scene(headline, (objective,), (slope, batch(data)))
 
 
-def headroom(ax: Axes, lines: np.ndarray) -> None:
-    """For the legend above the lines."""
+def curves(data: Clip, lines: Float[np.ndarray, "3 R"], here: float, title: str) -> View:
+    """The three objectives, or their slopes, over the ratio, with the sample to take hold of."""
     low, high = float(lines.min()), float(lines.max())
-    size = max(high - low, 0.5)
-    ax.set_ylim(low - 0.08 * size, high + 0.42 * size)
+    pad = 0.1 * max(high - low, 0.5)
+    up, thin = Axis(low - pad, high + pad), slice(None, None, 6)
+    marks = [within(data.clip, up)]
+    for i in (2, 1, 0):
+        width = 3.5 if i == data.chosen else 1.5
+        marks.append(line(RATIOS[thin], lines[i, thin], INKS[i], label=OBJECTIVES[i], width=width, dash=i > 0))
+    marks.append(handle(data.ratio, here, "ratio", along_x="ratio"))
+    return View(Axis(0, 3, "ratio r = π / π_old; grey: 1 − ε to 1 + ε"), up, marks, title)
+
+
+def batch(data: Clip) -> View:
+    """Every sample of the batch; those without a gradient are hollow."""
+    across, up = Axis(0, max(2.0, 1.05 * float(data.ratios.max())), "ratio r"), Axis(-3.5, 3.5, "advantage A")
+    marks = [within(data.clip, up), line([0, across.high], [0, 0], "grey", width=1)]
+    for blocked, color in ((False, "blue"), (True, "red")):
+        mask = data.blocked == blocked
+        marks.append(dots(data.ratios[mask], data.advantages[mask], color, size=0.2, hollow=blocked, alpha=0.7))
+    title = f"a batch of {SAMPLES}: {100 * data.blocked.mean():.0f} % without gradient (red)"
+    return View(across, up, marks, title)
+
+
+def within(clip: float, up: Axis) -> Mark:
+    """The ratios that clipping leaves alone."""
+    return area([1 - clip, 1 + clip], [up.low] * 2, [up.high] * 2, "grey", alpha=0.15)
 
 
 def signed(value: float) -> str:
@@ -190,18 +184,12 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
-    wide = {"style": {"description_width": "115px"}, "layout": {"width": "340px"}}
-    make = ipywidgets
     # Ratio and clip range move on different grids: at its corners the objective has no derivative.
     controls = {
-        "objective": make.Dropdown(options=OBJECTIVES, value=values["objective"], description="objective", **wide),
-        "advantage": make.FloatSlider(
-            value=values["advantage"], min=-2, max=2, step=0.1, description="advantage A", **wide
-        ),
-        "ratio": make.FloatSlider(value=values["ratio"], min=0.05, max=2.95, step=0.1, description="ratio r", **wide),
-        "clip": make.FloatSlider(value=values["clip"], min=0.1, max=0.5, step=0.1, description="clip range ε", **wide),
-        "spread": make.FloatSlider(
-            value=values["spread"], min=0, max=1, step=0.05, description="policy moved σ", **wide
-        ),
+        "ratio": slider(values["ratio"], 0.05, 2.95, 0.1, "ratio r"),
+        "advantage": slider(values["advantage"], -2.0, 2.0, 0.1, "advantage A"),
+        "objective": choice(values["objective"], OBJECTIVES, "objective"),
+        "clip": slider(values["clip"], 0.1, 0.5, 0.1, "clip range ε"),
+        "spread": slider(values["spread"], 0.0, 1.0, 0.05, "policy moved σ"),
     }
-    return presets.attach(Panel(compute, draw, describe, controls, size=(13, 4.1)), PRESETS)
+    return presets.attach(Panel(compute, scene, describe, controls, more=("clip", "spread")), PRESETS)

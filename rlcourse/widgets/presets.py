@@ -1,4 +1,4 @@
-"""Named starting points for a widget: a dropdown that moves all its controls at once."""
+"""Named starting points for a widget: a buttons that moves all its controls at once."""
 
 from collections.abc import Callable, Mapping
 from functools import wraps
@@ -15,7 +15,7 @@ Presets = Mapping[str, Mapping[str, Any]]  # name → the values of all controls
 def checked(widget: Callable[..., Panel]) -> Callable[..., Panel]:
     """For the function that makes a widget: a value that a control cannot take is refused by name.
 
-    Left to themselves, sliders move to their nearest end, and a dropdown does not say which one it is.
+    Left to themselves, sliders move to their nearest end, and a buttons does not say which one it is.
     """
 
     @wraps(widget)
@@ -51,35 +51,28 @@ def start(presets: Presets, preset: str, changes: Mapping[str, Any]) -> dict[str
     return {**values, **changes}
 
 
-def attach(panel: Panel, presets: Presets) -> Panel:
-    """The panel with a dropdown on top; it is empty while the controls stand at no preset."""
-    dropdown = ipywidgets.Dropdown(
-        options=list(presets),
-        value=None,
-        description="preset",
-        tooltip="preset",
-        style={"description_width": "55px"},
-        layout={"width": "500px"},
-    )
+def attach(panel: Any, presets: Presets) -> Any:
+    """The panel with a row of buttons on top; none is pressed while the controls stand at no preset."""
+    buttons = ipywidgets.ToggleButtons(options=list(presets), value=None, style={"button_width": "auto"})
 
     loading = False
 
     def load(_: Any) -> None:
         nonlocal loading
-        if dropdown.value is not None:
+        if buttons.value is not None:
             loading = True
             with panel.one_redraw():
-                for name, value in presets[dropdown.value].items():
+                for name, value in presets[buttons.value].items():
                     panel.controls[name].value = value
             loading = False
 
     def name_it(_: Any = None) -> None:
         if not loading:
-            dropdown.value = next((name for name, preset in presets.items() if preset == panel.values), None)
+            buttons.value = next((name for name, preset in presets.items() if preset == panel.values), None)
 
     name_it()
-    dropdown.observe(load, "value")
+    buttons.observe(load, "value")
     for control in panel.controls.values():
         control.observe(name_it, "value")
-    panel.children = (ipywidgets.HBox([dropdown]), *panel.children)
+    panel.children = (ipywidgets.HBox([buttons]), *panel.children)
     return panel

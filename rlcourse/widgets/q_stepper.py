@@ -1,5 +1,6 @@
 """Q-iteration, sweep by sweep, on a grid world that can be edited while one watches."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -8,18 +9,17 @@ import ipywidgets
 import numpy as np
 import traitlets
 from jaxtyping import Float
-from matplotlib.figure import Figure
 
 from rlcourse.algorithms.q_iteration import q_iteration
 from rlcourse.envs import ACTIONS, GRIDS, GridWorld
 from rlcourse.widgets import grid, presets
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.panel import KEYS, Panel, choice, player, slider
+from rlcourse.widgets.scene import Axis, Scene, View, handle, line
 
 LECTURE = "1 Tabular Q-iteration"
 QUESTION = "How does a reward travel through a world?"
 
 SWEEPS = 50
-WIDE = {"style": {"description_width": "55px"}, "layout": {"width": "270px"}}
 Cell = tuple[int, int]  # row, column
 
 _SMALL = {"world": GRIDS["small"], "gamma": 0.9, "slip": 0.2, "sweep": SWEEPS, "cell": (2, 0)}
@@ -63,37 +63,32 @@ def compute(world: GridWorld, gamma: float, slip: float, sweep: int, cell: Cell)
     return Sweep(world, gamma, sweep, cell, history[sweep], history[max(sweep - 1, 0)], residuals)
 
 
-def draw(figure: Figure, data: Sweep) -> None:
-    left = figure.add_axes((0.03, 0.14, 0.56, 0.78))
+def scene(data: Sweep) -> Scene:
     scale = max(1.0, float(np.abs(data.q).max()))
-    grid.draw_q(left, data.world, data.q, scale)
     row, column = data.cell
-    left.plot(
-        column + 0.49 * np.array([-1, 1, 1, -1, -1]),
-        row + 0.49 * np.array([-1, -1, 1, 1, -1]),
-        color=COLORS[4],
-        lw=3,
-        zorder=6,
-    )
-    left.set_title(f"$Q_{{{data.sweep}}}$ after {data.sweep} sweeps, arrows: greedy actions")
+    corners = 0.47 * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)])
+    chosen = line(*(np.array([column, row]) + corners).T, "#E69F00", width=4)
+    knows = float((data.q.max(1)[grid.inside(data.world)[0]] != 0).mean())
+    headline = f"After {data.sweep} sweeps {100 * knows:.0f} % of the cells know of a reward."
+    marks = [*grid.q_values(data.world, data.q, scale), chosen]
+    world = grid.view(data.world, marks, f"Q after {data.sweep} sweeps, arrows: greedy actions", touch=True)
 
-    right = figure.add_axes((0.68, 0.24, 0.3, 0.62))
+    sweeps = np.arange(len(data.residuals))
     # Below rounding a residual is noise; a floor keeps exact zeros on the logarithmic axis.
     shown = np.maximum(data.residuals, 1e-12)
-    right.semilogy(shown, color=COLORS[0])
-    right.plot(data.sweep, shown[data.sweep], "o", color=COLORS[1], markersize=10)
-    right.semilogy(shown[0] * data.gamma ** np.arange(len(shown)), "--", color="#777777", lw=1.2)
-    right.set(xlabel="sweep k", title=r"Bellman residual  $\max|\mathcal{T}Q_k - Q_k|$", ylim=(1e-12, 10))
-    right.text(
-        0.98,
-        0.96,
-        f"dashed: shrinking by γ = {data.gamma:g}",
-        ha="right",
-        va="top",
-        transform=right.transAxes,
-        fontsize=11,
+    residuals = View(
+        Axis(0, SWEEPS + 0.5, "sweep k"),
+        Axis(1e-12, 10, "largest |Q after one more sweep − Q|", log=True),
+        [
+            line(
+                sweeps, np.maximum(shown[0] * data.gamma**sweeps, 1e-12), "grey", label=f"γ = {data.gamma:g}", dash=True
+            ),
+            line(sweeps, shown, "blue", label="residual"),
+            handle(float(data.sweep), float(shown[data.sweep]), "sweep", along_x="sweep"),
+        ],
+        "Bellman residual",
     )
-    figure.text(0.03, 0.03, last_backup(data), fontsize=11)
+    return Scene(headline, (world,), (residuals,), last_backup(data))
 
 
 def last_backup(data: Sweep) -> str:
@@ -159,15 +154,13 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
-    current, loaded = _World(value=values["world"]), values["world"]
-    world = ipywidgets.Dropdown(options=list(GRIDS), value=name_of(current.value), description="world", **WIDE)
-    discount = ipywidgets.FloatSlider(value=values["gamma"], min=0, max=0.99, step=0.01, description="γ", **WIDE)
-    slips = ipywidgets.FloatSlider(value=values["slip"], min=0, max=0.8, step=0.05, description="slip", **WIDE)
-    sweeps = ipywidgets.IntSlider(value=values["sweep"], min=0, max=SWEEPS, description="sweep", **WIDE)
-    play = ipywidgets.Play(value=values["sweep"], min=0, max=SWEEPS, interval=500)
-    ipywidgets.link((play, "value"), (sweeps, "value"))
-    cell = ipywidgets.Dropdown(options=cells(current.value), value=values["cell"], description="cell", **WIDE)
-    reward = ipywidgets.FloatSlider(min=-2, max=2, step=0.1, description="reward", **WIDE)
+    current, loaded, building = _World(value=values["world"]), values["world"], True
+    world = choice(name_of(current.value), list(GRIDS), "world")
+    discount = slider(values["gamma"], 0.0, 0.99, 0.01, "γ")
+    slips = slider(values["slip"], 0.0, 0.8, 0.05, "slip")
+    sweeps = slider(values["sweep"], 0, SWEEPS, 1, "sweep")
+    cell = choice(values["cell"], cells(current.value), "cell")
+    reward = slider(0.0, -2.0, 2.0, 0.1, "reward")
     wall = ipywidgets.Checkbox(description="wall", indent=False, layout={"width": "70px"})
     reset = ipywidgets.Button(description="Reset world", layout={"width": "110px"})
 
@@ -182,11 +175,11 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     current.observe(follow, "value")
     panel = Panel(
         compute,
-        draw,
+        scene,
         describe,
         {"world": current, "gamma": discount, "slip": slips, "sweep": sweeps, "cell": cell},
-        size=(11, 5.2),
-        rows=[[world, discount, slips], [sweeps, play], [cell, reward, wall, reset]],
+        rows=[[world, sweeps, player(sweeps)], [discount, slips, cell, reward, wall, reset]],
+        on_touch=lambda moved: point(moved),
     )
 
     def load(_: Any) -> None:
@@ -222,18 +215,22 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         if reward.value != current.value.entry_reward[cell.value]:
             edit(current.value.with_reward(*cell.value, reward.value))
 
-    def point(_: Any, message: dict[str, Any], __: Any) -> None:
+    def point(moved: Mapping[str, Any]) -> None:
+        """An arrow key or a press chooses a cell; dragging on builds walls, or takes them away if it began on one."""
+        nonlocal building
         height, width = current.value.shape
-        if "key" in message:
-            down, right = {"ArrowUp": (-1, 0), "ArrowDown": (1, 0), "ArrowLeft": (0, -1), "ArrowRight": (0, 1)}[
-                message["key"]
-            ]
-            row, column = cell.value[0] + down, cell.value[1] + right
+        if "key" in moved:
+            right, up = KEYS[moved["key"]]
+            row, column = cell.value[0] - up, cell.value[1] + right
         else:
-            x, y = panel.data_coordinates(message["x"], message["y"])
-            row, column = round(y), round(x)
-        if 0 <= row < height and 0 <= column < width:
-            cell.value = row, column
+            row, column = round(moved["y"]), round(moved["x"])
+        if not (0 <= row < height and 0 <= column < width) or (row, column) == cell.value:
+            return
+        if moved.get("kind") == "press":
+            building = not current.value.walls[row, column]
+        cell.value = row, column
+        if moved.get("kind") == "drag":
+            wall.value = building
 
     world.observe(load, "value")
     current.observe(show, "value")
@@ -241,6 +238,5 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     wall.observe(build, "value")
     reward.observe(pay, "value")
     reset.on_click(restore)
-    panel.picture.on_msg(point)
     show()
     return presets.attach(panel, PRESETS)

@@ -16,14 +16,12 @@ E[(Σd)² − Σd²] / (n(n − 1) Var[d]). No transition without replay is draw
 from dataclasses import dataclass
 from typing import Any
 
-import ipywidgets
 import numpy as np
 from jaxtyping import Float, Int
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from rlcourse.widgets import presets
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.panel import Panel, selection, slider
+from rlcourse.widgets.scene import Axis, Scene, View, dots, line
 
 LECTURE = "2 DQN"
 QUESTION = "What does a batch from the past contain?"
@@ -152,34 +150,54 @@ def compute(walks: int, buffer: int, batch: int) -> Replay:
     )
 
 
-def draw(figure: Figure, data: Replay) -> None:
-    left, middle, right = (figure.add_axes((x, 0.155, 0.27, 0.74)) for x in (0.05, 0.38, 0.71))
-    left.plot(data.path, color="#999999", lw=1 if data.walks < 20 else 0.4)
-    for i, marker in enumerate("so"):
-        label = f"{LEARNERS[i]}: correlation {two_digits(data.correlation[i])}".replace("-", "−")
-        left.plot(data.batches[i], data.path[data.batches[i]], marker, color=COLORS[1 - i], markersize=7, label=label)
-    left.set(xlabel="step", ylabel="state", title=f"the last batch, {data.batch} transitions", ylim=(-0.03, 1.42))
-    left.set_yticks([0, 0.5, 1])
+def scene(data: Replay) -> Scene:
+    without, kept = data.old
+    headline = (
+        f"Where the walks were first, the error at the end is {without:.2f} without replay and {kept:.2f} with it "
+        f"(when last there, without: {data.visit_error[: BINS // 4].mean():.2f})."
+    )
+    return Scene(headline, (learned(data),), (where(data), errors(data)))
 
-    middle.plot(STATES, value(STATES), color=COLORS[6], linestyle=":", lw=3, label="true value")
-    for i, style in enumerate(("--", "-")):
-        middle.plot(STATES, data.estimates[i], color=COLORS[1 - i], linestyle=style, label=LEARNERS[i])
-        label = f"{LEARNERS[i]}, mean {data.error[i].mean():.2f}"
-        right.plot(STATES, data.error[i], color=COLORS[1 - i], linestyle=style, label=label)
-    middle.set(xlabel="state", title="learned values at the end")
+
+def learned(data: Replay) -> View:
+    """What both learners believe at the end."""
+    thin = slice(None, None, 2)
+    shown = np.concatenate([value(STATES), data.estimates.ravel()])
+    low, high = float(shown.min()), float(shown.max())
+    pad = 0.08 * (high - low)
+    marks = [line(STATES[thin], value(STATES)[thin], "ink", label="true value", width=4, dash=True)]
+    for i, color in enumerate(("red", "blue")):
+        marks.append(line(STATES[thin], data.estimates[i, thin], color, label=LEARNERS[i], width=3))
+    title = f"learned values after {STEPS} steps, the walks go from left to right"
+    return View(Axis(0, 1, "state"), Axis(low - pad, high + pad, "value"), marks, title)
+
+
+def where(data: Replay) -> View:
+    """Where the transitions of the last batch come from."""
+    steps = np.unique(np.linspace(0, STEPS - 1, 240).round().astype(int))
+    marks = [line(steps, data.path[steps], "grey", width=1)]
+    for i, color in enumerate(("red", "blue")):
+        near = f"{LEARNERS[i]}: correlation {two_digits(data.correlation[i])}".replace("-", "−")
+        names = [near] * len(data.batches[i])
+        marks.append(dots(data.batches[i], data.path[data.batches[i]], color, size=0.35, names=names))
+    near, far = (two_digits(each).replace("-", "−") for each in data.correlation)
+    title = f"the last batch: correlation {near} without replay, {far} with"
+    return View(Axis(0, STEPS, "step"), Axis(-0.03, 1.03, "state"), marks, title)
+
+
+def errors(data: Replay) -> View:
+    """What is wrong at the end, and what was wrong when the walk was last there."""
+    thin = slice(None, None, 2)
+    marks = [
+        line(STATES[thin], data.error[i, thin], color, label=f"{LEARNERS[i]}: {data.error[i].mean():.2f}")
+        for i, color in enumerate(("red", "blue"))
+    ]
     centres = (np.arange(BINS) + 0.5) / BINS
-    right.plot(centres, data.visit_error, "x", color=COLORS[1], markersize=6, label="without, when last there")
-    right.set(xlabel="state", title="error of the values at the end")
-    right.set_ylim(0, 1.5 * max(float(data.error.max()), float(data.visit_error.max())))
-    headroom(middle)
-    for ax in (left, middle, right):
-        ax.legend(frameon=False, loc="upper left", fontsize=11)
-
-
-def headroom(ax: Axes) -> None:
-    """For a legend above the lines."""
-    low, high = ax.get_ylim()
-    ax.set_ylim(low, high + 0.45 * (high - low))
+    names = [f"without replay, when last there: {each:.2f}" for each in data.visit_error]
+    marks.append(dots(centres, data.visit_error, "red", size=0.3, hollow=True, names=names))
+    top = 1.1 * max(float(data.error.max()), float(data.visit_error.max()))
+    title = "error at the end; circles: without replay, when last there"
+    return View(Axis(0, 1, "state"), Axis(0, top, "error"), marks, title)
 
 
 def two_digits(number: float) -> str:
@@ -212,11 +230,9 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
-    wide = {"style": {"description_width": "90px"}, "layout": {"width": "320px"}}
-    make = ipywidgets
     controls = {
-        "walks": make.SelectionSlider(options=WALKS, value=values["walks"], description="walks", **wide),
-        "buffer": make.SelectionSlider(options=BUFFERS, value=values["buffer"], description="buffer size", **wide),
-        "batch": make.IntSlider(value=values["batch"], min=2, max=32, description="batch size", **wide),
+        "walks": selection(values["walks"], WALKS, "walks"),
+        "buffer": selection(values["buffer"], BUFFERS, "buffer size"),
+        "batch": slider(values["batch"], 2, 32, 1, "batch size"),
     }
-    return presets.attach(Panel(compute, draw, describe, controls, size=(13, 4.1)), PRESETS)
+    return presets.attach(Panel(compute, scene, describe, controls), PRESETS)

@@ -20,7 +20,8 @@ from matplotlib.figure import Figure
 
 from rlcourse.curves import Curve, Estimate, digits, mean_band, reference
 from rlcourse.widgets import presets
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.oldpanel import Panel
+from rlcourse.widgets.still import COLORS
 
 LECTURE = "5 PPO"
 QUESTION = "Which is better, if one asks three seeds?"

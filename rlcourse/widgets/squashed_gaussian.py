@@ -16,17 +16,16 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import ipywidgets
 import numpy as np
 import torch
 from jaxtyping import Float
-from matplotlib.figure import Figure
 from scipy import special
 
 from rlcourse.algorithms import sac
 from rlcourse.nets import Gaussian
 from rlcourse.widgets import presets
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.panel import Panel, choice, slider
+from rlcourse.widgets.scene import Axis, Scene, View, area, bars, handle, line
 
 LECTURE = "7 SAC"
 QUESTION = "How likely is an action that went through tanh?"
@@ -126,34 +125,51 @@ def compute(log_prob: str, mean: float, std: float) -> Squashed:
     )
 
 
-def draw(figure: Figure, data: Squashed) -> None:
-    left, middle, right = (figure.add_axes((x, 0.155, 0.27, 0.74)) for x in (0.05, 0.38, 0.71))
-    left.plot(data.u, data.density_u, color=COLORS[5], label="density of u")
-    for side in (-1, 1):
-        beyond = side * data.u > math.atanh(EDGE)
-        label = f"|tanh u| > {EDGE}: {100 * data.outside:.0f} %" if side > 0 else None
-        left.fill_between(data.u[beyond], data.density_u[beyond], color=COLORS[1], alpha=0.5, linewidth=0, label=label)
-    left.set(xlabel="u", title=f"before: μ = {data.mean:g}, σ = {data.std:g}", xlim=(-6, 6))
-    left.set_ylim(0, 1.4 * float(data.density_u.max()))
-
-    bars, *_ = middle.hist(data.samples, 40, range=(-1, 1), density=True, color=COLORS[5], alpha=0.5, label="samples")
-    label = f"exp(log π), area {data.area:.2f}"
-    middle.plot(data.action, data.density, color=COLORS[1], linestyle="-" if data.area > 0.999 else "--", label=label)
-    inside = np.abs(data.action) < 0.975  # beyond, a wide Gaussian's density is a spike that would flatten the rest
-    top = max(float(np.max(bars)), float(data.density[inside].max()))
-    middle.set(xlabel="action a = tanh u", title=f"after: {data.log_prob}", xlim=(-1.02, 1.02), ylim=(0, 1.4 * top))
-
+def scene(data: Squashed) -> Scene:
     true, believed = data.own
-    right.axhline(math.log(2), color=COLORS[6], linestyle=":", linewidth=1.5, label="even actions: log 2")
-    right.plot(SPREADS, data.entropy, color=COLORS[0], label=f"true: {signed(true)}")
-    right.plot(data.std, true, "o", color=COLORS[0], markersize=8)
+    tops = f"{len(data.tops)} top{'' if len(data.tops) == 1 else 's'} inside"
+    sure = (
+        f"entropy {signed(true)} nats"
+        if data.log_prob == LOG_PROBS[0]
+        else f"believed entropy {signed(believed)} nats, true {signed(true)}"
+    )
+    headline = f"After tanh the density has {tops} and area {data.area:.2f}; {sure}."
+    thin = np.unique(np.abs(data.u[:, None] - np.linspace(-6, 6, 121)).argmin(0))
+    u, before = data.u[thin], data.density_u[thin]
+    top = 1.15 * float(data.density_u.max())
+    marks = [line(u, before, "sky", width=3)]
+    for side in (-1, 1):
+        beyond = side * u > math.atanh(EDGE)
+        if beyond.any():
+            marks.append(area(u[beyond], 0 * u[beyond], before[beyond], "red", alpha=0.5))
+    peak = float(np.exp(-0.5) / (data.std * math.sqrt(2 * math.pi)))  # of the density, one σ from the middle
+    marks.append(handle(data.mean, top / 1.15, "mean μ", along_x="mean"))
+    marks.append(handle(data.mean + data.std, peak, "σ, from the mean", along_x="std", zero=data.mean, color="green"))
+    across = Axis(-6, 6, f"u; red: |tanh u| > {EDGE}, {100 * data.outside:.0f} %")
+    gauss = View(across, Axis(0, top, "density"), marks, f"before: μ = {data.mean:g}, σ = {data.std:g}")
+
+    counts, edges = np.histogram(data.samples, 40, (-1, 1), density=True)
+    inside = np.abs(data.action) < 0.975  # beyond, a wide Gaussian's density is a spike that would flatten the rest
+    high = 1.15 * max(float(counts.max()), float(data.density[inside].max()))
+    thin = np.unique(np.abs(data.action[:, None] - np.linspace(-1, 1, 121)).argmin(0))
+    squashed = View(Axis(-1.02, 1.02, "action a = tanh u"), Axis(0, high, "density"), [
+        bars((edges[1:] + edges[:-1]) / 2, 0 * counts, counts, "sky", width=0.048, alpha=0.6),
+        line(data.action[thin], data.density[thin], "red", width=3, dash=data.area <= 0.999),
+    ], f"after: bars, what is drawn; line, exp(log π) {data.log_prob}")  # fmt: skip
+
+    lowest = min(-2.0, float(min(data.entropy.min(), true)) - 0.3)
+    curves = [
+        line([0, 3], [math.log(2)] * 2, "ink", label="even: log 2", width=1.5),
+        line(SPREADS, data.entropy, "blue", label="true"),
+    ]
     if data.log_prob == LOG_PROBS[1]:
-        right.plot(SPREADS, data.believed, color=COLORS[1], linestyle="--", label=f"believed: {signed(believed)}")
-        right.plot(data.std, believed, "o", color=COLORS[1], markersize=8)
-    lowest = float(min(data.entropy.min(), true))
-    right.set(xlabel="spread σ", title="entropy in nats", xlim=(0, 3), ylim=(min(-2, lowest - 0.3), 5))
-    for ax in (left, middle, right):
-        ax.legend(frameon=False, loc="upper left", fontsize=11, handlelength=2.4)
+        curves.append(line(SPREADS, data.believed, "red", label="believed", dash=True))
+    curves.append(handle(data.std, true, "spread", along_x="std", color="green"))
+    return Scene(
+        headline,
+        (gauss, squashed),
+        (View(Axis(0, 3, "spread σ"), Axis(lowest, 5, "nats"), curves, "entropy of the actions"),),
+    )
 
 
 def signed(value: float) -> str:
@@ -184,11 +200,9 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
-    wide = {"style": {"description_width": "110px"}, "layout": {"width": "330px"}}
-    make = ipywidgets
     controls = {
-        "log_prob": make.Dropdown(options=LOG_PROBS, value=values["log_prob"], description="log-probability", **wide),
-        "mean": make.FloatSlider(value=values["mean"], min=-2, max=2, step=0.1, description="mean μ", **wide),
-        "std": make.FloatSlider(value=values["std"], min=0.05, max=3, step=0.01, description="spread σ", **wide),
+        "mean": slider(values["mean"], -2.0, 2.0, 0.1, "mean μ"),
+        "std": slider(values["std"], 0.05, 3.0, 0.01, "spread σ"),
+        "log_prob": choice(values["log_prob"], LOG_PROBS, "log-probability"),
     }
-    return presets.attach(Panel(compute, draw, describe, controls, size=(13, 4.1)), PRESETS)
+    return presets.attach(Panel(compute, scene, describe, controls), PRESETS)

@@ -18,14 +18,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import ipywidgets
 import numpy as np
 from jaxtyping import Float, Int
-from matplotlib.figure import Figure
 from numpy.polynomial import legendre
 
 from rlcourse.widgets import presets
-from rlcourse.widgets.panel import COLORS, Panel
+from rlcourse.widgets.panel import Panel, choice, selection, slider
+from rlcourse.widgets.scene import Axis, Scene, View, handle, line
 
 LECTURE = "6 DDPG and TD3"
 QUESTION = "What do a slow target and a delayed actor calm down?"
@@ -147,32 +146,39 @@ def compute(policy: str, tau: float, delay: int, gamma: float, noise: float) -> 
     )
 
 
-def draw(figure: Figure, data: Study) -> None:
-    left, middle, right = (
-        figure.add_axes((x, 0.155, width, 0.74)) for x, width in ((0.05, 0.4), (0.5, 0.19), (0.75, 0.24))
-    )
-    updates = np.arange(1, UPDATES + 1)
+def scene(data: Study) -> Scene:
     believed, true = data.ends
-    left.plot(updates, data.believed, color=COLORS[5], lw=0.7, alpha=0.8)
-    left.plot([], [], color=COLORS[5], lw=0.7, label=f"{RUNS} runs")
-    left.plot(updates, data.believed.mean(1), color=COLORS[0], label=f"their mean, at the end {believed:.2f}")
-    left.plot(updates, data.true.mean(1), color=COLORS[3], linestyle="--", label=f"true, at the end {true:.2f}")
+    gap = believed - true
+    verdict = "right" if abs(gap) < 0.05 else f"{abs(gap):.2f} too {'high' if gap > 0 else 'low'}"
+    headline = (
+        f"At the end the critic believes {believed:.2f}, the truth is {true:.2f}: {verdict}; "
+        f"it wobbles by {data.here:.2f}."
+    )
+    updates, thin = np.arange(1, UPDATES + 1), np.unique(np.append(np.arange(0, UPDATES, 8), UPDATES - 1))
+    runs = [line(updates[thin], run[thin], "sky", width=0.8) for run in data.believed.T]
     shown = np.concatenate([data.believed.ravel(), data.true.mean(1)])
     low, high = float(shown.min()), float(shown.max())
-    left.set(xlabel="update", title=f"value of the one state, {data.policy} policy", xlim=(0, UPDATES))
-    left.set_ylim(low - 0.05 * (high - low), high + 0.5 * (high - low))
-    middle.plot(updates, data.action, color=COLORS[5], lw=0.7, alpha=0.8)
-    middle.axhline(BEST, color=COLORS[3], linestyle="--", label="best")
-    middle.set(xlabel="update", title="the actor's action", xlim=(0, UPDATES), ylim=(-1.02, 1.5), yticks=(-1, 0, 1))
-    for i, (name, style) in enumerate(zip(POLICIES, ("-", "--"), strict=True)):
-        right.plot(TAUS, data.restless[i], "o" + style, color=COLORS[i], markersize=4, label=f"{name} policy")
-    right.plot(data.tau, data.here, "o", color=COLORS[6], markersize=10, mfc="none", mew=2)
-    right.set(xlabel="τ", title=f"how restless, d = {data.delay}: here {data.here:.2f}", xscale="log")
-    right.set_xticks(TAUS, [f"{tau:g}" for tau in TAUS])
-    right.minorticks_off()
-    right.set_ylim(0, 1.45 * float(data.restless.max()) or 1.0)
-    for ax in (left, middle, right):
-        ax.legend(frameon=False, loc="upper left", fontsize=11, ncols=2 if ax is left else 1)
+    pad = 0.05 * (high - low)
+    chase = View(Axis(0, UPDATES, "update"), Axis(low - pad, high + pad, "value of the one state"), [
+        *runs,
+        line(updates[thin], data.true.mean(1)[thin], "purple", label="true", width=3, dash=True),
+        line(updates[thin], data.believed.mean(1)[thin], "blue", label="believed", width=3),
+    ], f"the critic chases the value of a {data.policy} policy; thin: {RUNS} runs")  # fmt: skip
+    moves = [line(updates[thin], run[thin], "sky", width=0.8) for run in data.action.T]
+    moves += [line([0, UPDATES], [BEST, BEST], "purple", label="best", dash=True)]
+    moves += [line(updates[thin], data.action.mean(1)[thin], "blue", label="mean", width=3)]
+    actor = View(Axis(0, UPDATES, "update"), Axis(-1.05, 1.05, "action"), moves, "the actor")
+    taus = np.array(TAUS)
+    ticks = {tau: f"{tau:g}" for tau in TAUS}
+    wobble = Axis(0, 1.15 * float(data.restless.max()) or 1.0, "wobble")
+    curves = [
+        line(taus, row, ink, label=name, dash=name == "fixed")
+        for row, ink, name in zip(data.restless, ("blue", "red"), POLICIES, strict=True)
+    ]
+    curves.append(handle(data.tau, data.here, "τ", along_x="tau"))
+    across = Axis(1.3, 0.008, "target rate τ", log=True, ticks=ticks)
+    calm = View(across, wobble, curves, f"how restless the value is, delay {data.delay}")
+    return Scene(headline, (chase,), (actor, calm))
 
 
 def describe(data: Study) -> str:
@@ -201,13 +207,11 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
-    wide = {"style": {"description_width": "90px"}, "layout": {"width": "300px"}}
-    make = ipywidgets
     controls = {
-        "policy": make.Dropdown(options=POLICIES, value=values["policy"], description="policy", **wide),
-        "tau": make.SelectionSlider(options=TAUS, value=values["tau"], description="τ", **wide),
-        "delay": make.IntSlider(value=values["delay"], min=1, max=8, description="delay d", **wide),
-        "gamma": make.FloatSlider(value=values["gamma"], min=0, max=0.95, step=0.05, description="γ", **wide),
-        "noise": make.FloatSlider(value=values["noise"], min=0, max=2, step=0.1, description="noise", **wide),
+        "policy": choice(values["policy"], POLICIES, "policy"),
+        "tau": selection(values["tau"], TAUS, "τ"),
+        "delay": slider(values["delay"], 1, 8, 1, "delay d"),
+        "gamma": slider(values["gamma"], 0.0, 0.95, 0.05, "γ"),
+        "noise": slider(values["noise"], 0.0, 2.0, 0.1, "noise"),
     }
-    return presets.attach(Panel(compute, draw, describe, controls, size=(13, 4.2)), PRESETS)
+    return presets.attach(Panel(compute, scene, describe, controls, more=("gamma", "noise")), PRESETS)

@@ -93,13 +93,29 @@ class Notebook:
 
     @property
     def picture(self) -> Locator:
-        return self.page.locator("img.rlcourse-picture")
+        return self.page.locator(".rlcourse-picture")
 
     def expect_picture(self, alt: str) -> None:
-        expect(self.picture).to_have_attribute("alt", alt)
+        words = "(alt) => document.querySelector('.rlcourse-picture')?.matches(`[alt='${alt}'],[aria-label='${alt}']`)"
+        self.page.wait_for_function(words, arg=alt.replace("'", "\\'"))
 
     def alt(self) -> str:
-        return self.picture.get_attribute("alt") or ""
+        return self.picture.get_attribute("aria-label") or self.picture.get_attribute("alt") or ""
+
+    def expect_scene(self, scene: dict[str, Any]) -> None:
+        """Wait until the browser has drawn this one to its end: headline, words and every mark of the main views."""
+        wanted = drawn(scene)
+        self.page.wait_for_function(
+            """(wanted) => {
+                const root = document.querySelector(".rlcourse-scene"), svg = root?.querySelector("svg");
+                if (!svg || root.querySelector("p").textContent !== wanted.headline) return false;
+                const words = [...svg.querySelectorAll("text")].map((text) => text.textContent);
+                const counted = (tag) => svg.querySelectorAll(`${tag}.mark`).length;
+                const complete = Object.entries(wanted.count).every(([tag, n]) => counted(tag) === n);
+                return complete && wanted.words.every((word) => words.includes(word));
+            }""",
+            arg=wanted,
+        )
 
     def expect_png(self, png: bytes) -> None:
         """Wait until the browser has exactly this picture."""
@@ -146,20 +162,22 @@ class Notebook:
         return self.labelled("widget-checkbox", label).locator("input")
 
     def latencies(self, label: str, moves: int) -> list[float]:
-        """Seconds from each press of → on this slider until the new picture is decoded, by the browser's own clock."""
+        """Seconds from each press of → on this slider until the new picture is painted, by the browser's own clock."""
         slider, seconds = self.slider(label), []
         for _ in range(moves):
-            self.picture.evaluate("""(image) => {
+            self.page.evaluate("""() => {
                 let pressed;
                 const press = () => { pressed = performance.now(); };
                 document.addEventListener("keydown", press, { capture: true, once: true });
                 window.waited = new Promise((resolve) => {
-                    const observer = new MutationObserver(async () => {
+                    const observer = new MutationObserver(() => {
                         observer.disconnect();
-                        await image.decode();
-                        resolve((performance.now() - pressed) / 1000);
+                        // The frame after the next one begins when the next one has been painted.
+                        const painted = () => resolve((performance.now() - pressed) / 1000);
+                        requestAnimationFrame(() => requestAnimationFrame(painted));
                     });
-                    observer.observe(image, { attributeFilter: ["src"] });
+                    const picture = document.querySelector(".rlcourse-picture");
+                    observer.observe(picture, { childList: true, attributeFilter: ["src"] });
                 });
             }""")
             slider.press("ArrowRight")
@@ -169,7 +187,7 @@ class Notebook:
     def tab_to(self, wanted: str) -> list[str]:
         """Press Tab until the control with this description has the keyboard; all that were passed, it included.
 
-        Sliders have a readout of their own that can be typed into; buttons that show only an icon have no name.
+        A slider's readout, which can be typed into after a click, is passed by; so Tab comes to each control once.
         """
         expect(self.page.locator(".rlcourse-keys").first).to_be_attached()  # before, arrows would leave the cell
         passed: list[str] = []
@@ -178,9 +196,9 @@ class Notebook:
             self.page.keyboard.press("Tab")
             name = self.page.evaluate("""() => {
                 const part = document.activeElement;
-                if (part.matches("img.rlcourse-picture")) return "picture";
-                if (part.matches(".widget-readout")) return "readout";
-                if (part.matches("button")) return part.textContent;
+                if (part.matches(".rlcourse-picture")) return "picture";
+                if (part.matches(".handle")) return part.getAttribute("aria-label");
+                if (part.matches("button")) return part.textContent || part.getAttribute("aria-label");
                 const label = part.labels?.[0] ?? part.closest(".widget-inline-hbox")?.querySelector("label");
                 return label?.textContent ?? "";
             }""")
@@ -205,16 +223,45 @@ class Notebook:
         })""")
         return [str(text) for text in found]
 
+    def unfold(self) -> None:
+        """Open "more settings" where there are some, and leave them open."""
+        header = self.page.locator(".jupyter-widget-Collapse-header", has_text="more settings")
+        if header.count() and not self.page.locator(".jupyter-widget-Collapse-open").count():
+            header.click()
+            expect(self.page.locator(".jupyter-widget-Collapse-open")).to_have_count(1)
+
     def count_redraws(self) -> None:
-        """From now on `redraws()` says how often the picture was replaced."""
-        self.picture.evaluate("""(image) => {
+        """From now on `redraws()` says how often another picture came."""
+        self.picture.evaluate("""(picture) => {
             window.redraws = 0;
             new MutationObserver((changes) => { window.redraws += changes.length; })
-                .observe(image, { attributeFilter: ["src"] });
+                .observe(picture.closest(".rlcourse-scene") ?? picture, { attributeFilter: ["src", "data-scenes"] });
         }""")
 
     def redraws(self) -> int:
         return int(self.page.evaluate("() => window.redraws"))
+
+
+def drawn(scene: dict[str, Any]) -> dict[str, Any]:
+    """What a scene's main views come to in SVG: how many elements of each kind, and which words among others."""
+    count = dict.fromkeys(("path", "circle", "rect", "polygon"), 0)
+    words = [view["title"] for view in scene["main"] if view["title"]]
+    for mark in (mark for view in scene["main"] for mark in view["marks"]):
+        match mark["kind"]:
+            case "line" | "area":
+                count["path"] += 1
+            case "dots":
+                count["circle"] += sum(None not in place for place in zip(mark["x"], mark["y"], strict=True))
+            case "handle":
+                count["circle"] += 1
+            case "bars":
+                count["rect"] += len(mark["x"])
+            case "patches":
+                count["polygon"] += len(mark["corners"])
+            case "text":
+                words += mark["words"]
+        words += [mark["label"]] if mark.get("label") and mark["kind"] not in ("handle", "text") else []
+    return {"headline": scene["headline"], "count": count, "words": words}
 
 
 @dataclass

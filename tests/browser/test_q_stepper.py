@@ -10,7 +10,7 @@ from playwright.sync_api import ViewportSize, expect
 
 from rlcourse.envs import GRIDS, GridWorld
 from rlcourse.widgets import q_stepper
-from rlcourse.widgets.panel import COLORS
+from rlcourse.widgets.still import COLORS
 from tests.browser.lab import PANEL, SIZES, Lab, Notebook
 
 pytestmark = pytest.mark.browser
