@@ -19,7 +19,7 @@ from rlcourse.algorithms import ddpg
 from rlcourse.algorithms import q_iteration as qi
 from rlcourse.envs import GRIDS, TabularEnv
 from rlcourse.loop import evaluated, train
-from rlcourse.widgets.panel import Still
+from rlcourse.widgets.still import Still
 from tests.screen import Screen
 
 

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from rlcourse.widgets.panel import COLORS
+from rlcourse.widgets.still import COLORS
 
 WORLD, LEARNS, FIXED = COLORS[2], COLORS[0], "#777777"
 Point = tuple[float, float]
