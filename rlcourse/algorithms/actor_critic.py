@@ -46,6 +46,7 @@ class Config:
 
 def actor_loss(log_prob: Float[Tensor, "*B"], advantage: Float[Tensor, "*B"]) -> Float[Tensor, ""]:
     r"""$-\frac{1}{B} \sum_j \log \pi(a_j | s_j)\, \hat A_j$ over all B steps; $\hat A$ is a constant."""
+    log_prob = torch.where(advantage == 0, 0.0, log_prob)  # infinity times an advantage of 0 would be NaN
     return -(log_prob * advantage).mean()
 
 

@@ -62,7 +62,8 @@ class Mixture:
     log_std: Float[Tensor, "*B K A"]
 
     def log_prob(self, action: Float[Tensor, "*B A"]) -> Float[Tensor, " *B"]:
-        standardised = (action[..., None, :] - self.mean) / self.log_std.exp()
+        std = self.log_std.exp().clamp(min=torch.finfo(self.log_std.dtype).tiny)  # 0 / 0 would be NaN
+        standardised = (action[..., None, :] - self.mean) / std
         normal = -0.5 * standardised**2 - self.log_std - 0.5 * math.log(2 * math.pi)
         return (self.logits.log_softmax(-1) + normal.sum(-1)).logsumexp(-1)
 

@@ -80,6 +80,7 @@ def baseline(returns: Float[np.ndarray, "T E"], kind: Baseline) -> Float[np.ndar
 
 def actor_loss(log_prob: Float[Tensor, " B"], advantage: Float[Tensor, " B"], episodes: int) -> Float[Tensor, ""]:
     r"""$-\frac{1}{E} \sum_j \log \pi(a_j | s_j)\, \hat A_j$ over all B steps of E episodes; $\hat A$ is a constant."""
+    log_prob = torch.where(advantage == 0, 0.0, log_prob)  # infinity times an advantage of 0 would be NaN
     return -(log_prob * advantage).sum() / episodes
 
 

@@ -198,6 +198,7 @@ def huber(error: Float[Tensor, "*B"], threshold: float) -> Float[Tensor, "*B"]:
 
     Like the authors we leave out the $-\frac12 \kappa^2$ that would join the two parts: only the gradient matters.
     """
+    threshold = min(threshold, torch.finfo(error.dtype).max)  # infinity times the other part's gradient of 0 is NaN
     size = error.abs()
     return torch.where(size <= threshold, 0.5 * error.square(), threshold * size)
 
