@@ -44,6 +44,11 @@ def digits(value: float, sign: str = "") -> str:
     return f"{float(f'{value:.3g}'):{sign}g}"
 
 
+def signed(value: float, places: int = 2) -> str:
+    """A number with its sign and a true minus, as −0.50; what rounds to 0 is +0.00."""
+    return f"{float(value):+z.{places}f}".replace("-", "−")
+
+
 def mean_band(seeds: Float[np.ndarray, "N ..."]) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
     """Low and high end of the 95 % interval of the mean over seeds: the one standard of the course.
 

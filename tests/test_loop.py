@@ -204,8 +204,6 @@ class Reusing(gym.Env[Any, Any]):
     Pays 1 a step in its first episode, 100 in later ones. Episodes are cut after `length` steps, or end there.
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
-
     def __init__(self, length: int = 3, ends: bool = False, discrete: bool = False, goals: bool = False) -> None:
         self.length, self.ends, self.goals = length, ends, goals
         self.observation_space = gym.spaces.Box(0, 100, (1,))

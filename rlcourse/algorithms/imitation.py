@@ -27,7 +27,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rlcourse.buffers import Transition
-from rlcourse.checkpoints import restore_state, state_of
+from rlcourse.checkpoints import Stateful
 from rlcourse.config import Count, CountOrZero, Positive, check
 from rlcourse.nets import generators, mlp
 
@@ -112,7 +112,7 @@ def actor_loss(log_prob: Float[Tensor, " B"]) -> Float[Tensor, ""]:
     return -log_prob.mean()
 
 
-class Imitation:
+class Imitation(Stateful):
     """A clone that learns a box of actions in [−1, 1] from what an expert would do.
 
     Args:
@@ -176,12 +176,3 @@ class Imitation:
         loss.backward()
         self.optimizer.step()
         return {"loss": loss.item()}
-
-    def state_dict(self) -> dict[str, Any]:
-        return state_of(self, _STATE)
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        restore_state(self, state)
-
-
-_STATE = ("policy", "optimizer", "_obs", "_action", "_sampling", "steps")

@@ -26,7 +26,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rlcourse.buffers import Rollout, Transition
-from rlcourse.checkpoints import restore_state, state_of
+from rlcourse.checkpoints import Stateful
 from rlcourse.config import Count, Discount, Positive, Range, check, require
 from rlcourse.nets import Policy, generators
 from rlcourse.returns import discounted_returns
@@ -84,7 +84,7 @@ def actor_loss(log_prob: Float[Tensor, " B"], advantage: Float[Tensor, " B"], ep
     return -(log_prob * advantage).sum() / episodes
 
 
-class REINFORCE:
+class REINFORCE(Stateful):
     """An agent for discrete or continuous actions and vector observations.
 
     Args:
@@ -137,15 +137,6 @@ class REINFORCE:
 
         self.updates += 1
         return {"actor_loss": loss.item(), "entropy": policy.entropy().mean().item()}
-
-    def state_dict(self) -> dict[str, Any]:
-        return state_of(self, _STATE)
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        restore_state(self, state)
-
-
-_STATE = ("policy", "optimizer", "rollout", "_exploration", "episodes", "updates")
 
 
 def _by_episode(rollout: Transition) -> tuple[Float[np.ndarray, "T E"], np.ndarray]:

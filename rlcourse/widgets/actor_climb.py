@@ -27,6 +27,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from scipy.special import ndtri
 
+from rlcourse.curves import signed
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
@@ -204,11 +205,6 @@ def draw(figure: Figure, data: Climb) -> None:
     right.set(xlabel="steps of the actor", title=f"bias, mean of {DRAWS} draws")
     right.set_ylim(low - 0.07 * (high - low), high + 0.75 * (high - low))
     right.legend(frameon=False, loc="upper left", fontsize=11, handlelength=3)
-
-
-def signed(value: float) -> str:
-    """With two digits, a real minus sign and no negative zero."""
-    return f"{round(float(value), 2) + 0.0:+.2f}".replace("-", "−")
 
 
 def describe(data: Climb) -> str:

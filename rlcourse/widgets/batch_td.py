@@ -208,7 +208,7 @@ def draw_episodes(ax: Axes, data: Batch) -> None:
     ax.set_axis_off()
     ax.set_title("the data")
     lines = [
-        f"{count} × {' → '.join(names)} → {signed(reward)}"
+        f"{count} × {' → '.join(names)} → {reward_label(reward)}"
         for count, (names, reward) in zip(data.counts, EXAMPLES[data.example].kinds, strict=True)
     ]
     for i, (line, count) in enumerate(zip(lines, data.counts, strict=True)):
@@ -233,10 +233,10 @@ def draw_chain(ax: Axes, data: Batch) -> None:
     for t, reward in enumerate(data.ends):
         x, y = places[size + t]
         ax.plot(x, y, "s", markersize=30, color="#DDDDDD")
-        ax.text(x, y, signed(reward), ha="center", va="center")
+        ax.text(x, y, reward_label(reward), ha="center", va="center")
 
 
-def signed(reward: float) -> str:
+def reward_label(reward: float) -> str:
     return f"{reward:+g}".replace("-", "−") if reward else "0"
 
 

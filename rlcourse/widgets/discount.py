@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 
+from rlcourse.curves import signed
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
@@ -130,10 +131,6 @@ def draw(figure: Figure, data: Discounted) -> None:
     right.set_ylim(data.value - spread, data.value + 1.6 * spread)
     for ax in (left, right):
         ax.legend(frameon=False, loc="upper right", fontsize=11)
-
-
-def signed(value: float) -> str:
-    return f"{value:+z.2f}".replace("-", "−")
 
 
 def describe(data: Discounted) -> str:

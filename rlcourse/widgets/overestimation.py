@@ -35,6 +35,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.special import ndtr
 
+from rlcourse.curves import signed
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
@@ -346,11 +347,6 @@ def draw_along_states(axes: list[Axes], data: AlongStates) -> None:
         ax.legend(frameon=False, loc="upper center", fontsize=11, ncols=2, columnspacing=1, handlelength=1.6)
     if lowest < shown.min():
         middle.text(0.5, 0.02, f"some fall to {signed(lowest)}", ha="center", transform=middle.transAxes, fontsize=11)
-
-
-def signed(value: float) -> str:
-    """With two digits, a real minus sign and no negative zero."""
-    return f"{round(float(value), 2) + 0.0:+.2f}".replace("-", "−")
 
 
 def describe(data: OneState | AlongStates) -> str:

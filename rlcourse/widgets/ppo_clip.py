@@ -23,6 +23,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rlcourse.algorithms import ppo
+from rlcourse.curves import signed
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
 
@@ -160,11 +161,6 @@ def headroom(ax: Axes, lines: np.ndarray) -> None:
     low, high = float(lines.min()), float(lines.max())
     size = max(high - low, 0.5)
     ax.set_ylim(low - 0.08 * size, high + 0.42 * size)
-
-
-def signed(value: float) -> str:
-    """With two digits, a real minus sign and no negative zero."""
-    return f"{round(float(value), 2) + 0.0:+.2f}".replace("-", "−")
 
 
 def describe(data: Clip) -> str:

@@ -156,7 +156,7 @@ def draw(figure: Figure, data: Replay) -> None:
     left, middle, right = (figure.add_axes((x, 0.155, 0.27, 0.74)) for x in (0.05, 0.38, 0.71))
     left.plot(data.path, color="#999999", lw=1 if data.walks < 20 else 0.4)
     for i, marker in enumerate("so"):
-        label = f"{LEARNERS[i]}: correlation {two_digits(data.correlation[i])}".replace("-", "−")
+        label = f"{LEARNERS[i]}: correlation {data.correlation[i]:z.2f}".replace("-", "−")
         left.plot(data.batches[i], data.path[data.batches[i]], marker, color=COLORS[1 - i], markersize=7, label=label)
     left.set(xlabel="step", ylabel="state", title=f"the last batch, {data.batch} transitions", ylim=(-0.03, 1.42))
     left.set_yticks([0, 0.5, 1])
@@ -182,14 +182,9 @@ def headroom(ax: Axes) -> None:
     ax.set_ylim(low, high + 0.45 * (high - low))
 
 
-def two_digits(number: float) -> str:
-    """Without a negative zero."""
-    return f"{round(float(number), 2) + 0.0:.2f}"
-
-
 def describe(data: Replay) -> str:
     parts = [
-        f"{name}: correlation within a batch {two_digits(data.correlation[i])}, mean error of the values "
+        f"{name}: correlation within a batch {data.correlation[i]:z.2f}, mean error of the values "
         f"{data.error[i].mean():.3f}, in the first quarter of the states {data.old[i]:.3f}"
         for i, name in enumerate(LEARNERS)
     ]

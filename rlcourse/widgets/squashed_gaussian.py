@@ -24,6 +24,7 @@ from matplotlib.figure import Figure
 from scipy import special
 
 from rlcourse.algorithms import sac
+from rlcourse.curves import signed
 from rlcourse.nets import Gaussian
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import COLORS, Panel
@@ -154,11 +155,6 @@ def draw(figure: Figure, data: Squashed) -> None:
     right.set(xlabel="spread σ", title="entropy in nats", xlim=(0, 3), ylim=(min(-2, lowest - 0.3), 5))
     for ax in (left, middle, right):
         ax.legend(frameon=False, loc="upper left", fontsize=11, handlelength=2.4)
-
-
-def signed(value: float) -> str:
-    """With two digits and a real minus sign."""
-    return f"{round(value, 2) + 0.0:+.2f}".replace("-", "−")
 
 
 def describe(data: Squashed) -> str:
