@@ -33,7 +33,7 @@ class Stateful:
             if isinstance(value, torch.Generator):
                 value.set_state(saved)
             elif hasattr(value, "load_state_dict"):
-                value.load_state_dict(copy.deepcopy(saved) if isinstance(value, torch.optim.Optimizer) else saved)
+                value.load_state_dict(copy.deepcopy(saved) if isinstance(value, torch.optim.Optimizer) else saved)  # type: ignore[union-attr]
             elif isinstance(value, Tensor):
                 value.data.copy_(saved)  # in place, because an optimiser may hold it
             else:

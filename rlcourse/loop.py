@@ -178,7 +178,7 @@ def train_vector(
         over = np.logical_or(terminated, truncated)
         next_obs = following.copy()
         if over.any():
-            next_obs[over] = np.stack(_final(env, infos["final_obs"], over))
+            next_obs[over] = np.stack(_final(env, infos["final_obs"], over))  # type: ignore[call-overload]  # an array of arrays
         agent.observe(Transition(obs, action, reward, next_obs, terminated, truncated))
         learned = False
         for metrics in agent.learn():
