@@ -6,6 +6,7 @@ import multiprocessing
 import random
 import signal
 import time
+from collections import deque
 from dataclasses import is_dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,7 @@ from rlcourse.algorithms import (
     td3,
     td7,
 )
+from rlcourse.buffers import NStep, Rollout
 from tests import tiny
 from tests.tiny import Config as TinyConfig
 from tests.tiny import Tiny
@@ -47,12 +49,12 @@ def q_learner(seed: int = 0) -> q_iteration.QLearning:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Bit for bit: nested dicts, dataclasses and sequences of tensors, arrays, numbers, generators, MuJoCo states."""
-    if is_dataclass(a):
+    """Bit for bit: nested dicts, dataclasses, memories, sequences; tensors, numbers, generators, MuJoCo states."""
+    if is_dataclass(a) or isinstance(a, NStep | Rollout):
         return same(vars(a), vars(b))
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple):
+    if isinstance(a, list | tuple | deque):
         return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
     if isinstance(a, torch.Tensor):
         return torch.equal(a, b)
