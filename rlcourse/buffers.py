@@ -116,12 +116,6 @@ class NStep:
         while self.pending:
             yield self._oldest()
 
-    def state_dict(self) -> list[Transition]:
-        return list(self.pending)
-
-    def load_state_dict(self, state: Sequence[Transition]) -> None:
-        self.pending = deque(state)
-
     def _oldest(self) -> Transition:
         window = n_step(self.pending, self.gamma)
         self.pending.popleft()
@@ -177,12 +171,6 @@ class Rollout:
             fields[name] = fields[name].astype(bool)
         self.transitions.clear()
         return Transition(**fields)
-
-    def state_dict(self) -> list[Transition]:
-        return list(self.transitions)
-
-    def load_state_dict(self, state: Sequence[Transition]) -> None:
-        self.transitions = list(state)
 
 
 class ReplayBuffer:
@@ -272,7 +260,7 @@ class ReplayBuffer:
         return Batch(**fields, probability=self._probability(indices), indices=indices)
 
     def _probability(self, indices: Int[Tensor, " B"]) -> Float[Tensor, " B"]:
-        return torch.full(indices.shape, 1 / self._size, dtype=torch.float32)
+        return torch.full(indices.shape, 1 / max(len(self), 1), dtype=torch.float32)
 
     def state_dict(self) -> dict[str, Any]:
         # Clones, since saving a slice would save all the memory behind it.

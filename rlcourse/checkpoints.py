@@ -1,9 +1,10 @@
 """Checkpoints: an agent's state, and a run's, from which training goes on as if it had never been interrupted."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
+from types import FunctionType, MethodType
 from typing import Any
 
 import gymnasium as gym
@@ -13,9 +14,34 @@ from torch import Tensor, nn
 from rlcourse import files, snapshots
 
 
-def state_of(agent: Any, names: Sequence[str]) -> dict[str, Any]:
-    """Copies of an agent's attributes, for its `state_dict`: of networks, optimisers, memories, generators, values."""
-    return {name: _copy(getattr(agent, name)) for name in names}
+class Stateful:
+    """What can be saved, because all its attributes are networks, optimisers, memories, random generators or values.
+
+    Its `config` and functions do not belong to the state: they are given when it is made.
+    """
+
+    def state_dict(self) -> dict[str, Any]:
+        """Copies of all that the next steps depend on."""
+        return {
+            name: _copy(value) for name, value in vars(self).items() if name != "config" and not _is_function(value)
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Put back what `state_dict` returned. The state shares nothing with the agent: it can be put back again."""
+        for name, saved in state.items():
+            value = getattr(self, name, None)
+            if isinstance(value, torch.Generator):
+                value.set_state(saved)
+            elif hasattr(value, "load_state_dict"):
+                value.load_state_dict(copy.deepcopy(saved) if isinstance(value, torch.optim.Optimizer) else saved)  # type: ignore[union-attr]
+            elif isinstance(value, Tensor):
+                value.data.copy_(saved)  # in place, because an optimiser may hold it
+            else:
+                setattr(self, name, copy.deepcopy(saved))
+
+
+def _is_function(value: Any) -> bool:
+    return isinstance(value, FunctionType | MethodType)
 
 
 def _copy(value: Any) -> Any:
@@ -23,23 +49,9 @@ def _copy(value: Any) -> Any:
         return value.get_state()
     if isinstance(value, nn.Module | torch.optim.Optimizer):
         return copy.deepcopy(value.state_dict())
-    if hasattr(value, "state_dict"):  # a memory: it copies itself, and only the part that is filled
+    if hasattr(value, "state_dict"):  # a replay buffer: it copies itself, and only the part that is filled
         return value.state_dict()
     return copy.deepcopy(value.detach() if isinstance(value, Tensor) else value)
-
-
-def restore_state(agent: Any, state: Mapping[str, Any]) -> None:
-    """Put back what `state_of` returned. The state shares nothing with the agent: it can be put back again later."""
-    for name, saved in state.items():
-        value = getattr(agent, name)
-        if isinstance(value, torch.Generator):
-            value.set_state(saved)
-        elif hasattr(value, "load_state_dict"):
-            value.load_state_dict(copy.deepcopy(saved) if isinstance(value, torch.optim.Optimizer) else saved)
-        elif isinstance(value, Tensor):
-            value.data.copy_(saved)  # in place, because an optimiser may hold it
-        else:
-            setattr(agent, name, copy.deepcopy(saved))
 
 
 def save(path: Path, env: gym.Env | gym.vector.SyncVectorEnv, agent: Any, step: int, **extra: Any) -> None:

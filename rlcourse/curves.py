@@ -1,4 +1,4 @@
-"""Curves over seeds: recorded, with bands and estimates, and where a run lies among them."""
+"""Curves over several seeds: store and load them, compute bands and estimates, compare a run with them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from rlcourse.provenance import origin
 from rlcourse.runs import Experiment, Run
 
 CURVES = Path(__file__).parents[1] / "assets" / "curves"
-ENOUGH = 20  # seeds from which on the bootstrap may be trusted, see `mean_band`
+ENOUGH = 20  # seeds; from this number on `mean_band` trusts the bootstrap
 _COLUMNS = ("wall_time", "returns", "believed", "truth")  # of a stored curve: a row for each seed
 
 
@@ -40,17 +40,22 @@ class Estimate:
 
 
 def digits(value: float, sign: str = "") -> str:
-    """Three significant digits, without an exponent below a million; `sign="+"` shows a plus."""
+    """A number with three significant digits, without an exponent below a million; `sign="+"` shows a plus."""
     return f"{float(f'{value:.3g}'):{sign}g}"
 
 
-def mean_band(seeds: Float[np.ndarray, "N ..."]) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
-    """Low and high end of the 95 % interval of the mean over seeds: the one standard of the course.
+def signed(value: float, places: int = 2) -> str:
+    """A number with its sign and a true minus, as −0.50; what rounds to 0 is +0.00."""
+    return f"{float(value):+z.{places}f}".replace("-", "−")
 
-    Fewer than `ENOUGH` seeds: Student's t, which allows for a spread that is itself estimated from few numbers. From
-    there on: the percentile bootstrap, which does not assume that seeds are normal. A mean of 20 normal numbers lies
-    inside it in 93 % of the cases; with five it would be 84 %, too few. The interval says how well the mean is known,
-    not where single seeds fall.
+
+def mean_band(seeds: Float[np.ndarray, "N ..."]) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
+    """Low and high end of the 95 % interval of the mean over seeds. The whole course uses this interval.
+
+    For fewer than `ENOUGH` seeds it is Student's t interval, which allows for a spread that is itself estimated from
+    few numbers. From there on it is the percentile bootstrap, which does not assume that the seeds' returns are normal.
+    The bootstrap's interval of 20 normal numbers holds their true mean in 93 % of the cases; with five numbers it would
+    be 84 %, too few. The interval says how well the mean is known, not where single seeds fall.
 
     Two settings that were run with the same seeds are compared by the interval of their differences, seed by seed
     (`Curve.gain`). A difference is *resolved* if its interval does not hold zero (`Estimate.resolved`).
@@ -93,7 +98,7 @@ class Curve:
         returns: mean undiscounted return over the episodes of each evaluation, `(N, T)`.
         believed: mean of what the critic believed of its own actions, `(N, T)`; None if the truth was not measured.
         truth: mean of what these actions really returned, `(N, T)`.
-        wall_time: of each seed's whole run in seconds, evaluations included, `(N,)`; None if nobody measured it.
+        wall_time: how long each seed's whole run took in seconds, evaluations included, `(N,)`; None if not measured.
     """
 
     step: Int[np.ndarray, " T"]
@@ -104,9 +109,9 @@ class Curve:
 
     @property
     def seconds(self) -> Float[np.ndarray, " T"]:
-        """About when each evaluation came: the fastest seed's wall time, spread evenly over the steps.
+        """About when each evaluation took place: the fastest seed's wall time, spread evenly over the steps.
 
-        Whatever else the machine did made the others slower, not faster.
+        The fastest seed is taken because other work on the machine can only have slowed the seeds down.
 
         Raises:
             ValueError: the wall time was not measured.
@@ -126,7 +131,7 @@ class Curve:
 
     @property
     def bias(self) -> Float[np.ndarray, "N T"]:
-        """What the critic believed less the truth: above 0 it overestimates.
+        """What the critic believed minus the truth. Above 0 the critic overestimates.
 
         Raises:
             ValueError: the truth was not measured.
@@ -142,7 +147,7 @@ class Curve:
     def gains(self, base: "Curve") -> Float[np.ndarray, " shared"]:
         """How much more each seed returns than `base`, averaged over all evaluations: the area between the two curves.
 
-        Paired: seed i less seed i, up to the last that both have.
+        The differences are paired: seed i minus seed i, up to the last seed that both have.
 
         Raises:
             ValueError: the two were not evaluated at the same steps.
@@ -174,7 +179,7 @@ def curve(runs: Sequence[Run]) -> Curve:
 
 
 def reusable_seeds(path: Path, experiment: Experiment, seeds: Sequence[int]) -> dict[int, Any]:
-    """Those of `seeds` that a stored curve holds, if it comes from this experiment, code and kind of machine.
+    """The rows of those `seeds` that a stored curve holds, if experiment, code and kind of machine are the same.
 
     Raises:
         BrokenFileError: the file is not whole.
@@ -192,7 +197,7 @@ def save_curve(path: Path, runs: Sequence[Run], command: str, held: Mapping[int,
     """Store the curve with the command that makes it, the code that made it and where it ran.
 
     Args:
-        held: seeds to keep of those that the file holds already, see `reusable_seeds`.
+        held: seeds that the file holds already and that shall be kept, see `reusable_seeds`.
     """
     rows = dict(held)
     for r in runs:
@@ -228,9 +233,9 @@ def reference(name: str) -> Curve:
 
 
 def recorded_experiment(name: str) -> Experiment:
-    """What `reference(name)` is a recording of; the first ones do not tell what was measured of the critic's truth."""
+    """The experiment that `reference(name)` recorded. The first recordings do not say how the truth was measured."""
     data = files.read_json(CURVES / f"{name}.json")
-    # JSON has no tuples, and the first recordings do not tell how often they were evaluated.
+    # JSON has no tuples, and the first recordings do not say how often they were evaluated.
     config = {key: tuple(value) if isinstance(value, list) else value for key, value in data["config"].items()}
     settings = {field.name: data[field.name] for field in fields(Experiment) if field.name in data}
     settings |= {"config": config_class(data["agent"])(**config), "evaluate_every": data["step"][0]}
@@ -247,7 +252,7 @@ class Comparison:
         better_than: the number of reference seeds whose average over the common steps is below the run's.
         among: whether that average is not below those of all reference seeds.
         inside: the share of common steps at which the run lies between the lowest and the highest seed.
-        words: all that in sentences.
+        words: the same in sentences.
     """
 
     step: int

@@ -21,6 +21,8 @@ from gymnasium.spaces import Box, Discrete
 from jaxtyping import Bool, Float, Int, Shaped
 from scipy import sparse
 
+Info = dict[str, Any]  # what gymnasium's worlds say besides: no agent of the course reads it
+
 
 @dataclass(frozen=True)
 class TabularMDP:
@@ -253,19 +255,17 @@ class GridWorld:
 class TabularEnv(gym.Env[int, int | np.integer]):
     """The gymnasium face of a `TabularMDP`: `Discrete` observations and actions. Wrap in `TimeLimit` to truncate."""
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  (gymnasium's own convention)
-
     def __init__(self, mdp: TabularMDP) -> None:
         self.mdp = mdp
         self.observation_space = Discrete(mdp.num_states)  # type: ignore[assignment]
         self.action_space = Discrete(mdp.num_actions)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[int, Info]:
         super().reset(seed=seed)
         self._state = int(self.np_random.choice(self.mdp.num_states, p=self.mdp.start))
         return self._state, {}
 
-    def step(self, action: int | np.integer) -> tuple[int, float, bool, bool, dict[str, Any]]:
+    def step(self, action: int | np.integer) -> tuple[int, float, bool, bool, Info]:
         index = self._state, action
         k = int(self.np_random.choice(self.mdp.probability.shape[-1], p=self.mdp.probability[index]))
         self._state = int(self.mdp.next_state[index][k])
@@ -548,7 +548,6 @@ class Road(gym.Env[np.ndarray, np.ndarray]):
     heading relative to it in radians, and the road's curvature here and `AHEAD`.
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  (gymnasium's own convention)
     SPEED = 0.2  # per step
     BEND = 0.225  # curvature of each sine; together they stay well below the car's tightest turn
     AHEAD: ClassVar[tuple[float, ...]] = (0.3, 0.6)
@@ -558,16 +557,14 @@ class Road(gym.Env[np.ndarray, np.ndarray]):
         self.observation_space = Box(-3.0, 3.0, (5,))
         self.action_space = Box(-1.0, 1.0, (1,))
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[np.ndarray, Info]:
         super().reset(seed=seed)
         self._frequency = self.np_random.uniform(0.2, 0.8, 3)
         self._phase = self.np_random.uniform(0, 2 * np.pi, 3)
         self._distance = self._offset = self._heading = 0.0
         return self._obs(), {}
 
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, Info]:
         bend = float(self._curvature(self._distance))
         # The centre line's part of a step: on the inside of a bend less road goes by outside.
         along = self.SPEED * float(np.cos(self._heading)) / (1 - self._offset * bend)
@@ -613,21 +610,18 @@ class TreeAhead(gym.Env[np.ndarray, np.ndarray]):
     Pays 1 for passing with more than `CLEAR` between the car's middle and the tree's, else 0.
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
     CLEAR = 0.3
 
     def __init__(self) -> None:
         self.observation_space = Box(-0.4, 0.4, (1,))
         self.action_space = Box(-1.0, 1.0, (1,))
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[np.ndarray, Info]:
         super().reset(seed=seed)
         self._tree = self.np_random.uniform(-0.4, 0.4, 1).astype(np.float32)
         return self._tree.copy(), {}
 
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, Info]:
         passed = abs(float(action[0] - self._tree[0])) > self.CLEAR
         return self._tree.copy(), float(passed), True, False, {}
 
@@ -659,8 +653,6 @@ class GoalWorld(gym.Env[dict[str, np.ndarray], Any]):
     goal. The two functions that say so take many goals at a time, `(*B, G)` → `(*B,)`: what hindsight asks.
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  (gymnasium's own convention)
-
     def __init__(self, goal_space: gym.Space, dense: bool) -> None:
         self.dense = dense
         names = "achieved_goal", "desired_goal", "observation"
@@ -680,7 +672,7 @@ class GoalWorld(gym.Env[dict[str, np.ndarray], Any]):
     def _obs(self) -> dict[str, np.ndarray]:
         raise NotImplementedError
 
-    def _outcome(self) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
+    def _outcome(self) -> tuple[dict[str, np.ndarray], float, bool, bool, Info]:
         """What `step` returns, once it has moved."""
         obs = self._obs()
         goals = obs["achieved_goal"], obs["desired_goal"]
@@ -703,14 +695,12 @@ class BitFlip(GoalWorld):
     def distance(self, achieved_goal: np.ndarray, desired_goal: np.ndarray) -> Any:
         return (achieved_goal != desired_goal).sum(-1).astype(np.float32)
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[dict[str, np.ndarray], Info]:
         super().reset(seed=seed)
         self._bits, self._goal = self.np_random.integers(0, 2, (2, self.n), np.int8)
         return self._obs(), {}
 
-    def step(self, action: Any) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[dict[str, np.ndarray], float, bool, bool, Info]:
         self._bits[action] ^= 1
         return self._outcome()
 
@@ -760,14 +750,12 @@ class WallMaze(GoalWorld):
         reward = self.compute_reward(place, np.broadcast_to(self.scaled(self._goal), place.shape), {})
         return replace(moves, reward=reward[moves.next_state].astype(float))
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[dict[str, np.ndarray], Info]:
         super().reset(seed=seed)
         self._cell = self._start
         return self._obs(), {}
 
-    def step(self, action: Any) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[dict[str, np.ndarray], float, bool, bool, Info]:
         there = self._cell + _STEPS[action]
         if (there >= 0).all() and (there < self.GRID.shape).all() and not self.GRID.walls[tuple(there)]:
             self._cell = there
@@ -818,7 +806,7 @@ class Decimetres(gym.ObservationWrapper):
 class Success(gym.Wrapper):
     """Pays 1 at an episode's end if it ends in the goal, and nothing else: the mean return is the success rate."""
 
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, Info]:
         obs, _, terminated, truncated, info = self.env.step(action)
         return obs, float((terminated or truncated) and info["is_success"]), terminated, truncated, info
 

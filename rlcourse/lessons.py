@@ -1,4 +1,4 @@
-"""What the notebooks call to teach: show tested code, compare two pieces of it, predict, watch an agent learn."""
+"""What the notebooks call: show tested code, compare two pieces of it, ask for a prediction, watch an agent learn."""
 
 import ast
 import base64
@@ -47,9 +47,9 @@ WORKSHOPS = PACKAGE.parent / "notebooks" / "workshops"
 
 
 def show(*code: Callable[..., Any]) -> Markdown:
-    """The source of functions or classes, as the tests test it, each under its docstring with the maths rendered.
+    """Show the source of functions or classes, the same that the tests test, each under its rendered docstring.
 
-    What a workshop asks for is folded, with the step that does.
+    What a workshop asks students to write is folded away; the line to open it names the workshop and the step.
     """
     return Markdown("\n\n---\n\n".join(_shown(one) for one in code))
 
@@ -62,15 +62,15 @@ def _shown(code: Callable[..., Any]) -> str:
 
 
 def folded(summary: str, text: str) -> str:
-    """Markdown that opens on a click."""
+    """Markdown text that is hidden until the reader clicks on the summary."""
     return f"<details><summary>{escape(summary, quote=False)}</summary>\n\n{text}\n\n</details>"
 
 
 @cache
 def workshop_steps() -> dict[str, tuple[int, int]]:
-    """For each part that a workshop asks for, as in `name_of`: the workshop's number and the step's.
+    """The numbers of workshop and step for each part that a workshop asks for; parts are named as by `name_of`.
 
-    It stands in the workshops' cells, under `rlcourse`: `step`, and `parts`, a list of such names.
+    The workshops' cells say so in their metadata, under `rlcourse`: `step`, and `parts`, a list of such names.
     """
     steps: dict[str, tuple[int, int]] = {}
     for path in sorted(WORKSHOPS.glob("w??.ipynb")):
@@ -81,13 +81,13 @@ def workshop_steps() -> dict[str, tuple[int, int]]:
 
 
 def name_of(code: Callable[..., Any]) -> str:
-    """As in `dqn.bellman_target`, `dqn.DQN.update`, `buffers.ReplayBuffer`."""
+    """The short name of a function or class, such as `dqn.bellman_target`, `dqn.DQN.update`, `buffers.ReplayBuffer`."""
     code = inspect.unwrap(code)
     return f"{code.__module__.split('.')[-1]}.{code.__qualname__}"
 
 
 def page(*code: Callable[..., Any]) -> str:
-    """The source of each under its docstring, as markdown."""
+    """Markdown with the source of each function or class under its docstring."""
     return "\n\n---\n\n".join(_page(one) for one in code)
 
 
@@ -98,7 +98,7 @@ def _page(code: Callable[..., Any]) -> str:
 
 
 def show_diff(before: Callable[..., Any], after: Callable[..., Any]) -> "Diff":
-    """What changes from one function or class to another, side by side, docstrings left out."""
+    """Show side by side what changes from one function or class to another, without docstrings."""
     return Diff(before, after)
 
 
@@ -121,7 +121,7 @@ class Diff:
             if number:
                 rows.append(_diff_row("⋮", "⋮", "td", changed=False))
             for tag, i1, i2, j1, j2 in group:
-                # Where one side has fewer lines, empty ones stand opposite.
+                # If one side has fewer lines, it is filled up with empty ones.
                 for left, right in zip_longest(self.before[i1:i2], self.after[j1:j2], fillvalue=""):
                     rows.append(_diff_row(left, right, "td", changed=tag != "equal"))
         return f"<table style='width:100%;table-layout:fixed'>{''.join(rows)}</table>"
@@ -129,7 +129,7 @@ class Diff:
 
 def _diff_row(left: str, right: str, tag: str, changed: bool) -> str:
     cells = []
-    # Orange against blue and a sign in front: red against green would be lost on one reader in twelve.
+    # Orange and blue with a sign in front: about one man in twelve cannot tell red from green.
     for text, tint, sign in ((left, "rgba(213,94,0,.22)", "−"), (right, "rgba(0,114,178,.22)", "+")):
         mark, background = (sign, f"background:{tint};") if changed and text else (" ", "")
         style = f"{background}text-align:left;white-space:pre-wrap;vertical-align:top;font-family:monospace"
@@ -312,12 +312,12 @@ def watch(
 ) -> History:
     """Run a training loop to its end under a progress bar and a live curve of the episodes' returns.
 
-    Stopping the kernel's work (the square button) ends the loop and leaves the agent as it then is, ready to use.
+    Interrupting the kernel (the square button) ends the loop; the agent keeps what it has learned and can be used.
 
     Args:
         metrics: what `loop.train` or `loop.evaluated` yields.
         steps: how many environment steps it will take.
-        goal: a line to reach.
+        goal: a return to reach; the picture has a line there.
         window: the curve is a running mean over this many episodes.
         keep: names of metrics to keep, as in `History.kept`.
     """
@@ -352,11 +352,11 @@ def value_while_learning(
 ) -> Float[np.ndarray, " tens"]:
     """What a copy of `agent` believes its own action is worth at `obs`, after every tenth of `updates` updates.
 
-    It learns from the agent's memory as it is; the agent itself stays what it was.
+    The copy learns from the agent's memory; the agent itself does not change.
 
     Args:
         tau: of the copy's target networks.
-        learning: let its actor learn; else the policy stays as it is, and only the critic learns.
+        learning: whether the copy's actor learns; if not, only its critic does.
         seed: of the batches.
     """
     student, batches = copy.deepcopy(agent), torch.Generator().manual_seed(seed)
@@ -373,7 +373,7 @@ def value_while_learning(
 
 
 def verdict(what: str, value: float, at_least: float) -> None:
-    """Say whether learning got as far as it should; never raise, so that the notebook goes on."""
+    """Print whether learning got as far as it should. It never raises an error, so that the notebook goes on."""
     if value >= at_least:
         print(f"✔ {what}: {value:.1f}, at least {at_least:g} wanted")
     elif only_tested():
@@ -383,13 +383,13 @@ def verdict(what: str, value: float, at_least: float) -> None:
 
 
 def video(frames: Sequence[UInt8[np.ndarray, "height width 3"]], fps: float, alt: str) -> Image:
-    """Frames as a small looping picture that stays in the saved notebook."""
+    """Show frames as a small looping picture, which is stored in the notebook."""
     data = imageio.imwrite("<bytes>", np.stack(frames), extension=".gif", duration=1000 / fps, loop=0)
     return Image(data, format="gif", metadata={"alt": alt})
 
 
 def stored_video(name: str, alt: str) -> HTML:
-    """A film from `assets/videos`, by its name without the ending, embedded so that it stays in the saved notebook."""
+    """Show the film `name` from `assets/videos` (without the ending), which is stored in the notebook."""
     data = base64.b64encode((PACKAGE.parent / "assets" / "videos" / f"{name}.mp4").read_bytes()).decode()
     source = f"data:video/mp4;base64,{data}"
     return HTML(f"<video src='{source}' aria-label='{escape(alt)}' width='480' autoplay loop muted controls></video>")

@@ -1,6 +1,7 @@
 """The two training loops, of one environment and of many side by side; and evaluation."""
 
 import copy
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -70,7 +71,8 @@ def train(env: gym.Env, agent: Agent, steps: int, seed: int | None, start: int =
         far. The moment to `checkpoints.save` is when `episode_return` is yielded: the next episode has not begun.
 
     Raises:
-        ValueError: an agent that learns from environments side by side, or such environments.
+        ValueError: an agent that learns from environments side by side, or such environments; an agent that has
+            diverged.
     """
     _require(env, agent, side_by_side=False)
     _drop_episode(agent)
@@ -78,12 +80,12 @@ def train(env: gym.Env, agent: Agent, steps: int, seed: int | None, start: int =
     obs = _copied(env.reset(seed=seed)[0])
     episode_return, episode_length = 0.0, 0
     for step in range(start + 1, steps + 1):
-        action = agent.act(obs)
+        action = _act(agent, obs, env.observation_space)
         next_obs, reward, terminated, truncated, _ = env.step(within(action))
         next_obs, reward = _copied(next_obs), float(reward)
         agent.observe(Transition(obs, action, reward, next_obs, bool(terminated), bool(truncated)))
         for metrics in agent.learn():
-            yield {"step": step, **metrics}
+            yield {"step": step, **_finite(agent, metrics)}
         obs, episode_return, episode_length = next_obs, episode_return + reward, episode_length + 1
         if terminated or truncated:
             yield {"step": step, "reward": reward, "episode_return": episode_return, "episode_length": episode_length}
@@ -91,6 +93,27 @@ def train(env: gym.Env, agent: Agent, steps: int, seed: int | None, start: int =
             episode_return, episode_length = 0.0, 0
         else:
             yield {"step": step, "reward": reward}
+
+
+def _act(agent: Agent, obs: Any, space: gym.Space, **options: bool) -> Any:
+    """What the agent does. If it raises an error, a note on the error tells what it was asked to act on."""
+    try:
+        return agent.act(obs, **options)
+    except Exception as error:
+        name = type(agent).__name__
+        error.add_note(
+            f"{name} was to act on an observation of observation_space = {space}: the agent must be made for this "
+            "world's spaces, as rlcourse.algorithms.arguments tells them"
+        )
+        raise
+
+
+def _finite(agent: Any, metrics: dict[str, float]) -> dict[str, float]:
+    """The metrics of an update, unless one is NaN: no later update can mend that."""
+    for name, value in metrics.items():
+        if isinstance(value, float) and math.isnan(value):
+            raise ValueError(f"{name} = {value}: {type(agent).__name__} has diverged, lower its learning rate")
+    return metrics
 
 
 def _drop_episode(agent: Any) -> None:
@@ -132,7 +155,8 @@ def train_vector(
         an on-policy agent has used up its data.
 
     Raises:
-        ValueError: an agent that learns from one environment; environments of gymnasium's default mode.
+        ValueError: an agent that learns from one environment, or one that has diverged; environments of gymnasium's
+            default mode, or whose worlds hand out one array again and again.
     """
     _require(env, agent, side_by_side=True)
     if env.metadata.get("autoreset_mode") != gym.vector.AutoresetMode.SAME_STEP:
@@ -148,18 +172,18 @@ def train_vector(
         env_state = {"obs": obs, **sums}
     obs, episode_return, episode_length = (env_state[key].copy() for key in ("obs", "episode_return", "episode_length"))
     for step in range(start, steps, env.num_envs):
-        action = agent.act(obs)
+        action = _act(agent, obs, env.single_observation_space)
         *arrays, infos = env.step(within(action))
         following, reward, terminated, truncated = map(_copied, arrays)
         over = np.logical_or(terminated, truncated)
         next_obs = following.copy()
         if over.any():
-            next_obs[over] = np.stack(infos["final_obs"][over])
+            next_obs[over] = np.stack(_final(env, infos["final_obs"], over))  # type: ignore[call-overload]  # an array of arrays
         agent.observe(Transition(obs, action, reward, next_obs, terminated, truncated))
         learned = False
         for metrics in agent.learn():
             learned = True
-            yield {"step": step + env.num_envs, **metrics}
+            yield {"step": step + env.num_envs, **_finite(agent, metrics)}
         obs, episode_return, episode_length = following, episode_return + reward, episode_length + 1
         for i in range(env.num_envs):
             metrics = {"step": step + i + 1, "reward": float(reward[i])}
@@ -170,6 +194,17 @@ def train_vector(
         if learned:
             env_state = {"obs": obs, "episode_return": episode_return, "episode_length": episode_length}
             yield {"step": step + env.num_envs, "env_state": {key: array.copy() for key, array in env_state.items()}}
+
+
+def _final(env: gym.vector.VectorEnv, final_obs: np.ndarray, over: np.ndarray) -> np.ndarray:
+    """What the episodes that are over ended with, unless the next episode has begun in the same array."""
+    latest = getattr(env, "_env_obs", ())  # what each world of a `SyncVectorEnv` returned last: its new beginning
+    if any(np.shares_memory(final_obs[i], obs) for i, obs in enumerate(latest) if over[i]):
+        raise ValueError(
+            f"the worlds in {env} return the same array again and again, so the last observation of an episode is "
+            "lost: make it with envs.make_vector, or let the worlds return copies"
+        )
+    return final_obs[over]
 
 
 EVALUATION_LIMIT = 10_000  # steps; no world of the course has longer episodes, but some have no time limit
@@ -194,7 +229,8 @@ def _evaluate(
     for episode in range(episodes):
         obs, _ = env.reset(seed=seed + episode)
         for _ in range(limit):
-            obs, reward, terminated, truncated, _ = env.step(within(agent.act(obs, explore=False)))
+            action = _act(agent, obs, env.observation_space, explore=False)
+            obs, reward, terminated, truncated, _ = env.step(within(action))
             returns[episode] += float(reward)
             if terminated or truncated:
                 break
@@ -247,9 +283,12 @@ def train_offline(agent: Any, updates: int, seed: int) -> Iterator[dict[str, Any
 
     Yields:
         The metrics of each update, with `step`, the number of updates so far.
+
+    Raises:
+        ValueError: the agent has diverged.
     """
     import torch  # late: a table needs no torch
 
     batches = torch.Generator().manual_seed(seed)
     for step in range(1, updates + 1):
-        yield {"step": step, **agent.update(agent.replay.sample(agent.config.batch_size, batches))}
+        yield {"step": step, **_finite(agent, agent.update(agent.replay.sample(agent.config.batch_size, batches)))}

@@ -55,10 +55,10 @@ def curves(
     log: bool = False,
     ylim: tuple[float, float] | None = None,
 ) -> Still:
-    """One line per entry, the mean over its seeds, in a band from the lowest to the highest seed.
+    """Draw one line per entry, the mean over its seeds, in a band from the lowest to the highest seed.
 
-    What is exact and needs no seeds is one row, and then nothing is said of any. A share fills `ylim = (0, 1)`, however
-    small: else 5 % look like success.
+    If every entry has a single row, the curves are taken as exact and seeds are not mentioned. For shares pass
+    `ylim = (0, 1)`: otherwise 5 % would look like success.
     """
     exact = all(len(seeds) == 1 for seeds in runs.values())
 
@@ -86,7 +86,7 @@ def curves(
 
 
 def plot_each_seed(agents: Mapping[str, Curve], title: str) -> Still:
-    """Every recorded seed as a line of its own, one panel for each entry, side by side on equal axes."""
+    """Draw every recorded seed as a line of its own, with a panel for each entry; all panels have the same axes."""
 
     def draw(figure: Figure) -> None:
         panels: list[Any] = []
@@ -109,7 +109,7 @@ def plot_each_seed(agents: Mapping[str, Curve], title: str) -> Still:
 
 
 def plot_passing(clones: Mapping[str, Any]) -> Still:
-    """What clones (`Imitation`) of two drivers have learned about passing a tree (`envs.TreeAhead`): a picture each."""
+    """Draw what clones (`Imitation`) of two drivers have learned about passing a tree (`envs.TreeAhead`)."""
     trees, places = np.linspace(-0.4, 0.4, 41), np.linspace(-1.2, 1.2, 121)
     grid = torch.as_tensor(np.stack(np.meshgrid(trees, places), -1), dtype=torch.float32)
 
@@ -149,7 +149,7 @@ def _hits(clone: Any) -> float:
 
 
 def plot_drives(env: gym.Env, drivers: Mapping[str, Callable[[np.ndarray], np.ndarray]], seed: int) -> Still:
-    """The same road (`envs.Road`), driven by several: from above, and as the offset from its centre line."""
+    """Draw several drivers' ways on the same road (`envs.Road`): from above, and as offsets from its centre line."""
     road, tracks = env.unwrapped, {}
     assert isinstance(road, Road)
     for name, driver in drivers.items():
@@ -188,7 +188,7 @@ def plot_drives(env: gym.Env, drivers: Mapping[str, Callable[[np.ndarray], np.nd
 
 
 def compare_to_reference(history: History, name: str) -> Still | Markdown:
-    """The run's evaluations drawn into the recorded seeds, and in words where they lie among them.
+    """Draw the run's evaluations among the recorded seeds, and print in words where they lie.
 
     A run that was stopped before its first evaluation (see `loop.evaluated`) has nothing to draw: it says so.
 
@@ -219,7 +219,7 @@ def compare_to_reference(history: History, name: str) -> Still | Markdown:
 
 
 def estimates(rows: Mapping[str, Estimate], title: str, mark: float) -> Still:
-    """A point in its 95 % interval for each row, from the top down, and a line at `mark` to compare them with."""
+    """Draw a point in its 95 % interval for each row, from the top down, and a line at `mark` to compare them with."""
 
     def draw(figure: Figure) -> None:
         ax = figure.add_axes((0.3, 0.5 / height, 0.4, 1 - 0.9 / height))
@@ -237,9 +237,10 @@ def estimates(rows: Mapping[str, Estimate], title: str, mark: float) -> Still:
 
 
 def bias(agents: Mapping[str, Curve]) -> Still:
-    """What critics believe of their own actions and what these return, over training; and the difference.
+    """Draw what critics believe of their own actions and what these actions return, over training; and the difference.
 
-    On the left means over seeds, on the right the mean difference in its 95 % band: above 0 is overestimation.
+    The left panel shows means over seeds, the right one the mean difference in its 95 % band: above 0 the critics
+    overestimate.
     """
 
     def draw(figure: Figure) -> None:
@@ -263,9 +264,9 @@ def bias(agents: Mapping[str, Curve]) -> Still:
 
 
 def efficiency(agents: Mapping[str, Curve], task: str) -> Still:
-    """The same recorded returns against environment steps and against seconds: means and ranges over seeds.
+    """Draw the same recorded returns over environment steps and over seconds, as means and ranges over seeds.
 
-    Seconds are those of the fastest recording, spread evenly over the steps (`Curve.seconds`).
+    The seconds are those of the fastest seed, spread evenly over the steps (`Curve.seconds`).
     """
 
     def draw(figure: Figure) -> None:

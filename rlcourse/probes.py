@@ -16,7 +16,6 @@ class Probe(gym.Env[np.ndarray, Any]):
     between, `(1,)`. Only in `ActionMatters` and `NextActionMatters` do values depend on the policy.
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  (gymnasium's own convention)
     starts: ClassVar[tuple[float, ...]] = (0.0,)  # equally likely
 
     def __init__(self, continuous: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Where recorded numbers come from: a hash of the code that a run reaches, versions, the kind of machine."""
+"""Say where recorded numbers come from: a hash of the code that a run reaches, versions, the kind of machine."""
 
 import ast
 import hashlib
@@ -20,7 +20,7 @@ _PACKAGES = ("rlcourse", "gymnasium", "mujoco", "numpy", "torch")
 
 
 def origin(settings: Mapping[str, Any], precision: str) -> dict[str, Any]:
-    """What a run's numbers depend on, but for the seed; nothing that tells whose machine it is."""
+    """All that a run's numbers depend on, except the seed. Nothing in it says whose machine it is."""
     return {
         **settings,
         "code": code_hash(settings["agent"], bool(settings.get("hindsight"))),
@@ -29,7 +29,7 @@ def origin(settings: Mapping[str, Any], precision: str) -> dict[str, Any]:
             "system": platform.system(),
             "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
             "cores": str(os.cpu_count()),
-            # Unsaid where it is PyTorch's own, as before there was a choice: such recordings stay of this machine.
+            # Not stored for PyTorch's own choice: the recordings from before there was a choice do not have it either.
             **({} if precision == "highest" else {"products": "oneDNN"}),
         },
     }
@@ -37,16 +37,16 @@ def origin(settings: Mapping[str, Any], precision: str) -> dict[str, Any]:
 
 @cache
 def code_hash(agent: str, hindsight: bool = False) -> str:
-    """A hash of all the code of its package that a run of `agent`, with hindsight or without, can reach.
+    """A hash of all the code in the agent's package that a run of `agent`, with hindsight or without, can reach.
 
-    Comments, docstrings and layout do not count, nor other definitions in the same files: a curve is stale only if the
-    code behind it has changed. The hash is computed once in a process.
+    Comments, docstrings, layout and other definitions in the same files do not count: a curve is stale only if the code
+    behind it has changed. Each process computes the hash once.
     """
     return digest(reached(agent, hindsight))
 
 
 def digest(definitions: Mapping[tuple[str, str], str]) -> str:
-    """The hash of what `reached` found."""
+    """A hash of the definitions that `reached` returns."""
     text = "\n".join(f"{key}: {definitions[key]}" for key in sorted(definitions))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -55,7 +55,7 @@ def reached(agent: str, hindsight: bool = False, root: Path | None = None) -> di
     """The definitions that a run can reach, by module and name, each as the text of its syntax tree.
 
     Args:
-        root: a folder with another state of the package; None reads the modules that Python would import.
+        root: a folder that holds another version of the package; None takes the modules that Python would import.
     """
     module, name = AGENTS.get(agent, agent).split(":")
     todo = {(module, name), ("rlcourse.loop", "train"), ("rlcourse.loop", "evaluated"), ("rlcourse.envs", "make")}
@@ -79,7 +79,7 @@ def reached(agent: str, hindsight: bool = False, root: Path | None = None) -> di
 
 
 def _canonical(node: Any) -> str:
-    """A syntax tree as text that is the same under every Python: newer ones have more fields, and unparse otherwise."""
+    """A syntax tree as text that is the same in every Python version; `ast.dump` and `ast.unparse` are not."""
     if isinstance(node, ast.AST):
         filled = [(name, value) for name, value in ast.iter_fields(node) if value not in (None, [])]
         return f"{type(node).__name__}({', '.join(f'{name}={_canonical(value)}' for name, value in filled)})"
@@ -115,13 +115,13 @@ def _file(module: str, root: Path | None) -> Path | None:
         return file if file.exists() else None
     try:
         spec = find_spec(module)
-    except ModuleNotFoundError:  # an attribute of something that is no module
+    except ModuleNotFoundError:  # the name belongs to an attribute of something that is no module
         return None
     return Path(spec.origin) if spec is not None and spec.origin is not None else None
 
 
 def stale(folder: Path) -> dict[str, str]:
-    """The curves in `folder` whose code has changed since, each with the command that makes it anew."""
+    """The curves in `folder` whose code has changed since they were recorded, each with the command that records it."""
     stored = {path.name: files.read_json(path) for path in sorted(folder.glob("*.json"))}
     return {
         name: data["command"]

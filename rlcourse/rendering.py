@@ -1,4 +1,4 @@
-"""Films of agents, and which OpenGL backend draws MuJoCo: found by drawing, since drivers that load may not draw."""
+"""Film agents, and find the OpenGL backend that draws MuJoCo: by drawing, since a driver that loads may not draw."""
 
 import math
 import os
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 # On macOS and Windows MuJoCo takes the system's own OpenGL, whose name gymnasium knows only as "glfw".
 BACKENDS = ("egl", "osmesa", "glfw") if platform.system() == "Linux" else ("glfw",)
-TIMEOUT = 60  # seconds; a cold start takes up to 5, ten times that on a busy machine; a broken driver may hang for ever
+TIMEOUT = 60  # seconds; a cold start takes 5, on a busy machine ten times that; a broken driver can hang for ever
 
 
 @cache
 def find_backend() -> str | None:
-    """The first backend that draws a frame, to be put into the environment's `MUJOCO_GL`; None if none does.
+    """The first backend that draws a frame, a value for the environment variable `MUJOCO_GL`; None if no backend does.
 
-    If `MUJOCO_GL` is set already, only that one is tried. The answer is kept for the life of the process.
+    If `MUJOCO_GL` is set already, only that backend is tried. Each process searches once.
     """
     wanted = os.environ.get("MUJOCO_GL")
     return next((name for name in ((wanted,) if wanted else BACKENDS) if _draws(name)), None)
 
 
 def _draws(name: str) -> bool:
-    """Whether this backend draws, tried in another process: MuJoCo binds a backend for good and may crash in it."""
+    """Whether this backend draws. Another process tries it: MuJoCo cannot change its backend, and may crash in it."""
     command = [sys.executable, "-c", "from rlcourse.rendering import draw; draw()"]
     try:
         done = subprocess.run(command, env={**os.environ, "MUJOCO_GL": name}, capture_output=True, timeout=TIMEOUT)
@@ -57,7 +57,7 @@ def draw() -> None:
 
 
 def record(env: "gym.Env", agent: Any, seed: int, every: int = 1, frames: float = math.inf) -> "list[np.ndarray]":
-    """One episode without exploration: a frame at every `every`-th step, at most `frames` of them.
+    """Film one episode without exploration: take a frame at every `every`-th step, at most `frames` of them.
 
     Args:
         env: made with `render_mode="rgb_array"`.
@@ -79,11 +79,13 @@ def record(env: "gym.Env", agent: Any, seed: int, every: int = 1, frames: float 
 
 
 def film(env: "gym.Env", agent: Any, seed: int, path: Path, seconds: float = 6.0) -> None:
-    """Store the first seconds without exploration as an MP4: in real time, at most 30 frames a second.
+    """Store the first seconds without exploration as an MP4, in real time with at most 30 frames a second.
 
-    Where an episode ends sooner, another follows, from the next seed.
+    If an episode ends sooner, another one follows, from the next seed.
 
-    `env` was made with `render_mode="rgb_array"`; `path` ends in `.mp4`.
+    Args:
+        env: made with `render_mode="rgb_array"`.
+        path: it ends in `.mp4`.
     """
     import imageio.v3 as imageio
     import numpy as np
@@ -102,7 +104,7 @@ def film(env: "gym.Env", agent: Any, seed: int, path: Path, seconds: float = 6.0
 
 
 def _follow(env: "gym.Env") -> None:
-    """Take the camera that goes along with a MuJoCo robot, if it has one; gymnasium's own stays where it is."""
+    """Switch to the camera that follows a MuJoCo robot, if the robot has one; gymnasium's own camera stands still."""
     model = getattr(env, "model", None)
     if model is not None and "track" in (model.camera(i).name for i in range(model.ncam)):
         env.mujoco_renderer.camera_id = model.camera("track").id  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Many seeds of one agent: run, resume, record."""
+"""Run many seeds of one agent, resume what was interrupted, record the results."""
 
 import hashlib
 import json
@@ -29,17 +29,18 @@ EVALUATION_SEED = 1_000_000  # far from the seeds that people train with
 
 
 def matmul_precision(rows: int, units: int) -> str:
-    """For `torch.set_float32_matmul_precision`: what multiplies `rows` by square layers of `units` fastest, exactly.
+    """The fastest exact setting for `torch.set_float32_matmul_precision`, for `rows` inputs to layers of `units` units.
 
-    At "highest" MKL multiplies, which makes no use of AVX-512 on AMD's processors. "medium" lets in oneDNN, which does:
-    layers of 256 units take half the time, but those of 64 a little more, since each call costs more (on a Zen 5).
+    With "highest" MKL multiplies, which does not use AVX-512 on AMD's processors.
+    With "medium" oneDNN multiplies, which does: on a Zen 5, layers of 256 units then take half the time, and layers of
+    64 units a little more, since each call costs more.
     """
     return _exact_precision() if rows * units**2 >= 256 * 128**2 else "highest"
 
 
 @cache
 def _exact_precision() -> str:
-    # "medium" permits bfloat16, too. oneDNN takes it only where a processor has units for it (AMX, say), so try.
+    # "medium" permits bfloat16, too. oneDNN uses it only on processors that have units for it (AMX, say): we try it.
     before = torch.get_float32_matmul_precision()
     factor = torch.randn(256, 256, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
     torch.set_float32_matmul_precision("medium")
@@ -50,21 +51,21 @@ def _exact_precision() -> str:
 
 @dataclass(frozen=True)
 class Experiment:
-    """What is run, up to the seed: equal experiments share their files, and one code.
+    """All that determines a run except its seed and the code. Equal experiments share their files.
 
     Attributes:
         agent: a key of `AGENTS`, or `module:Class` of an agent made as `Class(obs_size, action_size, config, seed)`;
-            sizes are numbers of states and actions where those are discrete.
+            for discrete spaces the sizes are the numbers of states and of actions.
         env: a gymnasium id.
         steps: environment steps to train for.
         config: the agent's `Config`; None for a class that is made as `Class(observation_space, action_space, seed)`.
         evaluate_every: environment steps between evaluations; at most `steps`, so that there is one.
         episodes: of each evaluation.
         evaluation_env: a gymnasium id, where it differs from `env` (noise that is for training only, say).
-        truths: states at which each evaluation sets the critic against the truth, see `ground_truth`.
-        max_reward: a bound on |r| in `evaluation_env`; tells how far the truth must look ahead.
-        hindsight: where an off-policy agent's replay takes new goals from, a `her.Strategy`; empty: no new goals.
-        hindsight_k: how many transitions are relabelled for each that is not.
+        truths: how many states each evaluation compares the critic with the truth at, see `ground_truth`.
+        max_reward: a bound on |r| in `evaluation_env`; from it follows how many steps the truth has to sum up.
+        hindsight: a `her.Strategy`, by which an off-policy agent's replay chooses new goals; empty means no new goals.
+        hindsight_k: how many transitions get a new goal for each one that keeps its own.
         evaluation_limit: steps after which an evaluation's episode is cut off, in a world without a time limit.
     """
 
@@ -88,11 +89,11 @@ class Experiment:
     def make_agent(
         self, seed: int, kind: Any = None, hindsight_replay: type[her.HindsightReplay] = her.HindsightReplay
     ) -> tuple[Any, loop.Agent]:
-        """The environment and a fresh agent for it: `num_envs` of them side by side if its Config says so.
+        """Make the environment and a fresh agent for it; if the Config has `num_envs`, that many environments.
 
         Args:
             kind: a class to use instead of the one that `agent` names.
-            hindsight_replay: the same for hindsight's memory.
+            hindsight_replay: a class to use instead for hindsight's memory.
 
         Raises:
             ValueError: an agent that does not suit the environment; truths for an agent without Q; hindsight for one
@@ -126,7 +127,7 @@ class Experiment:
         start: int = 0,
         env_state: dict[str, Any] | None = None,
     ) -> Iterator[dict[str, Any]]:
-        """The training loop that suits the agent, evaluated as the experiment says.
+        """Run the training loop that suits the agent, and evaluate as the experiment says.
 
         The arguments after `evaluation_env`, and what comes out, are those of `loop.train` and `loop.train_vector`.
         """
@@ -138,10 +139,10 @@ class Experiment:
         return loop.evaluated(training, evaluation_env, agent, every, episodes, EVALUATION_SEED, limit)
 
     def make_evaluation_env(self) -> gym.Env:
-        """What the agent is evaluated in.
+        """Make the environment in which the agent is evaluated.
 
         Raises:
-            ValueError: it is not a world for an agent trained in `env`.
+            ValueError: an agent trained in `env` cannot act in it.
         """
         env = envs.make(self.evaluation_env or self.env)
         if self.evaluation_env and arguments(self.agent, env) != arguments(self.agent, envs.make(self.env)):
@@ -153,7 +154,7 @@ class Experiment:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Every field, but for unused ones that did not exist when the first files were named."""
+        """All fields, except unused ones that were added later: so the older files keep their names."""
         unused = set() if self.hindsight else {"hindsight", "hindsight_k"}
         if self.evaluation_limit == loop.EVALUATION_LIMIT:
             unused.add("evaluation_limit")
@@ -166,12 +167,12 @@ class Experiment:
 
     @property
     def matmul_precision(self) -> str:
-        """What multiplies the matrices of this experiment fastest, see `matmul_precision`."""
+        """The setting that multiplies this experiment's matrices fastest, see the function `matmul_precision`."""
         units = max(getattr(self.config, "hidden", ()), default=0)
         return matmul_precision(getattr(self.config, "batch_size", 0), units)
 
     def files(self, out: Path, seed: int) -> tuple[Path, Path]:
-        """The result and the checkpoint of one seed; other settings or other code have other files."""
+        """The paths of one seed's result and checkpoint; other settings or other code lead to other paths."""
         key = json.dumps([self.settings, provenance.code_hash(self.agent, bool(self.hindsight))], sort_keys=True)
         name = f"{self.agent}-{self.env}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
         folder = out / name.replace("/", "-").replace(":", "-")
@@ -182,7 +183,7 @@ class Experiment:
 class Run:
     """The record of one finished seed; `step` `(T,)`, `returns` `(T, episodes)`, `truth` `(T, 2, truths)`.
 
-    `cut_off` has a pair for each evaluation in which `evaluation_limit` ended episodes: its step, and how many.
+    `cut_off` has a pair for each evaluation in which `evaluation_limit` ended episodes: the step, and their number.
     """
 
     agent: str
@@ -198,7 +199,7 @@ class Run:
     step: list[int]
     returns: list[list[float]]
     truth: list[list[list[float]]]  # what the critic believed, and the Monte-Carlo return
-    wall_time: float  # seconds, evaluations included, over all the times it was resumed
+    wall_time: float  # seconds, evaluations included; of a resumed run the sum over all its parts
     code: str
     versions: dict[str, str]
     machine: dict[str, str]
@@ -259,14 +260,14 @@ def run(experiment: Experiment, seed: int, out: Path, position: int = 0, save_ev
         def save(step: int, **extra: Any) -> float:
             wall_time = float(state["wall_time"] + time.monotonic() - began)
             extra |= {"evaluations": evaluations, "cut_off": cut_off, "wall_time": wall_time}
-            if hasattr(agent, "state_dict"):  # which an agent from a student's own file need not have
+            if hasattr(agent, "state_dict"):  # an agent from a student's own file need not have one
                 checkpoints.save(checkpoint, env, agent, step, **extra)
             return wall_time
 
         begin = None if resumed else seed
         training = experiment.train(env, agent, evaluation_env, begin, start, state.get("env_state"))
-        moment = "env_state" if experiment.vector else "episode_return"  # at which it can be saved
-        # disable=None: no bar where nobody watches.
+        moment = "env_state" if experiment.vector else "episode_return"  # the run can be saved when this is yielded
+        # disable=None shows no bar where the output is not a terminal.
         with tqdm(
             total=experiment.steps, initial=start, desc=f"seed {seed}", unit=" steps", position=position, disable=None
         ) as bar:
@@ -296,7 +297,7 @@ def run(experiment: Experiment, seed: int, out: Path, position: int = 0, save_ev
 
 
 def _check_snapshots(experiment: Experiment) -> None:
-    """Refuse a world that cannot be saved in mid-episode now, not after the first minute of training."""
+    """Refuse a world whose state cannot be saved in mid-episode now, and not after the first minute of training."""
     worlds = [envs.make(experiment.env)] if experiment.vector else []
     worlds += [experiment.make_evaluation_env()] if experiment.truths else []
     for world in worlds:
@@ -305,10 +306,10 @@ def _check_snapshots(experiment: Experiment) -> None:
 
 
 def ground_truth(env: gym.Env, agent: Any, experiment: Experiment, every: int = 20) -> Float[np.ndarray, "2 truths"]:
-    """What the critic believes of its own greedy actions, `agent.value(obs, action)`, and what they really return.
+    """What the critic believes the greedy actions return, `agent.value(obs, action)`, and what they really return.
 
-    At every `every`-th step of the greedy policy's way; the truth is `snapshots.monte_carlo_return`, the time limit
-    removed, to one hundredth of the largest possible return.
+    The greedy policy walks through episodes, and the two numbers are taken at every `every`-th step. The true one is
+    `snapshots.monte_carlo_return`, without a time limit and exact to one hundredth of the largest possible return.
     """
     gamma = agent.config.gamma
     bound = experiment.max_reward / (1 - gamma)
@@ -350,10 +351,10 @@ def run_all(
     backend: Literal["loky", "dask"] = "loky",
     scheduler: str | None = None,
 ) -> list[Run]:
-    """`run` for each seed, one process per core, or on a Dask cluster.
+    """Call `run` for each seed, in one process per core or on a Dask cluster.
 
     Args:
-        out: a folder; with a cluster one that all its machines share.
+        out: a folder; all machines of a cluster must share it.
         scheduler: the address of the cluster's scheduler; None starts a cluster on this machine.
 
     Raises:
@@ -362,9 +363,9 @@ def run_all(
     """
     for seed in seeds:
         require("seed", seed, Range(0, open_high=True))
-    experiment.make_agent(seeds[0])  # what is refused is refused here, and once
+    experiment.make_agent(seeds[0])  # what cannot run is refused here, once, and not by every seed
     experiment.make_evaluation_env()
-    n_jobs = min(joblib.cpu_count(), len(seeds))  # of loky; a cluster has its own size
+    n_jobs = min(joblib.cpu_count(), len(seeds))  # for loky; a cluster decides by itself
     client: Any = nullcontext()
     if backend == "dask":
         from dask.distributed import Client
@@ -387,7 +388,7 @@ def _attempt(experiment: Experiment, seed: int, out: Path, position: int) -> Run
     log = experiment.files(out, seed)[0].with_suffix(".traceback.txt")
     try:
         record = run(experiment, seed, out, position)
-    except Exception as error:  # any: the other seeds go on
+    except Exception as error:  # whatever it is, the other seeds go on
         what = f"{type(error).__name__}: {error}"
         try:
             files.write(log, traceback.format_exc())

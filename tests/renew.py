@@ -29,19 +29,11 @@ from rlcourse.widgets import recordings
 
 ROOT = Path(__file__).parents[1]
 
-# Names that have changed, in definitions, attributes and the fields of a Config, by the module of their definition.
-RENAMED: Mapping[str, Mapping[str, str]] = {
-    **{
-        f"rlcourse.algorithms.{page}": {"Policy": "PolicyFunction"}
-        for page in ("ddpg", "double_ac", "td3", "sac", "td7")
-    },
-    "rlcourse.buffers": {"_rows_of": "_priority_rows", "_blocks_of": "_row_sums"},
-}
-FIELDS: Mapping[str, Mapping[str, str]] = {"td7": {"implementation": "appendix_changes"}}  # of an agent's Config
-# Definitions that stand in another module now.
-MOVED: Mapping[tuple[str, str], tuple[str, str]] = {
-    ("rlcourse.algorithms.td7", "Parallel"): ("rlcourse.nets", "Parallel"),
-}
+# What has changed since REVISION, old: new; empty the tables afterwards. `tests/test_renew.py` has an example of each.
+# Names in definitions, attributes and the fields of a Config, by the module of their definition.
+RENAMED: Mapping[str, Mapping[str, str]] = {}
+FIELDS: Mapping[str, Mapping[str, str]] = {}  # the fields of an agent's Config, by the agent
+MOVED: Mapping[tuple[str, str], tuple[str, str]] = {}  # definitions that stand in another module now: (module, name)
 
 # The largest value of a setting in a short run: so every branch of the code is soon taken.
 CAPS = {"target_every": 20, "late_after": 60, "assessment_episodes": 2, "rollout_steps": 128, "epochs": 2}
@@ -122,7 +114,7 @@ def main(revision: str) -> int:
         with np.load(folder / recordings.PATH.relative_to(ROOT)) as file:
             inside = {"agent": "td7", "env": recordings.ENV, "code": str(file["code"])}
         own = asdict(Experiment("td7", recordings.ENV, 1, recordings.CONFIG))["config"]
-        old_names = {new: old for old, new in FIELDS["td7"].items()}
+        old_names = {new: old for old, new in FIELDS.get("td7", {}).items()}
         recorded |= {
             f"{recordings.PATH.name}, normed = {normed}": inside
             | {"config": {old_names.get(key, key): own[key] for key in own} | {"normed": normed}}

@@ -21,6 +21,15 @@ def test_actor_loss_by_hand() -> None:
     assert log_prob.grad.tolist() == [-1.5, 0.5]
 
 
+def test_an_action_that_could_not_happen_counts_nothing_at_an_advantage_of_0() -> None:
+    log_prob = torch.tensor([-torch.inf, -2.0], requires_grad=True)
+    loss = actor_critic.actor_loss(log_prob, torch.tensor([0.0, 4.0]))
+    assert loss.item() == 4.0  # −(0 − 8) / 2
+    loss.backward()
+    assert log_prob.grad is not None
+    assert log_prob.grad.tolist() == [0.0, -2.0]
+
+
 def test_critic_loss_by_hand() -> None:
     value = torch.tensor([1.0, 5.0], requires_grad=True)
     loss = actor_critic.critic_loss(value, torch.tensor([4.0, 4.0]))

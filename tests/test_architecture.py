@@ -121,7 +121,7 @@ def test_the_package_keeps_to_its_arrows() -> None:
     assert forbidden(sources()) == []
 
 
-LINES = {"core": 5_200, "package": 20_500}
+LINES = {"core": 5_100, "package": 20_500}
 WRITES = {"files", "checkpoints"}  # in the core, but no lecture shows them
 
 
@@ -180,6 +180,6 @@ def test_no_agent_inherits_from_an_agent() -> None:
             for node in ast.walk(ast.parse(source)):
                 if isinstance(node, ast.ClassDef):
                     bases = {ast.unparse(base) for base in node.bases}
-                    # a memory is no agent
-                    allowed = {"Protocol", "nn.Module", "torch.nn.Module", "ReplayBuffer"}
+                    # a memory is no agent, and what can be saved need not be one
+                    allowed = {"Protocol", "nn.Module", "torch.nn.Module", "ReplayBuffer", "Stateful"}
                     assert bases <= allowed, f"{name}.{node.name} inherits {bases}"

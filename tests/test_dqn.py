@@ -197,6 +197,19 @@ def test_learning_starts_and_recurs_as_configured() -> None:
     assert [metrics["step"] for metrics in steps(agent, 20)] == [12] * 3 + [16] * 3 + [20] * 3
 
 
+@pytest.mark.parametrize("priority_exponent", [0.0, 0.6])
+def test_a_diverged_network_is_refused_by_name(priority_exponent: float) -> None:
+    config = replace(SMALL, priority_exponent=priority_exponent)
+    agent = DQN(4, 2, config, 0)
+    with torch.no_grad():
+        next(agent.q.parameters()).fill_(math.nan)
+    wrong = (
+        r"priorities lie in \[nan" if priority_exponent else r"^loss = nan: DQN has diverged, lower its learning rate$"
+    )
+    with pytest.raises(ValueError, match=wrong):
+        steps(agent, 10)
+
+
 def test_prioritised_replay_gets_the_new_priorities() -> None:
     agent = DQN(1, 2, replace(SMALL, priority_exponent=0.5, lr=1e-9), seed=0)
     assert isinstance(agent.replay, PrioritizedReplay)

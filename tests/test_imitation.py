@@ -97,6 +97,18 @@ def test_far_from_every_component_the_log_likelihood_is_still_finite() -> None:
     assert log_prob.item() == pytest.approx(-5000.9189)
 
 
+def test_the_log_likelihood_of_a_component_without_width() -> None:
+    """At its mean −log σ − ½ log 2π with log σ = −200, and beside it nothing: the other component decides."""
+    log_std = torch.tensor([[-200.0], [0.0]], requires_grad=True)
+    narrow = Mixture(torch.zeros(2), torch.tensor([[0.0], [1.0]]), log_std)
+    at_the_mean, beside = narrow.log_prob(torch.tensor([[0.0], [1.0]]))
+    assert at_the_mean.item() == pytest.approx(200 - 0.9189385 - math.log(2))
+    assert beside.item() == pytest.approx(-0.9189385 - math.log(2))
+    at_the_mean.backward()
+    assert log_std.grad is not None
+    assert log_std.grad.tolist() == [[-1.0], [0.0]]
+
+
 def test_samples_come_from_the_components_as_weighted() -> None:
     many = Mixture(
         torch.tensor([0.75, 0.25]).log().expand(4000, 2),

@@ -6,6 +6,7 @@ import multiprocessing
 import random
 import signal
 import time
+from collections import deque
 from dataclasses import is_dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from rlcourse.algorithms import (
     AGENTS,
     actor_critic,
     agent_class,
+    config_class,
     ddpg,
     double_ac,
     dqn,
@@ -34,6 +36,7 @@ from rlcourse.algorithms import (
     td3,
     td7,
 )
+from rlcourse.buffers import NStep, Rollout
 from tests import tiny
 from tests.tiny import Config as TinyConfig
 from tests.tiny import Tiny
@@ -46,12 +49,12 @@ def q_learner(seed: int = 0) -> q_iteration.QLearning:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Bit for bit: nested dicts, dataclasses and sequences of tensors, arrays, numbers, generators, MuJoCo states."""
-    if is_dataclass(a):
+    """Bit for bit: nested dicts, dataclasses, memories, sequences; tensors, numbers, generators, MuJoCo states."""
+    if is_dataclass(a) or isinstance(a, NStep | Rollout):
         return same(vars(a), vars(b))
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple):
+    if isinstance(a, list | tuple | deque):
         return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
     if isinstance(a, torch.Tensor):
         return torch.equal(a, b)
@@ -203,8 +206,6 @@ class Reusing(gym.Env[Any, Any]):
     Pays 1 a step in its first episode, 100 in later ones. Episodes are cut after `length` steps, or end there.
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
-
     def __init__(self, length: int = 3, ends: bool = False, discrete: bool = False, goals: bool = False) -> None:
         self.length, self.ends, self.goals = length, ends, goals
         self.observation_space = gym.spaces.Box(0, 100, (1,))
@@ -257,6 +258,34 @@ def test_worlds_side_by_side_that_reuse_their_arrays_too() -> None:
     assert [t.obs.ravel().tolist() for t in agent.transitions] == [[0, 0], [1, 1], [2, 2], [0, 0], [1, 1]]
     assert [t.next_obs.ravel().tolist() for t in agent.transitions] == [[1, 1], [2, 2], [3, 3], [1, 1], [2, 2]]
     assert [t.action.ravel().tolist() for t in agent.transitions] == 5 * [[0.5, 0.5]]
+
+
+def test_worlds_side_by_side_that_reuse_their_arrays_are_refused_where_nobody_copies() -> None:
+    """The last observation is 3; the next episode has begun in the same array, which says 0."""
+    mode = gym.vector.AutoresetMode.SAME_STEP
+    worlds = gym.vector.SyncVectorEnv([Reusing, partial(Reusing, 50)], autoreset_mode=mode)
+    agent = Steady()
+    with pytest.raises(ValueError, match=r"the same array again and again, .*: make it with envs\.make_vector"):
+        list(loop.train_vector(worlds, agent, 10, seed=0))
+    assert len(agent.transitions) == 2  # nothing wrong is observed
+
+
+@pytest.mark.parametrize("name", ["dqn", "reinforce", "actor_critic", "ppo"])
+def test_the_error_of_an_agent_made_for_other_observations_names_the_space(name: str) -> None:
+    world, kind, config = envs.make("CartPole-v1"), agent_class(name), config_class(name)()
+    actions = 2 if name == "dqn" else world.action_space
+    agent = kind(3, actions, config, 0)  # CartPole shows four numbers
+    if hasattr(config, "num_envs"):
+        training = loop.train_vector(envs.make_vector("CartPole-v1", config.num_envs), agent, 10, 0)
+    else:
+        training = loop.evaluated(iter([{"reward": 0.0, "step": 1}]), world, agent, 1, 1, 0)
+    with pytest.raises(RuntimeError) as error:
+        next(training)
+    (note,) = error.value.__notes__
+    space = world.observation_space
+    assert note.startswith(
+        f"{kind.__name__} was to act on an observation of observation_space = {space}: the agent must"
+    )
 
 
 def test_each_loop_refuses_the_other_ones_agents_and_worlds() -> None:

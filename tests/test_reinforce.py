@@ -53,6 +53,15 @@ def test_actor_loss_by_hand() -> None:
     assert log_prob.grad.tolist() == [-1.0, 0.5, -2.0]  # good actions up, bad ones down
 
 
+def test_an_action_that_could_not_happen_counts_nothing_at_an_advantage_of_0() -> None:
+    log_prob = torch.tensor([-torch.inf, -2.0], requires_grad=True)
+    loss = reinforce.actor_loss(log_prob, torch.tensor([0.0, 4.0]), episodes=2)
+    assert loss.item() == 4.0  # −(0 − 8) / 2
+    loss.backward()
+    assert log_prob.grad is not None
+    assert log_prob.grad.tolist() == [0.0, -2.0]
+
+
 def rollout() -> Transition:
     """The episodes of `REWARD`, one after the other; the last one was cut by a time limit."""
     obs = np.arange(6.0)[:, None]

@@ -10,6 +10,12 @@ TD7 = "rlcourse.algorithms.td7"
 FIELD = "Attribute(value=Name(id='config', ctx=Load()), attr='implementation', ctx=Load())"
 
 
+@pytest.fixture(autouse=True)
+def _tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(renew, "FIELDS", {"td7": {"implementation": "appendix_changes"}})
+    monkeypatch.setattr(renew, "MOVED", {(TD7, "Parallel"): ("rlcourse.nets", "Parallel")})
+
+
 def test_old_names_and_places_become_the_new_ones_and_nothing_else_changes() -> None:
     found = renew.renamed({(TD7, "Config"): FIELD, (TD7, "Parallel"): "Pass()", ("rlcourse.loop", "train"): FIELD})
     new = FIELD.replace("implementation", "appendix_changes")

@@ -71,8 +71,6 @@ def test_200_further_steps_are_identical(name: str) -> None:
 class Magpie(gym.Env[np.ndarray, int]):
     """Keeps its state in whatever it finds; what it observes depends on all of it."""
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
-
     def __init__(self, **more: Any) -> None:
         self.observation_space = gym.spaces.Box(-np.inf, np.inf, (10,))
         self.action_space = gym.spaces.Discrete(2)  # type: ignore[assignment]

@@ -70,6 +70,15 @@ def test_huber_by_hand() -> None:
     assert error.grad.tolist() == [-2.0, 0.5, 2.0, 2.0]
 
 
+def test_huber_without_a_threshold_is_the_square() -> None:
+    error = torch.tensor([-3.0, 0.0, 4.0], requires_grad=True)
+    loss = td7.huber(error, math.inf)
+    assert loss.tolist() == [4.5, 0.0, 8.0]
+    loss.sum().backward()
+    assert error.grad is not None
+    assert error.grad.tolist() == [-3.0, 0.0, 4.0]
+
+
 def test_critic_loss_by_hand() -> None:
     q, target = torch.tensor([[1.0, 5.0], [4.0, 3.5]]), torch.tensor([4.0, 4.0])
     # errors 3, −1 and 0, ½: 3 + ½ and 0 + ⅛, each over two

@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rlcourse.buffers import Rollout, Transition
-from rlcourse.checkpoints import restore_state, state_of
+from rlcourse.checkpoints import Stateful
 from rlcourse.config import Count, Discount, NonNegative, Positive, Range, Threshold, check, require
 from rlcourse.nets import Policy, generators, mlp
 from rlcourse.returns import n_step_targets
@@ -46,6 +46,7 @@ class Config:
 
 def actor_loss(log_prob: Float[Tensor, "*B"], advantage: Float[Tensor, "*B"]) -> Float[Tensor, ""]:
     r"""$-\frac{1}{B} \sum_j \log \pi(a_j | s_j)\, \hat A_j$ over all B steps; $\hat A$ is a constant."""
+    log_prob = torch.where(advantage == 0, 0.0, log_prob)  # infinity times an advantage of 0 would be NaN
     return -(log_prob * advantage).mean()
 
 
@@ -54,7 +55,7 @@ def critic_loss(value: Float[Tensor, "*B"], target: Float[Tensor, "*B"]) -> Floa
     return 0.5 * (target - value).square().mean()
 
 
-class ActorCritic:
+class ActorCritic(Stateful):
     """An agent for discrete or continuous actions and vector observations, in many environments side by side.
 
     Args:
@@ -73,10 +74,13 @@ class ActorCritic:
         self.policy = Policy(obs_size, action_space, config.hidden, initialisation)
         self.critic = mlp([obs_size, *config.hidden, 1], initialisation, nn.Tanh)
         # Actor and critic share no weights, so one optimiser does what two would do.
-        self.parameters = [*self.policy.parameters(), *self.critic.parameters()]
         self.optimizer = torch.optim.Adam(self.parameters, lr=config.lr, fused=True)
         self.rollout = Rollout()
         self.updates = 0
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        return [*self.policy.parameters(), *self.critic.parameters()]
 
     def act(self, obs: Any, explore: bool = True) -> Any:
         with torch.inference_mode():
@@ -121,12 +125,3 @@ class ActorCritic:
 
         self.updates += 1
         return {"actor_loss": losses[0].item(), "critic_loss": losses[1].item(), "entropy": entropy.item()}
-
-    def state_dict(self) -> dict[str, Any]:
-        return state_of(self, _STATE)
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        restore_state(self, state)
-
-
-_STATE = ("policy", "critic", "optimizer", "rollout", "_exploration", "updates")

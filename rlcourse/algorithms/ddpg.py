@@ -24,7 +24,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rlcourse.buffers import Batch, ReplayBuffer, Transition
-from rlcourse.checkpoints import restore_state, state_of
+from rlcourse.checkpoints import Stateful
 from rlcourse.config import Count, Discount, NonNegative, Positive, Probability, Range, check, require
 from rlcourse.nets import Actor, Critics, action_size, generators, polyak_update
 
@@ -83,7 +83,7 @@ def ornstein_uhlenbeck(
     return (1 - reversion) * noise + scale * normal
 
 
-class DDPG:
+class DDPG(Stateful):
     """An agent for continuous actions and vector observations.
 
     Args:
@@ -163,15 +163,3 @@ class DDPG:
         polyak_update(self.target_actor, self.actor, config.tau)
         polyak_update(self.target_critic, self.critic, config.tau)
         return metrics | {"actor_loss": policy_loss.item()}
-
-    def state_dict(self) -> dict[str, Any]:
-        return state_of(self, _STATE)
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        restore_state(self, state)
-
-
-_STATE = (
-    *("actor", "critic", "target_actor", "target_critic", "actor_optimizer", "critic_optimizer"),
-    *("replay", "_exploration", "_sampling", "_noise", "steps", "updates"),
-)

@@ -29,7 +29,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rlcourse.buffers import Batch, ReplayBuffer, Transition
-from rlcourse.checkpoints import restore_state, state_of
+from rlcourse.checkpoints import Stateful
 from rlcourse.config import Count, Discount, NonNegative, Positive, Probability, Range, check, require
 from rlcourse.nets import Actor, Critics, action_size, generators, polyak_update
 
@@ -78,7 +78,7 @@ def actor_loss(batch: Batch, actors: Iterable[PolicyFunction], critic: QFunction
     return -torch.stack(q).mean(-1).sum()
 
 
-class DoubleAC:
+class DoubleAC(Stateful):
     """An agent for continuous actions and vector observations.
 
     Args:
@@ -150,15 +150,3 @@ class DoubleAC:
         self.actor_optimizer.step()
         polyak_update(self.target_critic, self.critic, config.tau)
         return metrics | {"actor_loss": policy_loss.item()}
-
-    def state_dict(self) -> dict[str, Any]:
-        return state_of(self, _STATE)
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        restore_state(self, state)
-
-
-_STATE = (
-    *("actors", "critic", "target_critic", "actor_optimizer", "critic_optimizer"),
-    *("replay", "_exploration", "_sampling", "steps", "updates"),
-)

@@ -32,7 +32,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rlcourse.buffers import Batch, NStep, PrioritizedReplay, ReplayBuffer, Transition
-from rlcourse.checkpoints import restore_state, state_of
+from rlcourse.checkpoints import Stateful
 from rlcourse.config import Count, Discount, Positive, Probability, Range, Threshold, check, require
 from rlcourse.nets import generators, mlp, polyak_update
 
@@ -141,7 +141,7 @@ def importance_weight(probability: Float[Tensor, " B"], exponent: float) -> Floa
     return (probability / probability.min()) ** -exponent
 
 
-class DQN:
+class DQN(Stateful):
     """An agent for discrete actions and vector observations.
 
     Args:
@@ -228,15 +228,6 @@ class DQN:
             td_error = target - q.detach()
             self.replay.update_priorities(batch.indices, priority(td_error, config.priority_exponent))
         return {"loss": loss.item(), "q": q.mean().item(), "grad_norm": grad_norm.item()}
-
-    def state_dict(self) -> dict[str, Any]:
-        return state_of(self, _STATE)
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        restore_state(self, state)
-
-
-_STATE = ("q", "target_q", "optimizer", "replay", "_n_step", "_exploration", "_sampling", "steps", "updates")
 
 
 def _anneal(start: float, end: float, progress: float) -> float:

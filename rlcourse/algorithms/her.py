@@ -232,9 +232,6 @@ class HindsightReplay(ReplayBuffer):
     def _row(self, index: Int[Tensor, " B"]) -> Int[Tensor, " B"]:
         return (index + self._position - self._size) % self.capacity
 
-    def _probability(self, indices: Int[Tensor, " B"]) -> Float[Tensor, " B"]:
-        return torch.full(indices.shape, 1 / max(len(self), 1), dtype=torch.float32)
-
     def state_dict(self) -> dict[str, Any]:
         around = {"before": self._before[: self._size].clone(), "after": self._after[: self._size].clone()}
         return super().state_dict() | around | {"running": self._running}

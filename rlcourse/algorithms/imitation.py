@@ -27,7 +27,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rlcourse.buffers import Transition
-from rlcourse.checkpoints import restore_state, state_of
+from rlcourse.checkpoints import Stateful
 from rlcourse.config import Count, CountOrZero, Positive, check
 from rlcourse.nets import generators, mlp
 
@@ -62,7 +62,8 @@ class Mixture:
     log_std: Float[Tensor, "*B K A"]
 
     def log_prob(self, action: Float[Tensor, "*B A"]) -> Float[Tensor, " *B"]:
-        standardised = (action[..., None, :] - self.mean) / self.log_std.exp()
+        std = self.log_std.exp().clamp(min=torch.finfo(self.log_std.dtype).tiny)  # 0 / 0 would be NaN
+        standardised = (action[..., None, :] - self.mean) / std
         normal = -0.5 * standardised**2 - self.log_std - 0.5 * math.log(2 * math.pi)
         return (self.logits.log_softmax(-1) + normal.sum(-1)).logsumexp(-1)
 
@@ -111,7 +112,7 @@ def actor_loss(log_prob: Float[Tensor, " B"]) -> Float[Tensor, ""]:
     return -log_prob.mean()
 
 
-class Imitation:
+class Imitation(Stateful):
     """A clone that learns a box of actions in [−1, 1] from what an expert would do.
 
     Args:
@@ -175,12 +176,3 @@ class Imitation:
         loss.backward()
         self.optimizer.step()
         return {"loss": loss.item()}
-
-    def state_dict(self) -> dict[str, Any]:
-        return state_of(self, _STATE)
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        restore_state(self, state)
-
-
-_STATE = ("policy", "optimizer", "_obs", "_action", "_sampling", "steps")

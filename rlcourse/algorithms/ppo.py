@@ -27,7 +27,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from rlcourse.buffers import Rollout, Transition
-from rlcourse.checkpoints import restore_state, state_of
+from rlcourse.checkpoints import Stateful
 from rlcourse.config import Count, Discount, NonNegative, Positive, Probability, Range, Threshold, check, require
 from rlcourse.nets import Policy, generators, mlp
 from rlcourse.returns import gae
@@ -140,7 +140,7 @@ def critic_loss(value: Float[Tensor, " B"], target: Float[Tensor, " B"]) -> Floa
     return 0.5 * (target - value).square().mean()
 
 
-class PPO:
+class PPO(Stateful):
     """An agent for discrete or continuous actions and vector observations, in one environment or many side by side.
 
     Args:
@@ -164,10 +164,13 @@ class PPO:
             orthogonal_(self.policy, 0.01, initialisation)
             orthogonal_(self.critic, 1.0, initialisation)
         # Actor and critic share no weights, so one optimiser does what two would do.
-        self.parameters = [*self.policy.parameters(), *self.critic.parameters()]
         self.optimizer = torch.optim.Adam(self.parameters, lr=config.lr, fused=True)
         self.rollout = Rollout()
         self.updates = 0
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        return [*self.policy.parameters(), *self.critic.parameters()]
 
     def act(self, obs: Any, explore: bool = True) -> Any:
         with torch.inference_mode():
@@ -242,12 +245,3 @@ class PPO:
             "kl": divergence.item(),
             "max_ratio": ratio(*change).max().item(),
         }
-
-    def state_dict(self) -> dict[str, Any]:
-        return state_of(self, _STATE)
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        restore_state(self, state)
-
-
-_STATE = ("norm", "policy", "critic", "optimizer", "rollout", "_exploration", "_sampling", "updates")

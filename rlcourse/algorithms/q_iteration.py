@@ -25,6 +25,7 @@ from jaxtyping import Float, Int
 from scipy import sparse
 
 from rlcourse.buffers import Transition
+from rlcourse.checkpoints import Stateful
 from rlcourse.config import Discount, Finite, NonNegative, Probability, Range, check, require
 from rlcourse.planning import Model, Values, contracted, policy_system
 from rlcourse.planning import Table as Table  # part of this page, like `backup`
@@ -219,7 +220,7 @@ def bellman_target(batch: Transition, q: Callable[[Any], np.ndarray], gamma: flo
     return batch.reward + gamma * (1 - batch.terminated) * q(batch.next_obs).max(-1)
 
 
-class QLearning:
+class QLearning(Stateful):
     """Watkins' Q-learning: after every step, move Q(s, a) a little towards the target.
 
     Attributes:
@@ -252,10 +253,3 @@ class QLearning:
         td_error = bellman_target(batch, self.q.__getitem__, self.config.gamma) - self.q[entry]
         self.q[entry] += step_size * td_error
         return {"td_error": float(td_error)}
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"q": self.q.copy(), "visits": self.visits.copy(), "exploration": self._exploration.bit_generator.state}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.q, self.visits = state["q"].copy(), state["visits"].copy()
-        self._exploration.bit_generator.state = state["exploration"]

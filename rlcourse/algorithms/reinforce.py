@@ -26,7 +26,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rlcourse.buffers import Rollout, Transition
-from rlcourse.checkpoints import restore_state, state_of
+from rlcourse.checkpoints import Stateful
 from rlcourse.config import Count, Discount, Positive, Range, check, require
 from rlcourse.nets import Policy, generators
 from rlcourse.returns import discounted_returns
@@ -80,10 +80,11 @@ def baseline(returns: Float[np.ndarray, "T E"], kind: Baseline) -> Float[np.ndar
 
 def actor_loss(log_prob: Float[Tensor, " B"], advantage: Float[Tensor, " B"], episodes: int) -> Float[Tensor, ""]:
     r"""$-\frac{1}{E} \sum_j \log \pi(a_j | s_j)\, \hat A_j$ over all B steps of E episodes; $\hat A$ is a constant."""
+    log_prob = torch.where(advantage == 0, 0.0, log_prob)  # infinity times an advantage of 0 would be NaN
     return -(log_prob * advantage).sum() / episodes
 
 
-class REINFORCE:
+class REINFORCE(Stateful):
     """An agent for discrete or continuous actions and vector observations.
 
     Args:
@@ -136,15 +137,6 @@ class REINFORCE:
 
         self.updates += 1
         return {"actor_loss": loss.item(), "entropy": policy.entropy().mean().item()}
-
-    def state_dict(self) -> dict[str, Any]:
-        return state_of(self, _STATE)
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        restore_state(self, state)
-
-
-_STATE = ("policy", "optimizer", "rollout", "_exploration", "episodes", "updates")
 
 
 def _by_episode(rollout: Transition) -> tuple[Float[np.ndarray, "T E"], np.ndarray]:

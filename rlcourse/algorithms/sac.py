@@ -28,7 +28,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rlcourse.buffers import Batch, ReplayBuffer, Transition
-from rlcourse.checkpoints import restore_state, state_of
+from rlcourse.checkpoints import Stateful
 from rlcourse.config import Count, Discount, Finite, Positive, Probability, Range, check, require
 from rlcourse.nets import Critics, Gaussian, action_size, generators, mlp, polyak_update
 
@@ -131,7 +131,7 @@ def value_bellman_target(batch: Batch, target_value: Callable[[Tensor], Tensor],
     return batch.reward + gamma * (1 - batch.terminated) * target_value(batch.next_obs).squeeze(-1)
 
 
-class SAC:
+class SAC(Stateful):
     """An agent for continuous actions and vector observations.
 
     Args:
@@ -224,16 +224,3 @@ class SAC:
         polyak_update(self.target_critic, self.critic, config.tau)
         entropy = -log_prob.mean().item()
         return metrics | {"actor_loss": policy_loss.item(), "entropy": entropy, "temperature": temperature}
-
-    def state_dict(self) -> dict[str, Any]:
-        return state_of(self, _STATE)
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        restore_state(self, state)
-
-
-_STATE = (
-    *("actor", "critic", "target_critic", "value_network", "target_value_network", "log_temperature"),
-    *("actor_optimizer", "critic_optimizer", "value_optimizer", "temperature_optimizer"),
-    *("replay", "_exploration", "_sampling", "_policy", "steps", "updates"),
-)

@@ -26,7 +26,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rlcourse.buffers import Batch, ReplayBuffer, Transition
-from rlcourse.checkpoints import restore_state, state_of
+from rlcourse.checkpoints import Stateful
 from rlcourse.config import Count, Discount, NonNegative, Positive, Probability, Range, check, require
 from rlcourse.nets import Actor, Critics, action_size, generators, polyak_update
 
@@ -83,7 +83,7 @@ def actor_loss(batch: Batch, actor: PolicyFunction, critic: QFunction) -> Float[
     return -critic(batch.obs, actor(batch.obs)).mean()
 
 
-class TD3:
+class TD3(Stateful):
     """An agent for continuous actions and vector observations.
 
     Args:
@@ -160,15 +160,3 @@ class TD3:
         polyak_update(self.target_actor, self.actor, config.tau)
         polyak_update(self.target_critic, self.critic, config.tau)
         return metrics | {"actor_loss": policy_loss.item()}
-
-    def state_dict(self) -> dict[str, Any]:
-        return state_of(self, _STATE)
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        restore_state(self, state)
-
-
-_STATE = (
-    *("actor", "critic", "target_actor", "target_critic", "actor_optimizer", "critic_optimizer"),
-    *("replay", "_exploration", "_sampling", "_smoothing", "steps", "updates"),
-)

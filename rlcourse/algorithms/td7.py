@@ -34,7 +34,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rlcourse.buffers import Batch, PrioritizedReplay, ReplayBuffer, Transition
-from rlcourse.checkpoints import restore_state, state_of
+from rlcourse.checkpoints import Stateful
 from rlcourse.config import Count, Discount, NonNegative, OutOfRangeError, Positive, Probability, Range, check, require
 from rlcourse.nets import action_size, generators, mlp, parallel, polyak_update
 
@@ -198,6 +198,7 @@ def huber(error: Float[Tensor, "*B"], threshold: float) -> Float[Tensor, "*B"]:
 
     Like the authors we leave out the $-\frac12 \kappa^2$ that would join the two parts: only the gradient matters.
     """
+    threshold = min(threshold, torch.finfo(error.dtype).max)  # infinity times the other part's gradient of 0 is NaN
     size = error.abs()
     return torch.where(size <= threshold, 0.5 * error.square(), threshold * size)
 
@@ -226,7 +227,7 @@ def actor_loss(
     return -q.mean() + copying * q.detach().abs().mean() * (action - batch.action).square().mean()
 
 
-class TD7:
+class TD7(Stateful):
     """An agent for continuous actions and vector observations.
 
     Args:
@@ -399,17 +400,3 @@ class TD7:
             self._target_bounds = self._targets_seen
         if isinstance(self.replay, PrioritizedReplay):
             self.replay.reset_max_priority()
-
-    def state_dict(self) -> dict[str, Any]:
-        return state_of(self, _STATE)
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        restore_state(self, state)
-
-
-_STATE = (
-    *("actor", "critic", "encoder", "target_actor", "target_critic", "fixed_encoder", "target_encoder"),
-    *("checkpoint_actor", "checkpoint_encoder", "actor_optimizer", "critic_optimizer", "encoder_optimizer"),
-    *("replay", "_exploration", "_sampling", "_smoothing", "steps", "updates", "_target_bounds", "_targets_seen"),
-    *("_best", "_minimum", "_return", "_episodes", "_collected", "_over", "_assessing", "_updates_due"),
-)

@@ -1,4 +1,4 @@
-"""`rlcourse demo`: every widget as a page of its own that fills a projector, and an index of them; needs no network.
+"""`rlcourse demo` serves every widget as a page that fills a projector, and an index of them; it needs no network.
 
 One more page counts the room's votes on the lectures' questions, see `votes`.
 """
@@ -31,11 +31,11 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 @cache
 def questions() -> Mapping[str, Mapping[str, str]]:
-    """What each widget answers, by lecture and module: every widget says so itself (`LECTURE`, `QUESTION`)."""
+    """Each widget's question, by lecture and module. Every widget's module declares both (`LECTURE`, `QUESTION`)."""
 
     def place(module: ModuleType) -> int:
         number = module.LECTURE.split()[0]
-        return int(number) if number.isdigit() else sys.maxsize  # what fits any lecture comes last
+        return int(number) if number.isdigit() else sys.maxsize  # widgets that fit any lecture come last
 
     modules = (import_module(found.name) for found in iter_modules(widgets.__path__, "rlcourse.widgets."))
     asked: dict[str, dict[str, str]] = {}
@@ -51,7 +51,7 @@ def serve(port: int, browser: bool) -> None:
     os.environ.setdefault(votes.STORED, str(Path("votes.json").resolve()))  # the pages run in a temporary folder
     with TemporaryDirectory(prefix="rlcourse-demos-") as folder:
         pages = write(Path(folder))
-        # Twenty pictures take some seconds: nobody has to wait for them.
+        # Drawing the pictures takes some seconds; the index is shown before they are there.
         Thread(target=draw_thumbnails, args=[pages], daemon=True).start()
         # Voila looks for templates where Jupyter keeps its data.
         os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [folder, os.environ.get("JUPYTER_PATH")]))
@@ -60,7 +60,7 @@ def serve(port: int, browser: bool) -> None:
 
 
 def write(folder: Path) -> Path:
-    """Lay out what Voila needs below `folder`: a notebook per widget, our templates and the index among them.
+    """Write what Voila needs into `folder`: a notebook for each widget, and our templates with the index.
 
     Returns:
         the folder of the notebooks.
@@ -87,7 +87,7 @@ def _page(path: Path, title: str, source: str) -> None:
 
 
 def draw_thumbnails(folder: Path) -> None:
-    """Write each widget's picture as it opens, whole or not at all: the index asks again until it is there."""
+    """Write a picture of each widget as it opens. Each file appears whole; until then the index asks for it again."""
     for name in (name for asked in questions().values() for name in asked):
         part = folder / f"{name}.part"
         part.write_bytes(import_module(f"rlcourse.widgets.{name}").widget().still.png)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from IPython.display import Markdown
 
-from rlcourse.curves import Curve, Estimate
+from rlcourse.curves import Curve, Estimate, signed
 
 INTERVAL = "95 % interval"
 VERDICTS = ("better", "worse", "not resolved")
@@ -26,12 +26,6 @@ def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
     head = list(head)
     lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
-
-
-def signed(value: float, digits: int = 0) -> str:
-    """A number with its sign, a true minus; nothing is never negative."""
-    text = f"{value:+.{digits}f}"
-    return (text.replace("-", "+") if float(text) == 0 else text).replace("-", "−")
 
 
 def interval(estimate: Estimate, digits: int = 0) -> str:

@@ -3,7 +3,7 @@
 import numpy as np
 from IPython.display import Markdown
 
-from rlcourse.curves import Curve, mean_estimate, recorded_experiment, reference
+from rlcourse.curves import Curve, mean_estimate, recorded_experiment, reference, signed
 from rlcourse.findings import quoted
 from rlcourse.findings.phrases import (
     at,
@@ -14,7 +14,6 @@ from rlcourse.findings.phrases import (
     page,
     reached,
     seeds,
-    signed,
     table,
     verdict,
 )
@@ -84,7 +83,7 @@ def bias() -> Markdown:
     double = {name: reference(f"06_double_pendulum_{file}") for name, file in AGENTS.items()}
     lows = {name: curve.bias.mean(0) for name, curve in double.items()}
     lowest = ", ".join(
-        f"{name} {signed(low.min())} at step {number(double[name].step[low.argmin()])}" for name, low in lows.items()
+        f"{name} {signed(low.min(), 0)} at step {number(double[name].step[low.argmin()])}" for name, low in lows.items()
     )
     truth = double["TD3"].truth
     assert truth is not None

@@ -1,1 +1,1 @@
-"""What the command line does besides teaching: train, check the machine, the work copy, execute notebooks."""
+"""What the command line does: train agents, check the machine, keep the work copy, execute notebooks."""

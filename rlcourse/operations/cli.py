@@ -1,4 +1,4 @@
-"""The command `rlcourse`; `python -m rlcourse` works too. The commands import late, so that `--help` is instant."""
+"""The command `rlcourse`, also `python -m rlcourse`. Each command imports what it needs only when it runs."""
 
 import signal
 import sys
@@ -133,7 +133,7 @@ def probe(agent: Positional[str], gamma: float | None = None, steps: int = 5_000
         found = own.probe(kind, gamma, steps, continuous, file)
     except own.OwnAgentError as error:
         sys.exit(f"rlcourse probe: {error}")
-    except Exception as error:  # a student's agent can raise anything
+    except Exception as error:  # a student's agent can raise any error
         sys.exit(f"rlcourse probe: {own.words(error, file)}")
     print(found, *own.without(kind, interrupted=False), sep="\n")
     if found.first is not None:

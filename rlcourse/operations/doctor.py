@@ -1,4 +1,4 @@
-"""`rlcourse doctor`: what works on this machine, what does not, and the remedy. Each probe uses what it vouches for."""
+"""`rlcourse doctor` tells what works on this machine, what does not, and what to do. Each probe uses what it checks."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from rlcourse.rendering import find_backend
 TESTED_PYTHON = "3.11"
 CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"  # in a checkout; a wheel does not carry it
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-KERNEL_TIMEOUT = 60  # seconds; a start takes 1 to 5, ten times that on a busy machine
+KERNEL_TIMEOUT = 60  # seconds; a start takes 1 to 5, on a busy machine ten times that
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Check:
 
 
 def run() -> list[Check]:
-    """Try everything; a probe that raises, whatever it raises, is a check that failed."""
+    """Try everything. A probe that raises an error, of whatever kind, is a check that failed."""
     return [_check(name, probe, remedy, required) for name, probe, remedy, required in PROBES]
 
 
@@ -81,7 +81,7 @@ def bug_report(checks: list[Check]) -> str:
 
 
 def find_browser() -> str | None:
-    """The path of a Chromium or Chrome, which the browser tests drive: `CHROMIUM`, or found on the PATH; or None."""
+    """The path of a Chromium or Chrome for the browser tests, from `CHROMIUM` or on the PATH; None if there is none."""
     return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
 
 

@@ -18,7 +18,7 @@ KEPT_CELL_METADATA = ("jupyter", "rlcourse", "slideshow", "tags")  # jupyter: wh
 
 
 def lectures(paths: Iterable[Path]) -> Iterator[Path]:
-    """The notebooks among the paths and directly in the folders among them.
+    """The notebooks that the paths name, and those that lie directly in the folders that they name.
 
     Raises:
         FileNotFoundError: a path that does not exist.
@@ -37,7 +37,7 @@ def execute(paths: Iterable[Path]) -> None:
     """
     for path in tqdm(list(lectures(paths)), unit="notebook"):
         notebook = nbformat.read(path, as_version=4)
-        # In an empty folder: predictions that the author made while trying things out must not leak into the lecture.
+        # It runs in an empty folder: the predictions that its author made while trying it out must not be found.
         with TemporaryDirectory() as folder:
             resources = {"metadata": {"path": folder}}
             NotebookClient(notebook, timeout=CELL_TIMEOUT, coalesce_streams=True, resources=resources).execute()
@@ -46,7 +46,7 @@ def execute(paths: Iterable[Path]) -> None:
 
 
 def normalise(notebook: NotebookNode) -> None:
-    """Keep what a reader sees; drop live views, timings and versions, which differ from run to run."""
+    """Keep what a reader sees, and drop live views, timings and versions, which differ from run to run."""
     notebook.metadata = {
         "kernelspec": KERNELSPEC,
         "language_info": {"name": "python"},
@@ -59,7 +59,7 @@ def normalise(notebook: NotebookNode) -> None:
 
 
 def _worth_keeping(output: NotebookNode) -> bool:
-    """Take the live view out; what is left must be more than the text that stands in for it (a progress bar's, say).
+    """Remove the live view, and say whether more is left than the text that replaces it (a progress bar's, say).
 
     An answer that waits for a prediction waits in vain here: what stays is the text that holds it, folded.
     """
@@ -70,6 +70,6 @@ def _worth_keeping(output: NotebookNode) -> bool:
 
 
 def sources_hash(notebook: NotebookNode) -> str:
-    """Of all cells' sources. Stored with the outputs, it tells whether they belong to the code above them."""
+    """A hash of all cells' sources. It is stored with the outputs and tells whether they belong to these sources."""
     sources = json.dumps([(cell.cell_type, cell.source) for cell in notebook.cells])
     return hashlib.sha256(sources.encode()).hexdigest()[:16]

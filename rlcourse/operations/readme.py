@@ -1,9 +1,9 @@
-"""`rlcourse readme`: the tables of the README, from what lectures, workshops and homework say about themselves.
+"""`rlcourse readme` writes the tables of the README, from what lectures, workshops and homework say about themselves.
 
-Each says it in its notebook's metadata, under `rlcourse`; `TABLES` says what a table needs. A table stands between
-`<!-- name -->` and `<!-- /name -->`, and what is between them is written anew. A lecture's run time stands in its
-metadata alone (`seconds`); its first cell repeats it, written anew as well. So is the command behind each recorded
-curve, which the curve itself holds, in the README of the assets.
+A notebook says it in its metadata, under `rlcourse`; `TABLES` lists what a table needs. A table stands between
+`<!-- name -->` and `<!-- /name -->`, and the command replaces what is between them. It also writes a lecture's run
+time, `seconds` in its metadata, into the lecture's first cell, and the command that each recorded curve holds into the
+README of the assets.
 """
 
 import json
@@ -24,15 +24,15 @@ UNSAID = "(say what it shows)"  # in the row of a new curve
 
 
 class UndeclaredError(ValueError):
-    """A notebook's metadata lack what a table needs; names the notebook and the keys."""
+    """A notebook's metadata lack what a table needs; the message names the notebook and the keys."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A row for each notebook `sources`, in the order of their numbers, that links to a notebook in `links`.
+    """A table with a row for each notebook in `sources`, in the order of their numbers; it links to the one in `links`.
 
     Attributes:
-        columns: the heading of each column after the link by the key in the metadata.
+        columns: for each column after the link, its key in the metadata and its heading.
     """
 
     sources: str
@@ -61,7 +61,7 @@ def declared(path: Path, *needed: str) -> dict[str, Any]:
 
 
 def rows(root: Path, table: Table) -> list[str]:
-    """The lines of a table, none if there are no notebooks."""
+    """The lines of a table; there are none if there are no notebooks."""
     keys = ("number", "title", *table.columns)
     found = [(path.name, declared(path, *keys)) for path in (root / table.sources).glob("*.ipynb")]
     if not found:
@@ -81,7 +81,7 @@ def clock(seconds: float) -> str:
 
 
 def with_tables(text: str, root: Path) -> str:
-    """The text with the tables that it has a place for."""
+    """The text, with each table in it written anew."""
     for name, table in TABLES.items():
         before, start, rest = text.partition(f"<!-- {name} -->\n")
         _, end, after = rest.partition(f"<!-- /{name} -->")
@@ -91,7 +91,7 @@ def with_tables(text: str, root: Path) -> str:
 
 
 def with_commands(text: str, curves: Path) -> str:
-    """The text, where each curve's row ends with the command that the curve holds; a row for each curve without one."""
+    """The text, with each curve's command at the end of its row; a curve that has no row gets one."""
     for path in sorted(curves.glob("*.json")):
         stored = json.loads(path.read_text(encoding="utf-8"))
         start, command = f"| `curves/{path.name}` | ", f"`{stored['command']}` |\n"
@@ -106,7 +106,7 @@ def with_commands(text: str, curves: Path) -> str:
 
 
 def with_run_time(notebook: NotebookNode) -> NotebookNode:
-    """The lecture, whose first cell states the declared run time. Its outputs do not depend on it, and stay current."""
+    """The lecture, with the declared run time in its first cell. Its outputs do not depend on that and stay current."""
     about, header = notebook.metadata["rlcourse"], notebook.cells[0]
     current = about.get("sources") == sources_hash(notebook)
     header.source = RUN_TIME.sub(clock(about["seconds"]), header.source)
@@ -116,7 +116,7 @@ def with_run_time(notebook: NotebookNode) -> NotebookNode:
 
 
 def stale(root: Path) -> dict[Path, str]:
-    """The new text of each README and lecture that is not as the notebooks and the curves say.
+    """The new text of each README and lecture that differs from what the notebooks and the curves say.
 
     Raises:
         UndeclaredError: the metadata do not say what a table needs.
@@ -130,7 +130,7 @@ def stale(root: Path) -> dict[Path, str]:
 
 
 def write(root: Path) -> list[Path]:
-    """Write what is stale anew, and return it."""
+    """Write the stale files anew, and return their paths."""
     new = stale(root)
     for path, text in new.items():
         files.write(path, text)

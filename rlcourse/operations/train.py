@@ -1,6 +1,6 @@
-"""The command `rlcourse train`: one subcommand for each agent, whose `Config` fields are its options.
+"""The command `rlcourse train` has one subcommand for each agent, whose `Config` fields are its options.
 
-An agent from a student's own file, `my_dqn.py:MyDQN`, is a subcommand under that name.
+An agent from a student's own file, such as `my_dqn.py:MyDQN`, is a subcommand under that name.
 """
 
 import os
@@ -24,7 +24,7 @@ from rlcourse.runs import EVALUATION_SEED, Experiment, SeedsFailedError, run_all
 
 
 def command() -> Any:
-    """The type behind `rlcourse train`: one subcommand per agent, whose `Config` fields are its options (tyro)."""
+    """The type from which tyro makes the subcommands of `rlcourse train`."""
     constructors = {name: _subcommand(name) for name in AGENTS}
     constructors |= {each: _own(each) for each in sys.argv[2:3] if ".py" in each}
     subcommands = [
@@ -213,7 +213,7 @@ def _execute(
 
 
 def _refuse_incomparable(experiment: Experiment, name: str) -> None:
-    """Raises ValueError where nothing of a recording could be compared with what will be trained."""
+    """Raise a ValueError if no evaluation of the recording can be compared with the run."""
     recorded = recorded_experiment(name)
     if recorded.env != experiment.env:
         raise ValueError(f"{name} is a recording of {recorded.env}, not of {experiment.env}")
@@ -249,7 +249,7 @@ def _seeds(text: str) -> range:
 
 
 def command_line(experiment: Experiment, seeds: str, curve: Path) -> str:
-    """The command that makes a curve: what differs from the defaults, no folders of this machine."""
+    """The command that makes a curve. It names options that differ from the defaults, and no folder of this machine."""
     path = curve.name if curve.is_absolute() else curve.as_posix()
     words = ["rlcourse", "train", experiment.agent, "--env", experiment.env, "--steps", str(experiment.steps)]
     words += ["--seeds", seeds, "--curve", path]

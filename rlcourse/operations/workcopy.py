@@ -1,10 +1,10 @@
-"""The student's own copy of the lectures: made once, completed when lectures are added, never overwritten.
+"""The student's own copy of the lectures is made once and completed when lectures are added; nothing is overwritten.
 
 It holds no outputs: whoever predicts what a cell will show must not see it above.
 
-A lecture that changes upstream after it was copied is laid beside the student's, under a name that holds the hash
-of its content: such a name can only ever mean that one content. The hashes of the lectures that the student has
-already been given stand in the copy's `.upstream.json`; if that is lost, the worst is an announcement too many.
+If a lecture changes after it was copied, the new one is put beside the student's. Its name holds the hash of its
+content, so one name always means the same content. The copy's `.upstream.json` holds the hashes of the lectures that
+the student already has; if that file is lost, `sync` may announce a lecture twice, and nothing else happens.
 """
 
 import json
@@ -23,9 +23,9 @@ LEFT_OUT = {"instructor", "conftest.py", "predictions.json", "__pycache__"}
 
 
 def sync(source: Path, work: Path) -> list[str]:
-    """Bring the copy `work` up to date with the lectures in `source`; return one line for each thing worth saying.
+    """Bring the copy `work` up to date with the lectures in `source`; return a line for each change worth announcing.
 
-    Delete a file of the copy to get it back afresh; with a homework comes what its self-check compares with.
+    A student who deletes a file of the copy gets it back afresh. A homework comes with the files of its self-check.
 
     Raises:
         OSError: names the path; `source` is no folder, `work` is no folder or lies in `source`, a file cannot be
@@ -92,14 +92,14 @@ def _written(notebook: Any) -> bytes:
 
 
 def _with_answers(new: bytes, old: bytes) -> bytes:
-    """A workshop as it is now, with what a student wrote into it as it was: their answers and their own cells.
+    """The new workshop, with what a student wrote into the old one: their answers and the cells that they added.
 
-    Cells are told apart by their ids. An answer that is still as given comes from the new one.
+    Cells are recognised by their ids. An answer that the student has not touched comes from the new workshop.
     """
     try:
         notebook, theirs = json.loads(new), json.loads(old)["cells"]
         places = {cell["id"]: cell for cell in notebook["cells"]}
-        before = None  # the latest of their cells that is in the new one, too
+        before = None  # the student's latest cell that the new workshop has, too
         for cell in theirs:
             if (place := places.get(cell["id"])) is None:
                 if not cell["metadata"].get("rlcourse"):
@@ -116,7 +116,7 @@ def _with_answers(new: bytes, old: bytes) -> bytes:
 
 
 def _lectures(source: Path) -> list[Path]:
-    """Every file for students, in order; hidden files and what belongs to authors are left out."""
+    """All files for students, in order, without hidden files and the authors' files."""
     return [path for path in sorted(source.rglob("*")) if path.is_file() and _for_students(path.relative_to(source))]
 
 
@@ -126,7 +126,7 @@ def _for_students(name: Path) -> bool:
 
 
 def _read(record: Path) -> dict[str, str]:
-    """The hashes by name; empty if the record is missing or broken, which makes `sync` compare contents instead."""
+    """The hashes by name. If the record is missing or broken there are none, and `sync` compares contents instead."""
     try:
         known = json.loads(record.read_bytes())
     except (FileNotFoundError, ValueError):

@@ -1,12 +1,13 @@
-"""`rlcourse slides`: each lecture as a deck for a projector, made from the notebook alone; needs no network.
+"""`rlcourse slides` makes a deck for a projector from each lecture's notebook; it needs no network.
 
-The slide types of the cells say where a slide begins and what is left out; of a code cell, a slide shows the output.
-A text cell's metadata say the rest under `rlcourse`, and no reader of the notebook sees them:
+The cells' slide types say where a slide begins and which cells are left out. Of a code cell, a slide shows the output.
+A text cell's metadata may hold more under `rlcourse`, which no reader of the notebook sees:
 
-- `slide` stands on the slide in place of the cell's text, under its heading;
-- `notes` is what the speaker sees, beside this slide and those up to the next notes, and `minutes` how long that takes.
+- `slide` is shown on the slide in place of the cell's text, under its heading;
+- `notes` is shown to the speaker, beside this slide and all slides before the next notes; `minutes` is how long they
+  take.
 
-What a notebook folds away, an answer or an explanation, is the speaker's to say as well.
+What a notebook folds away, an answer or an explanation, is shown to the speaker, too.
 """
 
 import re
@@ -27,14 +28,14 @@ from rlcourse.operations.publish import lectures
 FOLDED = re.compile(r"<details><summary>(.*?)</summary>(.*?)</details>", re.DOTALL)
 HEADING = re.compile(r"#+ (.*)\n*")
 CODE = re.compile(r"```python\n(.*?)\n```", re.DOTALL)
-BEFORE_YOU_START = "**You need**"  # from here on, a title is of no use to those who sit in the room already
+BEFORE_YOU_START = "**You need**"  # what follows it in a title cell does not help people who are in the room
 WRAPPED = 84  # columns of code that stand side by side on a slide
 PICTURE, LISTING = '<div class="picture">', '<div class="code"'
 
 
 @dataclass
 class Slide:
-    """What is there at once, what the speaker uncovers, and what the speaker says."""
+    """What a slide shows at once, what the speaker uncovers step by step, and what the speaker says."""
 
     kind: str  # "slide", or "subslide" for one more on the same matter
     shown: list[NotebookNode]
@@ -42,12 +43,12 @@ class Slide:
     fragments: list[NotebookNode] = field(default_factory=list)
 
     def is_taken(self) -> bool:
-        """A picture shares its slide with words only."""
+        """Whether it holds a picture or code already: a second one needs another slide."""
         return any(mark in part.source for part in self.shown + self.fragments for mark in (PICTURE, LISTING))
 
 
 def build(paths: Iterable[Path], out: Path) -> list[Path]:
-    """Write a deck for each notebook into a folder, and beside the decks what they run on.
+    """Write a deck for each notebook into a folder, and beside the decks the files that they need.
 
     Raises:
         FileNotFoundError: a notebook that does not exist.
@@ -68,12 +69,12 @@ def build(paths: Iterable[Path], out: Path) -> list[Path]:
 
 
 def minutes(notebook: NotebookNode) -> int:
-    """How long the lecture takes, says the instructor."""
+    """How long the lecture takes, as its notes say."""
     return sum(_marks(cell).get("minutes", 0) for cell in notebook.cells)
 
 
 def deck(notebook: NotebookNode) -> NotebookNode:
-    """The slides as a notebook of text alone, in the order and with the slide types that nbconvert wants."""
+    """The slides as a notebook of text cells, in the order and with the slide types that nbconvert needs."""
     cells = []
     for slide in slides(notebook):
         first, *others = slide.shown
@@ -87,7 +88,7 @@ def deck(notebook: NotebookNode) -> NotebookNode:
 
 
 def slides(notebook: NotebookNode) -> list[Slide]:
-    """A lecture's slides. Without a heading of its own, a slide carries on under the last one."""
+    """A lecture's slides. A slide without a heading of its own has the heading of the slide before it."""
     made: list[Slide] = []
     heading = comment = ""
     for cell in notebook.cells:
@@ -119,7 +120,7 @@ def slides(notebook: NotebookNode) -> list[Slide]:
 
 
 def _read(cell: NotebookNode) -> tuple[str, str, list[str]]:
-    """A text cell's words on the slide, what the speaker says to it, and what is folded away."""
+    """A text cell's text for the slide, the speaker's notes on it, and what the notebook folds away."""
     marks, text = _marks(cell), cell.source.partition(BEFORE_YOU_START)[0]
     folded = _folded(text)
     text = FOLDED.sub("", text).strip()
@@ -139,7 +140,7 @@ def _marks(cell: NotebookNode) -> dict[str, Any]:
 
 
 def _parts(cell: NotebookNode) -> Iterator[tuple[NotebookNode, bool]]:
-    """A code cell's outputs as pieces of a slide, and whether a piece waits until the speaker uncovers it."""
+    """A code cell's outputs as parts of a slide, each with whether it is hidden until the speaker uncovers it."""
     for output in cell.outputs:
         data, metadata = output.get("data", {}), output.get("metadata", {})
         text, html = data.get("text/markdown", ""), data.get("text/html", "")

@@ -25,6 +25,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import ndtri
 
+from rlcourse.curves import signed
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import Panel, choice, slider
 from rlcourse.widgets.scene import Axis, Scene, View, bars, dots, handle, line
@@ -217,11 +218,6 @@ def biases(data: Climb) -> View:
         marks.append(line(data.at, data.bias[i], color, label=name, width=3.5 if i == data.chosen else 1.5))
     across = Axis(0, max(float(data.at[-1]), 1.0), "steps of the actor")
     return View(across, Axis(low - pad, high + pad, "target − true"), marks, f"bias, mean of {DRAWS} draws")
-
-
-def signed(value: float) -> str:
-    """With two digits, a real minus sign and no negative zero."""
-    return f"{round(float(value), 2) + 0.0:+.2f}".replace("-", "−")
 
 
 def describe(data: Climb) -> str:

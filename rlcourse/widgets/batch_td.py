@@ -197,7 +197,7 @@ def scene(data: Batch) -> Scene:
     headline = f"After {data.sweep} sweeps over the same episodes Monte Carlo and TD {apart}."
     kinds = EXAMPLES[data.example].kinds
     rows = [
-        f"{count} × {' → '.join(names)} → {signed(reward)}"
+        f"{count} × {' → '.join(names)} → {reward_label(reward)}"
         for count, (names, reward) in zip(data.counts, kinds, strict=True)
         if count
     ]
@@ -245,13 +245,13 @@ def chain_view(data: Batch) -> View:
         text(*places[:size].T, data.states, bold=True),
         text(places[:size, 0], places[:size, 1] - 0.36, below, INKS[:size], bold=True),
         dots(*places[size:].T, "grey", size=1.3, alpha=0.3),
-        text(*places[size:].T, [signed(reward) for reward in data.ends], bold=True),
+        text(*places[size:].T, [reward_label(reward) for reward in data.ends], bold=True),
     ]
     title = "the chain that makes these episodes most likely"
     return View(Axis(-0.5, 2.3, ticks={}), Axis(-1.2, 1.2, ticks={}), marks, title)
 
 
-def signed(reward: float) -> str:
+def reward_label(reward: float) -> str:
     return f"{reward:+g}".replace("-", "−") if reward else "0"
 
 

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from rlcourse.curves import digits
 from rlcourse.widgets.still import COLORS, Still
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -43,8 +44,8 @@ class Recording:
 
 
 def short(number: float) -> str:
-    """Three significant digits, without an exponent where the number is large."""
-    return f"{float(f'{number:.3g}'):g}".replace("-", "−")
+    """Three significant digits with a true minus."""
+    return digits(number).replace("-", "−")
 
 
 @cache

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from rlcourse.curves import signed
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import Panel, choice, slider
 from rlcourse.widgets.scene import Axis, Scene, View, area, bars, handle, line
@@ -146,10 +147,6 @@ def sums_view(data: Discounted) -> View:
     ]
     up = Axis(data.value - spread, data.value + spread, "sum of rewards")
     return View(Axis(1, data.returns.size, "lives", log=True), up, marks, f"mean so far; rewards: {data.stream}")
-
-
-def signed(value: float) -> str:
-    return f"{value:+z.2f}".replace("-", "−")
 
 
 def describe(data: Discounted) -> str:

@@ -33,6 +33,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import ndtr
 
+from rlcourse.curves import signed
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import Panel, choice, slider
 from rlcourse.widgets.scene import Axis, Scene, View, area, dots, handle, line, text
@@ -453,11 +454,6 @@ def along_states_views(data: AlongStates) -> tuple[View, tuple[View, View]]:
     low, high = float(data.bias.min()), float(data.bias.max())
     pad = 0.1 * max(high - low, 0.5)
     return every, (one, View(across, Axis(low - pad, high + pad, "maximum − true value"), lines, title="bias"))
-
-
-def signed(value: float) -> str:
-    """With two digits, a real minus sign and no negative zero."""
-    return f"{round(float(value), 2) + 0.0:+.2f}".replace("-", "−")
 
 
 def describe(data: OneState | AlongStates) -> str:

@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Bool, Float
 
 from rlcourse.algorithms import ppo
+from rlcourse.curves import signed
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import Panel, choice, slider
 from rlcourse.widgets.scene import Axis, Mark, Scene, View, area, dots, handle, line
@@ -154,11 +155,6 @@ def batch(data: Clip) -> View:
 def within(clip: float, up: Axis) -> Mark:
     """The ratios that clipping leaves alone."""
     return area([1 - clip, 1 + clip], [up.low] * 2, [up.high] * 2, "grey", alpha=0.15)
-
-
-def signed(value: float) -> str:
-    """With two digits, a real minus sign and no negative zero."""
-    return f"{round(float(value), 2) + 0.0:+.2f}".replace("-", "−")
 
 
 def describe(data: Clip) -> str:

@@ -177,10 +177,10 @@ def where(data: Replay) -> View:
     steps = np.unique(np.linspace(0, STEPS - 1, 240).round().astype(int))
     marks = [line(steps, data.path[steps], "grey", width=1)]
     for i, color in enumerate(("red", "blue")):
-        near = f"{LEARNERS[i]}: correlation {two_digits(data.correlation[i])}".replace("-", "−")
+        near = f"{LEARNERS[i]}: correlation {data.correlation[i]:z.2f}".replace("-", "−")
         names = [near] * len(data.batches[i])
         marks.append(dots(data.batches[i], data.path[data.batches[i]], color, size=0.35, names=names))
-    near, far = (two_digits(each).replace("-", "−") for each in data.correlation)
+    near, far = (f"{each:z.2f}".replace("-", "−") for each in data.correlation)
     title = f"the last batch: correlation {near} without replay, {far} with"
     return View(Axis(0, STEPS, "step"), Axis(-0.03, 1.03, "state"), marks, title)
 
@@ -200,14 +200,9 @@ def errors(data: Replay) -> View:
     return View(Axis(0, 1, "state"), Axis(0, top, "error"), marks, title)
 
 
-def two_digits(number: float) -> str:
-    """Without a negative zero."""
-    return f"{round(float(number), 2) + 0.0:.2f}"
-
-
 def describe(data: Replay) -> str:
     parts = [
-        f"{name}: correlation within a batch {two_digits(data.correlation[i])}, mean error of the values "
+        f"{name}: correlation within a batch {data.correlation[i]:z.2f}, mean error of the values "
         f"{data.error[i].mean():.3f}, in the first quarter of the states {data.old[i]:.3f}"
         for i, name in enumerate(LEARNERS)
     ]

@@ -22,6 +22,7 @@ from jaxtyping import Float
 from scipy import special
 
 from rlcourse.algorithms import sac
+from rlcourse.curves import signed
 from rlcourse.nets import Gaussian
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import Panel, choice, slider
@@ -170,11 +171,6 @@ def scene(data: Squashed) -> Scene:
         (gauss, squashed),
         (View(Axis(0, 3, "spread σ"), Axis(lowest, 5, "nats"), curves, "entropy of the actions"),),
     )
-
-
-def signed(value: float) -> str:
-    """With two digits and a real minus sign."""
-    return f"{round(value, 2) + 0.0:+.2f}".replace("-", "−")
 
 
 def describe(data: Squashed) -> str:
