@@ -23,6 +23,7 @@ RTOL = 1e-5  # a float32 answer may lose two of its seven digits where numbers c
 MAX_TEXT = 300  # characters of a student's value or message in a verdict
 DIGITS = 6  # of a number in a verdict: float32 has seven
 STUB = "your answer goes here"  # what a place for an answer raises, until it is written
+UNWRITTEN = "not answered yet"  # what a check says of it
 
 
 def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -170,7 +171,7 @@ class Check:
             with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
                 found = plain(self.function(*given))
         except (Exception, SystemExit) as error:
-            return _short("not answered yet" if is_unwritten(error) else self._raised(error))
+            return _short(UNWRITTEN if is_unwritten(error) else self._raised(error))
         if not close(plain(args), plain(given), 0.0):
             return "it changed one of its arguments: work on a copy"
         if close(expected, found, rtol):

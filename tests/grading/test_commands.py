@@ -47,4 +47,5 @@ def test_grade_says_how_submissions_are_isolated_and_what_to_review(
     assert call(monkeypatch, "grade", ".", "--homework", "hw00", "--out", str(tmp_path)) == 0
     out = capsys.readouterr().out
     assert "each kernel runs in bubblewrap" in out or "NO SANDBOX" in out
-    assert "2 graded, 1 to review: b. The gradebook: " in out
+    gradebook, pages = tmp_path / "grades.csv", tmp_path / "review" / "index.html"
+    assert out.endswith(f"2 graded, 1 to review: b. The gradebook: {gradebook}\nWhat to look at: {pages}\n")

@@ -41,6 +41,7 @@ VALUES = {"double": "2 * x", "square": "x * x", "negate": "-x"}
 NAP = str(10**7 + os.getpid())  # seconds: of this run and no other on the machine
 SECONDS = 2.0  # of processor time of a cell: a busy machine does not matter
 RELEASED = student_version(tiny.source(), "hw00")
+OFFICIAL = grade.Official("hw00", tiny.source(), {}, "digest")
 OK = "def F(x):\n    return VALUE"
 FORKS = "import os\nfor _ in range(200):\n    if os.fork() == 0:\n        while True:\n            pass\n" + OK
 
@@ -603,8 +604,7 @@ def test_where_the_grader_fails_one_student_waits(tmp_path: Path, monkeypatch: p
     source = tiny.write_source(tmp_path)
     submit(tmp_path / "class", "a", tiny.answered(RELEASED))
     submit(tmp_path / "class", "b", tiny.answered(RELEASED, double="def double(x): pass"))
-    official = grade.Official("hw00", tiny.source(), {}, "digest")
-    monkeypatch.setattr(grade, "prepare", lambda *args: official)
+    monkeypatch.setattr(grade, "prepare", lambda *args: OFFICIAL)
     records = {cell.id: {"status": "ok"} for cell in tiny.source().cells}
     ran: list[str] = []
 
@@ -629,8 +629,7 @@ def test_what_time_decided_is_decided_again_by_itself(tmp_path: Path, monkeypatc
     """A neighbour's load costs nothing: the second run counts, and nothing of the first is left."""
     source = tiny.write_source(tmp_path)
     submit(tmp_path / "class", "a", tiny.answered(RELEASED))
-    official = grade.Official("hw00", tiny.source(), {}, "digest")
-    monkeypatch.setattr(grade, "prepare", lambda *args: official)
+    monkeypatch.setattr(grade, "prepare", lambda *args: OFFICIAL)
     verdicts = iter(["timeout", "ok"])
 
     def run(job: running.Job) -> running.Run:
@@ -652,12 +651,43 @@ def test_a_hidden_check_shows_its_hint_and_the_kind_of_an_exception() -> None:
     }
     todo = grade.Todo(Entry("a", "a.ipynb", None), "")
     run = running.Run(records, "somewhere")
-    found = grade._result(todo, run, grade.Official("hw00", tiny.source(), {}, ""), final=True)
+    found = grade._result(todo, run, OFFICIAL, final=True)
     assert {name: found.cells[name]["message"] for name in records} == {
         "double-hidden": "it raised IndexError here: think of double again",
         "square-hidden": "stopped after 2 seconds of processor time",  # true, and no secret
         "negate-hidden": "think of negate again",
     }
+
+
+def test_what_nobody_wrote_is_not_answered() -> None:
+    """Neither wrong nor an exception, also where the answer is a table and the checks find nothing in it."""
+    stub = "Traceback\nNotImplementedError: your answer goes here"
+    unwritten = "✘ of 3: not answered yet. See the title."
+    records = {
+        "double-answer": {"status": "ok", "message": ""},
+        "double-check": {"status": "wrong", "message": unwritten, "lines": [unwritten]},
+        "double-hidden": {"status": "error", "message": stub},
+        "square-answer": {"status": "error", "message": stub},
+        "square-check": {"status": "wrong", "message": "✘ one choice", "lines": ["✘ one choice"]},
+        "square-hidden": {"status": "error", "message": "Traceback\nKeyError: 'A'"},
+        "negate-answer": {"status": "ok", "message": ""},
+        "negate-check": {"status": "wrong", "message": "✘ 2", "lines": ["✘ 2", unwritten]},
+        "negate-hidden": {"status": "error", "message": "Traceback\nNotImplementedError: not here"},
+    }
+    run = running.Run(records, "somewhere")
+    found = grade._result(grade.Todo(Entry("a", "a.ipynb", None), ""), run, OFFICIAL, final=True)
+    assert {name: (cell["status"], cell["message"]) for name, cell in found.cells.items()} == {
+        "double-answer": ("ok", ""),
+        "double-check": ("unanswered", unwritten),
+        "double-hidden": ("unanswered", "think of double again"),
+        "square-answer": ("unanswered", ""),
+        "square-check": ("unanswered", "✘ one choice"),
+        "square-hidden": ("unanswered", "think of square again"),
+        "negate-answer": ("ok", ""),
+        "negate-check": ("wrong", "✘ 2"),
+        "negate-hidden": ("error", "it raised NotImplementedError here: think of negate again"),
+    }
+    assert found.status == "error"
 
 
 # --- which cell is left out
