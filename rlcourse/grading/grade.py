@@ -137,9 +137,9 @@ def _run_all(
     for number, each in enumerate(todo):
         if number not in jobs and each.kept is None:
             finished(each, "", final=True)
-    client = _cluster(scheduler, workers) if backend == "dask" else nullcontext()
+    cluster = _cluster(scheduler, workers) if backend == "dask" else nullcontext()
     alone, written = [], time.monotonic()
-    with client, running.session(), joblib.parallel_config(backend=backend, n_jobs=workers):
+    with cluster, running.session(), joblib.parallel_config(backend=backend, n_jobs=workers):
         pool = joblib.Parallel(return_as="generator_unordered", batch_size=1)
         came = pool(joblib.delayed(_tried)(number, job) for number, job in jobs.items())
         for number, run in tqdm(came, total=len(jobs), unit="submission", disable=not jobs):
@@ -155,18 +155,31 @@ def _run_all(
             finished(todo[number], _tried(number, jobs[number])[1], final=True)
 
 
-def _cluster(scheduler: str | None, workers: int) -> Any:
-    """A client of the cluster at an address, or of one on this machine.
+@contextmanager
+def _cluster(scheduler: str | None, workers: int) -> Iterator[None]:
+    """The cluster at an address, or one on this machine, is where joblib runs what the block asks for.
 
     That one has threads, since each run is a process anyway: so that Ctrl-C reaches them, and nothing is left behind.
     """
+    import dask
     from dask.distributed import Client
 
     if scheduler is not None:
-        return Client(scheduler)
-    return Client(
-        processes=False, n_workers=1, threads_per_worker=workers, dashboard_address=None, silence_logs=logging.CRITICAL
-    )
+        with Client(scheduler):
+            yield
+        return
+    with (
+        TemporaryDirectory(prefix="rlcourse-dask-") as folder,
+        dask.config.set(temporary_directory=folder),
+        Client(
+            processes=False,
+            n_workers=1,
+            threads_per_worker=workers,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        ),
+    ):
+        yield
 
 
 def _tried(number: int, job: Job) -> tuple[int, Run | str]:
