@@ -91,8 +91,12 @@ def grade(
         FileNotFoundError: no such homework or folder.
         MappingError: the list of students is not written as it must be.
         HomeworkError: the homework's source is not written as it must be.
-        GradingError: the solution itself does not get full points here, or the folders cannot be used.
+        GradingError: the solution itself does not get full points here, or what was asked for cannot be done.
     """
+    if workers < 1:
+        raise GradingError(f"workers = {workers} must be 1 or more")
+    if scheduler is not None and backend != "dask":
+        raise GradingError(f"backend = {backend!r} has no scheduler: add --backend dask, or leave out {scheduler}")
     loaded = homework.load(source)
     people = roster(students) if students else None
     with _locked(submissions, out), TemporaryDirectory(prefix="rlcourse-zip-") as scratch:

@@ -25,6 +25,11 @@ def test_release_takes_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         (["release", "--course", "."], "rlcourse release: . exists: name a new folder"),
         (["grade", ".", "--homework", "hw99", "--out", "g"], "rlcourse grade: there is no hw99.ipynb; homeworks there"),
         (["grade", "nowhere", "--homework", "hw00", "--out", "g"], "rlcourse grade: there is no folder nowhere"),
+        (["grade", ".", "--homework", "hw00", "--out", "g", "--workers", "0"], "rlcourse grade: workers = 0 must be 1"),
+        (
+            ["grade", ".", "--homework", "hw00", "--out", "g", "--scheduler", "there:8786"],
+            "rlcourse grade: backend = 'threading' has no scheduler: add --backend dask, or leave out there:8786",
+        ),
         (
             ["grade", ".", "--homework", "hw00", "--out", "g", "--students", "students.csv"],
             "rlcourse grade: students.csv: no row has a second column: it must hold two columns",
