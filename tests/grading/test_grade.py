@@ -31,7 +31,7 @@ from nbformat.v4 import new_code_cell
 from rlcourse.grading import grade, gradebook, homework, limits, running, sandbox
 from rlcourse.grading.persons import Entry
 from rlcourse.grading.release import student_version
-from rlcourse.grading.result import Result
+from rlcourse.grading.result import Records, Result
 from rlcourse.grading.running import GradingError
 from rlcourse.grading.submissions import graft
 from tests.grading import tiny
@@ -698,7 +698,7 @@ def test_what_nobody_wrote_is_not_answered() -> None:
     """Neither wrong nor an exception, also where the answer is a table and the checks find nothing in it."""
     stub = "Traceback\nNotImplementedError: your answer goes here"
     unwritten = "✘ of 3: not answered yet. See the title."
-    records = {
+    records: Records = {
         "double-answer": {"status": "ok", "message": ""},
         "double-check": {"status": "wrong", "message": unwritten, "lines": [unwritten]},
         "double-hidden": {"status": "error", "message": stub},
