@@ -92,6 +92,7 @@ def until_too_far(logits, action, advantage, clip, lr, max_epochs, target_kl):
 """,
         """
 def until_too_far(logits, action, advantage, clip, lr, max_epochs, target_kl):
+    logits = np.float32(logits)
     old_p = np.exp(logits) / np.sum(np.exp(logits))
     theta, history = 1.0 * logits, []
     for epoch in range(max_epochs):

@@ -36,6 +36,7 @@ from itertools import combinations
 
 
 def expected_subset_minimum(next_q, size):
+    next_q = np.float32(next_q)
     subsets = list(combinations(range(len(next_q)), size))
     return sum(next_q[list(subset)].min(0) for subset in subsets) / len(subsets)
 """,

@@ -22,6 +22,7 @@ MEANINGS = {
     "died": "✘ killed the kernel",
     "output-limit": "✘ printed too much",
     "not run": "✘ not run",
+    "unanswered": "✘ not answered yet",
 }
 RAN = "the cell ran; the checks say whether it is right"
 LONGEST = 20_000  # characters of an answer on a page
@@ -51,8 +52,9 @@ PAGE = JINJA.from_string(
 <h2>{{ name }}: {{ "%g" % result.points[name] }} points</h2>
 {% if result.comments.get(name) %}<p><strong>Your assistant writes:</strong> {{ result.comments[name] }}</p>
 {% endif %}"""
+    + "{% if result.isolation %}"
     + CELLS
-    + """{% endfor %}
+    + """{% endif %}{% endfor %}
 </html>
 """
 )

@@ -8,11 +8,12 @@ answers must print. What time decided is decided again, with nothing else runnin
 import builtins
 import hashlib
 import json
+import logging
 import os
 import secrets
 import sys
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -90,8 +91,12 @@ def grade(
         FileNotFoundError: no such homework or folder.
         MappingError: the list of students is not written as it must be.
         HomeworkError: the homework's source is not written as it must be.
-        GradingError: the solution itself does not get full points here, or the folders cannot be used.
+        GradingError: the solution itself does not get full points here, or what was asked for cannot be done.
     """
+    if workers < 1:
+        raise GradingError(f"workers = {workers} must be 1 or more")
+    if scheduler is not None and backend != "dask":
+        raise GradingError(f"backend = {backend!r} has no scheduler: add --backend dask, or leave out {scheduler}")
     loaded = homework.load(source)
     people = roster(students) if students else None
     with _locked(submissions, out), TemporaryDirectory(prefix="rlcourse-zip-") as scratch:
@@ -110,8 +115,7 @@ def grade(
             if each.kept is not None and not each.grafted.cells:
                 book.add(each.kept, each.entry)
         try:
-            with running.session():
-                _run_all(todo, official, book, workers, backend, scheduler, only)
+            _run_all(todo, official, book, workers, backend, scheduler, only)
         finally:
             book.write()
         return book.results()
@@ -137,13 +141,9 @@ def _run_all(
     for number, each in enumerate(todo):
         if number not in jobs and each.kept is None:
             finished(each, "", final=True)
-    client: Any = nullcontext()
-    if backend == "dask":
-        from dask.distributed import Client
-
-        client = Client(scheduler)
+    cluster = _cluster(scheduler, workers) if backend == "dask" else nullcontext()
     alone, written = [], time.monotonic()
-    with client, joblib.parallel_config(backend=backend, n_jobs=workers):
+    with cluster, running.session(), joblib.parallel_config(backend=backend, n_jobs=workers):
         pool = joblib.Parallel(return_as="generator_unordered", batch_size=1)
         came = pool(joblib.delayed(_tried)(number, job) for number, job in jobs.items())
         for number, run in tqdm(came, total=len(jobs), unit="submission", disable=not jobs):
@@ -154,8 +154,36 @@ def _run_all(
             if time.monotonic() - written > EVERY:
                 book.write(pages=False)
                 written = time.monotonic()
-    for number in tqdm(sorted(alone), unit="by itself", disable=not alone):
-        finished(todo[number], _tried(number, jobs[number])[1], final=True)
+    with running.session():
+        for number in tqdm(sorted(alone), desc="again, each by itself", unit="submission", disable=not alone):
+            finished(todo[number], _tried(number, jobs[number])[1], final=True)
+
+
+@contextmanager
+def _cluster(scheduler: str | None, workers: int) -> Iterator[None]:
+    """The cluster at an address, or one on this machine, is where joblib runs what the block asks for.
+
+    That one has threads, since each run is a process anyway: so that Ctrl-C reaches them, and nothing is left behind.
+    """
+    import dask
+    from dask.distributed import Client
+
+    if scheduler is not None:
+        with Client(scheduler):
+            yield
+        return
+    with (
+        TemporaryDirectory(prefix="rlcourse-dask-") as folder,
+        dask.config.set(temporary_directory=folder),
+        Client(
+            processes=False,
+            n_workers=1,
+            threads_per_worker=workers,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        ),
+    ):
+        yield
 
 
 def _tried(number: int, job: Job) -> tuple[int, Run | str]:
@@ -285,11 +313,16 @@ def _merged(result: Result, kept: Result, official: Official, only: str) -> Resu
 
 def _kind(message: str) -> str:
     """Of an exception in a hidden check, only its kind; its words could show the inputs."""
-    name, _, words = message.rpartition("\n")[2].partition(": ")
-    if (name, words) == ("NotImplementedError", checks.STUB):
-        return "not answered yet: "
+    name = message.rpartition("\n")[2].partition(": ")[0]
     known = isinstance(getattr(builtins, name, None), type) and issubclass(getattr(builtins, name), Exception)
     return f"it raised {name} here: " if known else ""
+
+
+def _empty(record: Mapping[str, Any]) -> bool:
+    """Whether a cell failed because nothing was written into the place for an answer."""
+    lines = record.get("lines", [])
+    said = all(f": {checks.UNWRITTEN}." in line for line in lines) if lines else False
+    return said or record.get("message", "").rpartition("\n")[2] == f"NotImplementedError: {checks.STUB}"
 
 
 def _result(todo: Todo, came: Run | str, official: Official, final: bool) -> Result:
@@ -300,16 +333,20 @@ def _result(todo: Todo, came: Run | str, official: Official, final: bool) -> Res
         notes.append(SLOW if final else "stopped for its time: to be run by itself")
     cells: Records = {}
     points = {str(question(cell)): 0.0 for cell in with_role(official.source, *SCORED)}
+    answers = {question(cell): run.records.get(cell.id, {}) for cell in with_role(official.source, "answer")}
     for cell in with_role(official.source, "answer", *SCORED):
         record = run.records.get(cell.id, {"status": "not run", "message": ""})
+        status, message = record["status"], record.get("message", "")
         most = float(meta(cell).get("points", 0))
-        earned = most if record["status"] == "ok" else 0.0
+        earned = most if status == "ok" else 0.0
+        failed, empty = status in ("wrong", "error"), _empty(record) or _empty(answers[question(cell)])
         # What a hidden check printed or raised shows what it asks: students get the author's hint instead.
-        private = role(cell) == "hidden" and record["status"] in ("wrong", "error")
-        message = record.get("message", "")
-        message = f"{_kind(message)}{meta(cell).get('hint', '')}" if private else message
-        cells[cell.id] = {"status": record["status"], "points": earned, "of": most}
-        cells[cell.id]["message"] = "" if record["status"] == "ok" else message
+        if role(cell) == "hidden" and failed:
+            message = ("" if empty else _kind(message)) + meta(cell).get("hint", "")
+        if failed and empty:
+            status, message = "unanswered", "" if role(cell) == "answer" else message
+        cells[cell.id] = {"status": status, "points": earned, "of": most}
+        cells[cell.id]["message"] = "" if status == "ok" else message
         if role(cell) in SCORED:
             points[str(question(cell))] += earned
     return Result(

@@ -53,5 +53,5 @@ class Result:
         if self.comments:
             return "reviewed"
         statuses = {cell["status"] for cell in self.cells.values()}
-        found = [name for name in (*STOPPED, "not run", "error", "wrong") if name in statuses]
+        found = [name for name in (*STOPPED, "not run", "error", "wrong", "unanswered") if name in statuses]
         return "review" if self.notes else found[0] if found else "ok"

@@ -63,7 +63,7 @@ def parsed(content: bytes) -> NotebookNode:
     except RecursionError:
         raise UnreadableError("it is no notebook: its JSON is nested too deeply") from None
     except ValueError as error:  # a number of 5000 digits is one, too
-        raise UnreadableError(f"it is no notebook: {str(error)[:100]}") from None
+        raise UnreadableError(f"it is no notebook: {_fault(text, error)}") from None
     if not isinstance(found, dict):
         raise UnreadableError("it is no notebook: the file holds other JSON")
     cells = found.get("cells")
@@ -77,6 +77,15 @@ def parsed(content: bytes) -> NotebookNode:
         raise UnreadableError(f"it has {len(cells)} cells, at most {MAX_CELLS} are read")
     kept = [cell for each in cells if (cell := _cell(each)) is not None]
     return nbformat.from_dict({"cells": kept, "metadata": {"rlcourse": _about(found)}})
+
+
+def _fault(text: str, error: ValueError) -> str:
+    """Why a text is no JSON, in words for who handed it in."""
+    if not text.strip():
+        return "the file is empty"
+    if isinstance(error, json.JSONDecodeError):
+        return f"it is damaged or cut short at line {error.lineno}" if error.pos else "its content is something else"
+    return str(error)[:100]
 
 
 def _listed(value: Any) -> list[Any]:

@@ -208,6 +208,7 @@ def grade(
     except (OSError, HomeworkError, MappingError, GradingError) as error:
         sys.exit(f"rlcourse grade: {error}")
     print(f"{gradebook.summary(results)}. The gradebook: {out / 'grades.csv'}")
+    print(f"What to look at: {out / 'review' / 'index.html'}")
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ in words what is wrong, or takes the answers and nothing else; the official cell
 """
 
 import argparse
+import copy
 import io
 import json
 import random
@@ -47,7 +48,7 @@ def notebook(rng: random.Random) -> bytes:
         place, key = rng.choice(places)
         match rng.randrange(6):
             case 0:
-                place[key] = rng.choice(WORDS)
+                place[key] = word(rng)
             case 1:
                 del place[key]
             case 2 if isinstance(place, list):
@@ -55,11 +56,16 @@ def notebook(rng: random.Random) -> bytes:
             case 3 if isinstance(place, list):
                 rng.shuffle(place)
             case 4 if isinstance(place, dict):
-                place[str(rng.choice(WORDS))[:50]] = rng.choice(WORDS)
+                place[str(rng.choice(WORDS))[:50]] = word(rng)
             case _:
                 other, its = rng.choice(places)
                 place[key] = json.loads(json.dumps(other[its]))
     return text(rng, json.dumps(found).encode())
+
+
+def word(rng: random.Random) -> Any:
+    """One of the words: a copy, since what is put into it must not be in the next input, too."""
+    return copy.deepcopy(rng.choice(WORDS))
 
 
 def _places(value: Any) -> Any:

@@ -25,6 +25,11 @@ def test_release_takes_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         (["release", "--course", "."], "rlcourse release: . exists: name a new folder"),
         (["grade", ".", "--homework", "hw99", "--out", "g"], "rlcourse grade: there is no hw99.ipynb; homeworks there"),
         (["grade", "nowhere", "--homework", "hw00", "--out", "g"], "rlcourse grade: there is no folder nowhere"),
+        (["grade", ".", "--homework", "hw00", "--out", "g", "--workers", "0"], "rlcourse grade: workers = 0 must be 1"),
+        (
+            ["grade", ".", "--homework", "hw00", "--out", "g", "--scheduler", "there:8786"],
+            "rlcourse grade: backend = 'threading' has no scheduler: add --backend dask, or leave out there:8786",
+        ),
         (
             ["grade", ".", "--homework", "hw00", "--out", "g", "--students", "students.csv"],
             "rlcourse grade: students.csv: no row has a second column: it must hold two columns",
@@ -47,4 +52,5 @@ def test_grade_says_how_submissions_are_isolated_and_what_to_review(
     assert call(monkeypatch, "grade", ".", "--homework", "hw00", "--out", str(tmp_path)) == 0
     out = capsys.readouterr().out
     assert "each kernel runs in bubblewrap" in out or "NO SANDBOX" in out
-    assert "2 graded, 1 to review: b. The gradebook: " in out
+    gradebook, pages = tmp_path / "grades.csv", tmp_path / "review" / "index.html"
+    assert out.endswith(f"2 graded, 1 to review: b. The gradebook: {gradebook}\nWhat to look at: {pages}\n")

@@ -147,7 +147,8 @@ def test_a_page_says_which_parts_were_wrong() -> None:
     checked = [cell for cell in source.cells if question(cell) == "diagnosis" and role(cell) == "hidden"]
     cells = {cell.id: {"status": "ok", "points": 2, "of": 2, "message": ""} for cell in checked}
     cells["q5-hidden-c"] |= {"status": "wrong", "points": 0, "message": "a hint"}
-    one = Result("a", "a.ipynb", {str(question(cell)): 0.0 for cell in with_role(source, "answer")}, cells)
+    points = {str(question(cell)): 0.0 for cell in with_role(source, "answer")}
+    one = Result("a", "a.ipynb", points, cells, isolation="a sandbox")
     rows = re.findall("<td>(hidden check[^<]*)</td><td>([^<]*)</td>", feedback.page(one, source, "hw04"))
     assert rows == [(f"hidden check, {each}", "✘ wrong" if each == "C" else "✔ right") for each in "ABCDE"]
 

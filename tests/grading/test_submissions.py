@@ -208,12 +208,24 @@ def test_format_3_is_read(tmp_path: Path, released: NotebookNode) -> None:
 
 
 @pytest.mark.parametrize(
-    "content",
-    [b"", b"{", b"[]", b"null", b"[" * 100_000, b"\x00\xff\xfe", b'{"cells": 5, "nbformat": 4}', b'{"nbformat": 99}'],
+    ("content", "why"),
+    [
+        (b"", "the file is empty"),
+        (b" \n", "the file is empty"),
+        (b"%PDF-1.7", "its content is something else"),
+        (b"\x00\xff\xfe", "its content is something else"),
+        (b'{\n"cells": [', "it is damaged or cut short at line 2"),
+        (b"[]", "the file holds other JSON"),
+        (b"null", "the file holds other JSON"),
+        (b"[" * 100_000, "its JSON is nested too deeply"),
+        (b"1" * 5000, "Exceeds the limit"),
+        (b'{"cells": 5, "nbformat": 4}', "it has no cells"),
+        (b'{"nbformat": 99}', "it has no cells"),
+    ],
 )
-def test_what_is_no_notebook_says_so(tmp_path: Path, content: bytes) -> None:
+def test_what_is_no_notebook_says_why(tmp_path: Path, content: bytes, why: str) -> None:
     (tmp_path / "a.ipynb").write_bytes(content)
-    with pytest.raises(UnreadableError, match="no notebook"):
+    with pytest.raises(UnreadableError, match=f"it is no notebook: {why}"):
         read(tmp_path / "a.ipynb")
 
 
