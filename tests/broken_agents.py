@@ -169,7 +169,8 @@ PAGES = tuple(dict.fromkeys(each.page for each in BROKEN))
 
 def table(*pages: str) -> str:
     """Markdown: which rung finds which mistake in these pages."""
-    rows = [f"| {each.page} | {each.mistake} | {each.found_by or 'none'} |" for each in BROKEN if each.page in pages]
+    found = (each for each in (*BROKEN, *HINDSIGHT) if each.page in pages)
+    rows = [f"| {each.page} | {each.mistake} | {each.found_by or 'none'} |" for each in found]
     return "\n".join(["| page | mistake | first rung that finds it |", "|---|---|---|", *rows])
 
 

@@ -268,3 +268,8 @@ def test_the_table_of_broken_agents_stands_in_the_first_workshop_that_breaks_a_n
     assert table("dqn") in workshop_2
     assert table(*(page for page in PAGES if page != "dqn")) in workshop_2
     assert len(BROKEN) >= 20
+
+
+def test_the_table_of_broken_memories_stands_in_the_workshop_of_hindsight() -> None:
+    text = "\n".join(cell.source for cell in homework.load(SOURCES[0].with_name("w08.ipynb")).cells)
+    assert table("her") in text
