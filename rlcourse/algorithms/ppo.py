@@ -129,7 +129,7 @@ def actor_loss(
 def kl(log_prob: Float[Tensor, " B"], old_log_prob: Float[Tensor, " B"]) -> Float[Tensor, ""]:
     r"""$\mathrm{KL}(\pi_{old} \| \pi_\theta)$ from the old policy's samples: $\frac{1}{B} \sum_j r_j - 1 - \log r_j$.
 
-    The mean of $-\log r$ alone would do, but this one is never negative and varies less.
+    The mean of $-\log r$ alone would do, but this one is never negative, and near the old policy it varies less.
     """
     log_ratio = log_prob - old_log_prob
     return (log_ratio.expm1() - log_ratio).mean()  # expm1(x) = exp(x) − 1, exact near 0
