@@ -10,18 +10,12 @@ import pytest
 
 from rlcourse import widgets
 from rlcourse.widgets import q_stepper
-from rlcourse.widgets.oldpanel import Panel
 
 MODULES = [
     module
     for found in iter_modules(widgets.__path__, "rlcourse.widgets.")
     if hasattr(module := import_module(found.name), "PRESETS")
 ]
-
-
-@pytest.fixture(autouse=True)
-def _undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Panel, "redraw", lambda self, _=None: None)  # controls only: pictures take seconds
 
 
 def test_a_discount_of_2_is_not_taken_for_one_of_099() -> None:

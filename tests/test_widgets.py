@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 from PIL import Image
 
 from rlcourse.envs import ACTIONS, GRIDS, GridWorld
-from rlcourse.widgets import exploration, grid, q_stepper
-from rlcourse.widgets.oldpanel import Panel
+from rlcourse.widgets import exploration, grid, mc_vs_td, q_stepper
+from rlcourse.widgets.panel import Panel, nearest, step
 from rlcourse.widgets.still import Still
+from tests.test_presets import preset_of
 
 SMALL = GRIDS["small"]
 
@@ -207,7 +209,7 @@ def test_reset_goes_back_to_the_world_of_the_preset() -> None:
     find(panel, "Reset world").click()
     assert panel.controls["world"].value is paid
     assert find(panel, "reward").value == 0.5
-    assert find(panel, "preset").value == "a cell that pays 0.5: better than the goal"
+    assert preset_of(panel).value == "a cell that pays 0.5: better than the goal"
 
 
 def test_the_last_goal_cannot_be_walled_off_without_a_word() -> None:
@@ -221,14 +223,13 @@ def test_the_last_goal_cannot_be_walled_off_without_a_word() -> None:
 
 
 @pytest.mark.thorough
-def test_clicks_and_arrow_keys_choose_a_cell() -> None:
+def test_presses_drags_and_arrow_keys_choose_a_cell_and_build() -> None:
     panel = q_stepper.widget()
-    figure, cell = panel.still.figure, panel.controls["cell"]
+    cell = panel.controls["cell"]
     for row, column in [(0, 0), (2, 3), (1, 1)]:
-        x, y = figure.axes[0].transData.transform((column, row)) / (figure.bbox.width, figure.bbox.height)
-        send(panel, {"x": x, "y": 1 - y})
+        move(panel, kind="press", x=column + 0.3, y=row - 0.3)
         assert cell.value == (row, column)
-    send(panel, {"x": 0.99, "y": 0.99})  # beside the grid
+    move(panel, kind="press", x=9.0, y=9.0)  # beside the grid
     assert cell.value == (1, 1)
     for key, expected in [
         ("ArrowUp", (0, 1)),
@@ -237,8 +238,15 @@ def test_clicks_and_arrow_keys_choose_a_cell() -> None:
         ("ArrowDown", (1, 2)),
         ("ArrowLeft", (1, 1)),
     ]:
-        send(panel, {"key": key})
+        move(panel, key=key)
         assert cell.value == expected
+    move(panel, kind="press", x=0.0, y=2.0)
+    move(panel, kind="drag", x=1.0, y=2.0)
+    move(panel, kind="drag", x=2.0, y=2.0)
+    assert panel.controls["world"].value.walls[2].tolist() == [False, True, True, False]
+    move(panel, kind="press", x=1.0, y=1.0)  # a wall: dragging on takes walls away
+    move(panel, kind="drag", x=1.0, y=2.0)
+    assert not panel.controls["world"].value.walls[2, 1]
 
 
 def test_a_panel_leaves_a_picture_and_its_numbers_behind() -> None:
@@ -258,10 +266,32 @@ def test_stills_are_reproducible_and_sharp() -> None:
     assert Image.open(io.BytesIO(one.png)).width == round(1.5 * one.width)
 
 
+def test_a_handle_moves_its_control_and_keeps_to_its_ends() -> None:
+    panel = q_stepper.widget()
+    sweep = panel.controls["sweep"]
+    for x, expected in ((7.4, 7), (7.6, 8), (-3.0, 0), (99.0, 50)):
+        move(panel, along_x="sweep", along_y="", x=x, y=0.1)
+        assert sweep.value == expected
+    move(panel, along_x="sweep", along_y="", key="ArrowRight")
+    assert sweep.value == 50
+    move(panel, along_x="sweep", along_y="", key="ArrowLeft")
+    assert sweep.value == 49
+    odd = mc_vs_td.widget().controls["n"]
+    assert (nearest(odd, 900.0), step(odd, 1), step(odd, -1)) == (mc_vs_td.INFINITE, 3, 1)
+
+
 def find(panel: Panel, description: str) -> Any:
-    boxes = [child for box in panel.children for child in getattr(box, "children", ())]
-    return next(child for child in boxes if getattr(child, "description", None) == description)
+    return next(child for child in parts(panel) if getattr(child, "description", None) == description)
 
 
-def send(panel: Panel, message: dict[str, Any]) -> None:
-    panel.picture._handle_custom_msg(message, [])
+def parts(box: Any) -> Iterator[Any]:
+    """All that stands in a box and in the boxes in it."""
+    for child in box.children:
+        yield child
+        if hasattr(child, "children"):
+            yield from parts(child)
+
+
+def move(panel: Panel, **moved: Any) -> None:
+    """As the browser reports it; the count tells two equal reports apart."""
+    panel.picture.moved = {"count": panel.picture.moved.get("count", 0) + 1, **moved}

@@ -189,7 +189,7 @@ def step(control: Any, direction: int) -> Any:
     return found[np.clip(np.abs(found - control.value).argmin() + direction, 0, len(found) - 1)].item()
 
 
-def slider(value: float, low: float, high: float, by: float, name: str) -> ipywidgets.Widget:
+def slider(value: Any, low: float, high: float, by: float, name: str) -> ipywidgets.Widget:
     """A slider over whole numbers, or over fractions where `by` is one."""
     kind = ipywidgets.IntSlider if isinstance(by, int) else ipywidgets.FloatSlider
     style, layout = {"description_width": LABEL}, {"width": WIDTH}

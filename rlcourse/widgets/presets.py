@@ -7,19 +7,17 @@ from typing import Any
 import ipywidgets
 from traitlets import TraitError
 
-from rlcourse.widgets.panel import Panel
-
 Presets = Mapping[str, Mapping[str, Any]]  # name → the values of all controls
 
 
-def checked(widget: Callable[..., Panel]) -> Callable[..., Panel]:
+def checked(widget: Callable[..., Any]) -> Callable[..., Any]:
     """For the function that makes a widget: a value that a control cannot take is refused by name.
 
     Left to themselves, sliders move to their nearest end, and a buttons does not say which one it is.
     """
 
     @wraps(widget)
-    def make(*args: Any, **changes: Any) -> Panel:
+    def make(*args: Any, **changes: Any) -> Any:
         try:
             panel = widget(*args, **changes)
         except TraitError as error:

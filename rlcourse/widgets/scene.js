@@ -238,6 +238,7 @@ export default {
       shown = part === 1 ? target : between(from, target, part * part * (3 - 2 * part));
       draw();
       frame = part === 1 ? 0 : requestAnimationFrame(step);
+      root.dataset.still = frame === 0;
     };
     const show = () => {
       const fresh = model.get("scene"), now = performance.now(), hurried = now - arrived < 2 * MORPH;

@@ -96,8 +96,13 @@ class Notebook:
         return self.page.locator(".rlcourse-picture")
 
     def expect_picture(self, alt: str) -> None:
-        words = "(alt) => document.querySelector('.rlcourse-picture')?.matches(`[alt='${alt}'],[aria-label='${alt}']`)"
-        self.page.wait_for_function(words, arg=alt.replace("'", "\\'"))
+        """Wait until the picture says this, and stands still."""
+        words = """(alt) => {
+            const picture = document.querySelector(".rlcourse-picture");
+            const still = picture?.closest(".rlcourse-scene")?.dataset.still !== "false";
+            return still && [picture?.alt, picture?.getAttribute("aria-label")].includes(alt);
+        }"""
+        self.page.wait_for_function(words, arg=alt)
 
     def alt(self) -> str:
         return self.picture.get_attribute("aria-label") or self.picture.get_attribute("alt") or ""
@@ -128,18 +133,6 @@ class Notebook:
         while self.picture.evaluate(digest) != wanted:
             assert time.monotonic() < deadline, f"the picture is still another one: {self.alt()}"
             self.page.wait_for_timeout(30)
-
-    def pixels(self) -> str:
-        """A fingerprint of what the picture shows, once it is decoded."""
-        return str(
-            self.picture.evaluate("""async (image) => {
-                await image.decode();
-                const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight);
-                canvas.getContext("2d").drawImage(image, 0, 0);
-                const hash = await crypto.subtle.digest("SHA-256", await (await canvas.convertToBlob()).arrayBuffer());
-                return Array.from(new Uint8Array(hash)).join();
-            }""")
-        )
 
     def labelled(self, kind: str, label: str) -> Locator:
         """The control of an ipywidgets class (`widget-slider`, say) with this description."""

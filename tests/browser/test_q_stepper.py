@@ -1,16 +1,12 @@
-import io
 import re
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
-from matplotlib.colors import to_rgb
-from PIL import Image
 from playwright.sync_api import ViewportSize, expect
 
 from rlcourse.envs import GRIDS, GridWorld
-from rlcourse.widgets import q_stepper
-from rlcourse.widgets.still import COLORS
+from rlcourse.widgets import grid, q_stepper
+from rlcourse.widgets.scene import COLORS
 from tests.browser.lab import PANEL, SIZES, Lab, Notebook
 
 pytestmark = pytest.mark.browser
@@ -29,6 +25,7 @@ def notebook(lab: Lab) -> Iterator[Notebook]:
 def stepper(notebook: Notebook) -> Notebook:
     notebook.run()
     notebook.expect_picture(described())
+    notebook.unfold()
     return notebook
 
 
@@ -50,7 +47,7 @@ def test_one_key_is_one_redraw(stepper: Notebook) -> None:
 def test_play_and_stop(stepper: Notebook) -> None:
     play, stop, _ = stepper.page.locator(".widget-play button").all()
     play.click()
-    expect(stepper.picture).to_have_attribute("alt", re.compile(r"after ([5-9]|\d\d) sweeps"))
+    expect(stepper.picture).to_have_attribute("aria-label", re.compile(r"after ([5-9]|\d\d) sweeps"))
     alt = stepper.alt()
     assert alt == described(sweep=int(re.findall(r"after (\d+) sweeps", alt)[0]))
     stop.click()
@@ -58,28 +55,35 @@ def test_play_and_stop(stepper: Notebook) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size['width']}")
-def test_choose_a_cell_by_click(stepper: Notebook, size: ViewportSize) -> None:
+def test_choose_a_cell_by_click_and_build_by_dragging(stepper: Notebook, size: ViewportSize) -> None:
     stepper.resize(size)
-    panel = q_stepper.widget()
-    corners = np.array([panel.data_coordinates(0, 0), panel.data_coordinates(1, 1)])  # of the picture: (column, row)
     for cell in ((0, 0), (1, 2), (2, 3)):
-        place = (np.array(cell[::-1]) + 0.3 - corners[0]) / (corners[1] - corners[0])  # not quite the cell's middle
-        box = stepper.picture.bounding_box()
-        assert box is not None
-        x, y = place * (box["width"], box["height"])
-        stepper.picture.click(position={"x": x, "y": y})
+        x, y = place_of(stepper, cell)
+        stepper.page.mouse.click(x, y)
         stepper.expect_picture(described(cell=cell))
-        left, top, right, bottom = marked(stepper)
-        assert left < x < right
-        assert top < y < bottom
+        frame = stepper.page.locator(f'path.mark[stroke="{COLORS["orange"]}"]').bounding_box()
+        assert frame is not None
+        assert frame["x"] < x < frame["x"] + frame["width"]
+        assert frame["y"] < y < frame["y"] + frame["height"]
+    stepper.page.mouse.move(*place_of(stepper, (2, 1)))
+    stepper.page.mouse.down()
+    stepper.page.mouse.move(*place_of(stepper, (2, 2)), steps=4)
+    stepper.expect_picture(described(SMALL.with_cell(2, 2, "#"), cell=(2, 2)))
+    stepper.page.mouse.up()
 
 
-def marked(stepper: Notebook) -> tuple[int, int, int, int]:
-    """Where on the screen the chosen cell's frame is, by its colour: left, top, right, bottom."""
-    stepper.pixels()  # wait until they are there
-    picture = np.asarray(Image.open(io.BytesIO(stepper.picture.screenshot())).convert("RGB"))
-    rows, columns = np.nonzero(np.abs(picture - 255 * np.array(to_rgb(COLORS[4]))).max(-1) < 8)
-    return columns.min(), rows.min(), columns.max(), rows.max()
+def place_of(stepper: Notebook, cell: tuple[int, int]) -> tuple[float, float]:
+    """Where on the screen a cell is, not quite its middle; one that is open has four triangles, in `inside`'s order."""
+    number = grid.inside(SMALL)[1].tolist().index([float(cell[1]), float(cell[0])])
+    # Both at once: the picture may be drawn anew in between.
+    up, right = stepper.page.evaluate(
+        """(first) => [first, first + 1].map((i) => {
+            const box = document.querySelectorAll("polygon.mark")[i].getBoundingClientRect();
+            return [box.x + 0.7 * box.width, box.y + 0.4 * box.height];
+        })""",
+        4 * number,
+    )
+    return float(up[0]), float(right[1])
 
 
 def test_choose_a_cell_by_arrow_keys(stepper: Notebook) -> None:
@@ -119,12 +123,12 @@ def test_the_last_goal_cannot_be_walled_off(stepper: Notebook) -> None:
     stepper.expect_picture(described(world, cell=(1, 3)))
     stepper.dropdown("cell").select_option("row 0, column 3")
     stepper.expect_picture(described(world, cell=(0, 3)))
-    pixels = stepper.pixels()
+    drawn = stepper.picture.inner_html()
     stepper.checkbox("wall").click()
     expect(stepper.page.get_by_text("no goal: put at least one of")).to_be_visible()
     expect(stepper.checkbox("wall")).not_to_be_checked()
     stepper.settle()
-    assert (stepper.alt(), stepper.pixels()) == (described(world, cell=(0, 3)), pixels)
+    assert (stepper.alt(), stepper.picture.inner_html()) == (described(world, cell=(0, 3)), drawn)
     stepper.slider("sweep").press("End")
     stepper.expect_picture(described(world, sweep=50, cell=(0, 3)))
     expect(stepper.page.get_by_text("no goal: put at least one of")).to_be_hidden()
@@ -137,6 +141,7 @@ def test_every_world_from_every_other(stepper: Notebook) -> None:
 
 
 def test_keyboard_alone_reaches_everything_and_leaves_the_notebook_alone(stepper: Notebook) -> None:
+    stepper.unfold()
     stepper.page.locator(".jp-Cell .jp-InputPrompt").first.click()
     stepper.tab_to("world")
     stepper.page.keyboard.press("ArrowDown")
@@ -148,20 +153,7 @@ def test_keyboard_alone_reaches_everything_and_leaves_the_notebook_alone(stepper
     stepper.page.keyboard.press("Home")
     stepper.expect_picture(described(four_goal, slip=0.0, cell=(3, 3)))
     passed = stepper.tab_to("picture")
-    assert passed == [
-        "readout",
-        "sweep",
-        "readout",
-        "",
-        "",
-        "",
-        "cell",
-        "reward",
-        "readout",
-        "wall",
-        "Reset world",
-        "picture",
-    ]
+    assert passed == ["cell", "reward", "wall", "Reset world", "picture"]
     stepper.page.keyboard.press("ArrowDown")
     stepper.expect_picture(described(four_goal, slip=0.0, cell=(4, 3)))
     assert stepper.page.evaluate(f"() => [{PANEL}.content.activeCellIndex, {PANEL}.content.mode]") == [0, "command"]
