@@ -121,7 +121,7 @@ def scene(data: Assessment) -> Scene:
     stops = dict(enumerate(EPISODES))
     chances.append(handle(at, 100 * chance, "episodes n", along_x="episodes", stops=stops))
     costs.append(handle(at, cost, "number of episodes", along_x="episodes", stops=stops))
-    counts = Axis(0, places[-1], "episodes of an assessment", ticks={float(i): str(n) for i, n in stops.items()})
+    counts = Axis(0, len(EPISODES) - 1, "episodes of an assessment", ticks={float(i): str(n) for i, n in stops.items()})
     others = (
         View(counts, Axis(-3, 103, "%"), chances, "how often the challenger is taken"),
         View(counts, Axis(0, 52, "episodes"), costs, "what its assessment costs"),
