@@ -287,9 +287,7 @@ def room(data: Temperature) -> View:
     square = 0.5 * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
     marks.append(patches(goals[:, None] + square, ["green"] * len(goals)))
     words = [f"{name}: {100 * share:.0f} %" for name, share in zip(NAMES, data.shares, strict=True)]
-    marks.append(
-        text(goals[:, 0], goals[:, 1] + np.where(goals[:, 1] > 0, 1.3, -1.3), words, "green", bold=True)
-    )
+    marks.append(text(goals[:, 0], goals[:, 1] + np.where(goals[:, 1] > 0, 1.3, -1.3), words, "green", bold=True))
 
     aside = half + 1.2
     marks.append(text([aside], [8.5], ["take the start and move it"], "orange", anchor="start", bold=True))
