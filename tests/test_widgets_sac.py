@@ -96,8 +96,29 @@ def test_sampled_walks_arrive_as_often_as_computed(policy: str, temperature: flo
         assert estimate.low - 1e-3 <= share <= estimate.high + 1e-3
 
 
+def test_walks_begin_at_the_start_and_arrive_in_time() -> None:
+    data = goals("between two goals: two modes")
+    assert (four_goals.WORLD.places[data.paths[0]] == (4, 4)).all()
+    assert data.shares[:2] == pytest.approx([0.5, 0.5], abs=0.01)  # the two that are near
+    arrived = [goals("between two goals: two modes", steps=steps).shares.sum() for steps in four_goals.MOMENTS]
+    assert arrived[0] == 0
+    assert (np.diff(arrived) >= 0).all()
+    assert goals(steps=3).paths.shape == (4, four_goals.PATHS)
+
+
+@pytest.mark.parametrize("preset", four_goals.PRESETS)
+def test_the_room_shows_what_the_walks_did(preset: str) -> None:
+    (view,) = four_goals.scene(goals(preset)).main
+    (grip,) = (mark for mark in view.marks if mark["kind"] == "handle")
+    assert (grip["along_x"], grip["along_y"]) == ("x", "y")
+    (ends,) = (mark for mark in view.marks if mark["kind"] == "dots")
+    trails = next(mark for mark in view.marks if mark["kind"] == "line" and mark["width"] == 1)
+    assert np.isnan(trails["x"]).sum() == len(ends["x"]) - 1
+    assert len(trails["x"]) <= four_goals.POINTS + four_goals.PATHS
+
+
 def test_walks_take_steps_of_the_world_and_stop_at_goals() -> None:
-    states = four_goals.walk(four_goals.solution(0.2)[1][0], 50, np.random.default_rng(0))
+    states = four_goals.walk(four_goals.solution(0.2)[1][0], four_goals.WORLD.state(0, 0), 50, np.random.default_rng(0))
     assert (states[0] == four_goals.WORLD.state(0, 0)).all()
     places = four_goals.WORLD.places[states]
     assert np.abs(np.diff(places, axis=0)).max() <= 2  # a step of 2, and a draw among the places around its end

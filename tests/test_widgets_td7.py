@@ -215,6 +215,27 @@ def test_more_episodes_make_the_minimum_stricter_and_cost_more() -> None:
     assert data.spent[-1] == pytest.approx(1 / 0.3, abs=0.2)
 
 
+@pytest.mark.parametrize("preset", checkpoints.PRESETS)
+def test_the_watched_assessments_are_among_those_that_are_counted(preset: str) -> None:
+    watched = [assessed(preset, assessment=i) for i in range(1, checkpoints.SHOWN + 1)]
+    taken = np.array([data.scores[1] >= data.scores[0] for data in watched])
+    chance, cost = watched[0].chosen
+    # four standard errors of a share of SHOWN assessments, and of a number of episodes
+    assert taken.mean() == pytest.approx(chance, abs=2 / math.sqrt(checkpoints.SHOWN))
+    spent = np.array([data.watched for data in watched])
+    assert spent.mean() == pytest.approx(cost, abs=4 * spent.std() / math.sqrt(checkpoints.SHOWN) + 1e-9)
+    assert all(data.watched == data.episodes for data, took in zip(watched, taken, strict=True) if took)
+
+
+def test_the_picture_of_an_assessment_shows_its_end() -> None:
+    (view,) = checkpoints.scene(assessed(FALLS)).main
+    run = assessed(FALLS).watched
+    assert view.title == f"assessment 1: refused in episode {run}"
+    shown = [mark["names"] for mark in view.marks if mark["kind"] == "dots" and mark["names"]]
+    assert [len(names) for names in shown] == [20, 20 - run, run]
+    assert all(name.endswith("not run") for name in shown[1])
+
+
 def test_the_text_of_checkpoints() -> None:
     data = assessed(FALLS)
     assert "3000 on average, the challenger 3450" in checkpoints.describe(data)

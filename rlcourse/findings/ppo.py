@@ -40,7 +40,7 @@ def lottery() -> Markdown:
     for rival in seed_lottery.RIVALS:
         shown = seed_lottery.compute(rival, 3, seed_lottery.SHOWN)
         wrong = (f"{100 * shown.wrong[count - 1]:.0f} %" for count in (3, 10))
-        rows.append((rival, len(shown.wrong), interval(shown.truth), *wrong))
+        rows.append((rival, len(shown.every), interval(shown.truth), *wrong))
         certain[rival] = shares(rival, 3)
     missed = 100 * max(miss for _, miss in certain.values())
     return folded(
@@ -68,7 +68,7 @@ def shares(rival: str, n: int) -> tuple[float, float]:
     """Of all draws of `n` seeds: the share that is resolved, and the share whose interval misses the mean of all."""
     base, other = seed_lottery.pair(rival)
     differences = base.gains(other)
-    low, high = mean_band(differences[seed_lottery.order(len(differences))[:, :n]].T)
+    low, high = mean_band(differences[seed_lottery.draws(len(differences))[:, :n]].T)
     truth = differences.mean()
     return float(((low > 0) | (high < 0)).mean()), float(((low > truth) | (high < truth)).mean())
 

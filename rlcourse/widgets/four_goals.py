@@ -7,8 +7,8 @@ towards. It is sought among all of `FAMILY`, so no local optimum is mistaken for
 middle has four, the first is taken.
 
 A **mode** is a direction whose probability is larger than its neighbours' and at least `SMALLEST`. The Gaussian
-**covers** a mode if it goes there at least half as often as the softmax does. Shares of the goals reached within
-`STEPS` steps are exact: the distribution of places, step by step. The paths drawn are a sample, `PATHS` of them.
+**covers** a mode if it goes there at least half as often as the softmax does. Shares of the goals reached from the
+chosen start are exact: the distribution of places, step by step. The paths drawn are a sample, at most `PATHS` of them.
 
 Hotter than α ≈ 0.4 entropy pays for never arriving: to go anywhere for ever earns up to α log 16 / (1 − γ), and the
 goal ends that.
@@ -18,19 +18,16 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import ipywidgets
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from scipy import sparse, special
 
 from rlcourse.algorithms import soft_q_iteration
 from rlcourse.curves import Estimate, share_estimate
 from rlcourse.envs import FourGoals, TabularMDP
 from rlcourse.widgets import presets
-from rlcourse.widgets.oldpanel import Panel
-from rlcourse.widgets.still import COLORS
+from rlcourse.widgets.panel import Panel, choice, selection, slider
+from rlcourse.widgets.scene import Axis, Mark, Scene, View, bars, dots, handle, line, patches, text
 
 LECTURE = "7 SAC"
 QUESTION = "Can one policy want four things at once?"
@@ -75,13 +72,15 @@ def closest(family: Float[np.ndarray, "F A"], q: Float[np.ndarray, "S A"], tempe
 POLICIES = ("softmax(Q/α)", "Gaussian, reverse KL")
 TEMPERATURES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.7, 1.0)
 GAMMA, STEPS, PATHS, SEED = 0.9, 100, 30, 0
+MOMENTS = (*range(13), 15, 20, 30, 50, STEPS)  # of a walk
+POINTS = 1000  # of all walks drawn together: a long walk fills the room, and few of them show that
 SMALLEST = 0.01  # of the probabilities that are called a mode
 WORLD = FourGoals()
 MDP = WORLD.mdp()
 FAMILY = gaussians(2 * np.pi * np.arange(64) / 64, np.geomspace(0.1, 4, 40), WORLD.DIRECTIONS)
 NAMES = ("east", "north", "west", "south")
 
-_GOOD = {"policy": POLICIES[0], "temperature": 0.05, "x": 0, "y": 0}
+_GOOD = {"policy": POLICIES[0], "temperature": 0.05, "x": 0, "y": 0, "steps": STEPS}
 PRESETS: dict[str, dict[str, Any]] = {
     "the middle: four modes, four goals": _GOOD,
     "a Gaussian there: one mode, one goal": _GOOD | {"policy": POLICIES[1]},
@@ -99,18 +98,19 @@ class Temperature:
 
     Attributes:
         values: the soft V*, `(S,)`.
-        softmax, gaussian: both policies at the chosen place, over the directions.
+        softmax, gaussian: both policies at the chosen start, over the directions.
         modes: directions that are modes of the softmax; covered: which of them the Gaussian covers.
-        counts: the same two numbers, at the chosen place, for every temperature.
-        shares: probability of having reached each goal within `STEPS` steps, from the middle, with the chosen policy.
-        nats: the chosen policy's entropy at the chosen place.
-        paths: states of the sampled walks.
+        counts: the same two numbers, at the chosen start, for every temperature.
+        shares: probability of having reached each goal within `steps` steps, from there, with the chosen policy.
+        nats: the chosen policy's entropy there.
+        paths: states of the sampled walks, from there, `steps` of them.
     """
 
     policy: str
     temperature: float
     x: int
     y: int
+    steps: int
     values: Float[np.ndarray, " S"]
     softmax: Float[np.ndarray, " A"]
     gaussian: Float[np.ndarray, " A"]
@@ -153,20 +153,22 @@ def motion(mdp: TabularMDP, policy: Float[np.ndarray, "S A"]) -> sparse.csr_arra
     return sparse.csr_array((weight, (mdp.next_state.ravel(), source)), shape=(mdp.num_states, mdp.num_states))
 
 
-def arrivals(policy: Float[np.ndarray, "S A"]) -> Float[np.ndarray, " 4"]:
-    """Exact probability of having reached each goal within `STEPS` steps from the middle."""
-    step, place = motion(MDP, policy), MDP.start
-    for _ in range(STEPS):
+def arrivals(policy: Float[np.ndarray, "S A"], start: int, steps: int) -> Float[np.ndarray, " 4"]:
+    """Exact probability of having reached each goal within `steps` steps from the state `start`."""
+    step, place = motion(MDP, policy), np.eye(MDP.num_states)[start]
+    for _ in range(steps):
         place = step @ place
     return place[WORLD.goals]
 
 
-def walk(policy: Float[np.ndarray, "S A"], count: int, rng: np.random.Generator) -> Int[np.ndarray, "steps count"]:
-    """States of `count` sampled walks from the middle, `STEPS` steps each; at a goal they stay."""
+def walk(
+    policy: Float[np.ndarray, "S A"], start: int, count: int, rng: np.random.Generator
+) -> Int[np.ndarray, "steps count"]:
+    """States of `count` sampled walks from the state `start`, `STEPS` steps each; at a goal they stay."""
     actions, outcomes = policy.cumsum(-1), MDP.probability.cumsum(-1)
     uniform = rng.random((STEPS, 2, count))
     states = np.empty((STEPS + 1, count), int)
-    states[0] = WORLD.state(0, 0)
+    states[0] = start
     for t, (first, second) in enumerate(uniform):
         # The last share of [0, 1) ends at 1 whatever the sum rounds to.
         action = (first[:, None] >= actions[states[t], :-1]).sum(-1)
@@ -177,11 +179,12 @@ def walk(policy: Float[np.ndarray, "S A"], count: int, rng: np.random.Generator)
 
 def reached(policy: str, temperature: float, count: int) -> dict[str, Estimate]:
     """The share of sampled walks from the middle that reach each goal, with 95 % intervals."""
-    ends = walk(solution(temperature)[1][POLICIES.index(policy)], count, np.random.default_rng(SEED))[-1]
+    chosen = solution(temperature)[1][POLICIES.index(policy)]
+    ends = walk(chosen, WORLD.state(0, 0), count, np.random.default_rng(SEED))[-1]
     return {name: share_estimate(ends == goal) for name, goal in zip(NAMES, WORLD.goals, strict=True)}
 
 
-def compute(policy: str, temperature: float, x: int, y: int) -> Temperature:
+def compute(policy: str, temperature: float, x: int, y: int, steps: int) -> Temperature:
     """Raises ValueError on a goal, where there is nothing to choose."""
     here = WORLD.state(x, y)
     if here in WORLD.goals:
@@ -194,71 +197,111 @@ def compute(policy: str, temperature: float, x: int, y: int) -> Temperature:
         temperature,
         x,
         y,
+        steps,
         soft_q_iteration.soft_maximum(q, temperature),
         softmax,
         gaussian,
         modes(softmax),
         cover(softmax, gaussian),
         np.array([(len(each), each.sum()) for each in covered]),
-        arrivals(chosen),
+        arrivals(chosen, here, steps),
         float(soft_q_iteration.entropy(chosen[here : here + 1])[0]),
-        walk(chosen, PATHS, np.random.default_rng(SEED)),
+        walk(chosen, here, PATHS, np.random.default_rng(SEED))[: steps + 1],
     )
 
 
-def draw(figure: Figure, data: Temperature) -> None:
-    left, middle, right = (
-        figure.add_axes(box) for box in ((0.01, 0.03, 0.3, 0.87), (0.37, 0.16, 0.28, 0.74), (0.72, 0.16, 0.27, 0.74))
-    )
-    room(left, data)
+def scene(data: Temperature) -> Scene:
+    shares = [f"{100 * share:.0f} %" for share in data.shares]
+    softmax, tops = data.policy == POLICIES[0], _modes(len(data.modes))
+    who = f"softmax(Q/α) has {tops}" if softmax else f"the Gaussian covers {data.covered.sum()} of {tops}"
+    parts = [f"{name} in {share}" for name, share in zip(NAMES, shares, strict=True) if share != "0 %"]
+    alike = len(parts) == 4 and len(set(shares)) == 1
+    reach = f"reach each goal in {shares[0]}" if alike else f"reach {', '.join(parts)}" if parts else "reach no goal"
+    at = f"({data.x}, {data.y})".replace("-", "−")
+    headline = f"From {at}, {who}: within {data.steps} steps its walks {reach}{' of the cases' if parts else ''}."
 
     degrees = np.degrees(WORLD.angles)
-    middle.bar(degrees, data.softmax, width=15, color=COLORS[5], label=f"softmax(Q/α): {_modes(len(data.modes))}")
-    label = f"Gaussian: covers {data.covered.sum()} of {len(data.modes)}"
-    middle.plot(degrees, data.gaussian, "o-", color=COLORS[1], markersize=4, label=label)
-    middle.plot(degrees[data.modes], data.softmax[data.modes], "v", color=COLORS[0], markersize=8, clip_on=False)
-    top = max(float(data.softmax.max()), float(data.gaussian.max()))
-    middle.set(title=f"probability of each direction at ({data.x}, {data.y})", ylim=(0, 1.45 * top))
-    middle.set_xticks(range(0, 360, 90), NAMES)
-    middle.legend(frameon=False, loc="upper left", fontsize=11)
-
-    number = np.arange(len(TEMPERATURES))
-    for column, (name, color, style) in enumerate(
-        (("softmax(Q/α)", COLORS[0], "-"), ("covered by the Gaussian", COLORS[1], "--"))
-    ):
-        right.step(number, data.counts[:, column], style, where="mid", color=color, label=name)
-        here = TEMPERATURES.index(data.temperature)
-        right.plot(here, data.counts[here, column], "o", color=color, markersize=8, clip_on=False)
-    right.set(title=f"modes at ({data.x}, {data.y})", xlabel="temperature α", ylim=(-0.2, 6.5), yticks=range(5))
-    right.set_xticks(number[::2], [f"{each:g}" for each in TEMPERATURES[::2]])
-    right.legend(frameon=False, loc="upper left", fontsize=11)
-
-
-def room(ax: Axes, data: Temperature) -> None:
-    """Soft values, walks, goals with their shares, and the chosen place."""
-    half, width = WORLD.HALF, 2 * WORLD.HALF + 1
-    going_on = np.where(np.isin(np.arange(MDP.num_states), WORLD.goals), np.nan, data.values)
-    ax.imshow(
-        going_on.reshape(width, width), origin="lower", extent=(-half - 0.5, half + 0.5) * 2, cmap="Greys", alpha=0.6
+    top = 1.1 * max(float(data.softmax.max()), float(data.gaussian.max()))
+    directions = View(
+        Axis(-15, 350, "direction", ticks=dict(zip((0.0, 90.0, 180.0, 270.0), NAMES, strict=True))),
+        Axis(0, top, "probability"),
+        [
+            bars(degrees, np.zeros(degrees.size), data.softmax, "blue", width=15, label="softmax"),
+            line(degrees, data.gaussian, "red", label="Gaussian"),
+            dots(degrees[data.modes], data.softmax[data.modes], "orange", size=0.35),
+        ],
+        f"first step from {at}",
     )
-    # A little to the side, so that walks through the same places show.
+    number, here = np.arange(len(TEMPERATURES)), TEMPERATURES.index(data.temperature)
+    every = dict(enumerate(TEMPERATURES))
+    counted = View(
+        Axis(
+            0,
+            len(TEMPERATURES) - 1,
+            "temperature α",
+            ticks={float(i): f"{each:g}" for i, each in every.items() if i % 2 == 0},
+        ),
+        Axis(-0.2, 4.3, "modes", ticks={float(i): str(i) for i in range(5)}),
+        [
+            line(number, data.counts[:, 0], "blue", label="softmax", width=3.5),
+            line(number, data.counts[:, 1], "red", label="covered"),
+            handle(here, int(data.counts[here, 1]), "temperature", along_x="temperature", stops=every),
+        ],
+        f"modes at {at}",
+    )
+    return Scene(headline, (room(data),), (directions, counted))
+
+
+PETAL = 5  # of the likeliest direction, in cells
+
+
+def room(data: Temperature) -> View:
+    """The walks so far, goals with their shares, and at the start, to take hold of, both policies as roses."""
+    half, start = WORLD.HALF, np.array([data.x, data.y])
+    wall = (half + 0.5) * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)])
+    marks: list[Mark] = [line(*wall.T, "grey", width=3)]
+
+    # A little to the side, so that walks through the same places show; one that has arrived is drawn up to there.
     places = WORLD.places[data.paths] + np.random.default_rng(SEED).uniform(-0.3, 0.3, (PATHS, 2))
-    ax.plot(places[..., 0], places[..., 1], color=COLORS[0], linewidth=0.8, alpha=0.6)
-    for (x, y), share in zip(WORLD.places[WORLD.goals], data.shares, strict=True):
-        ax.plot(x, y, "s", color=COLORS[2], markersize=11)
-        ax.text(
-            x,
-            y - 1.9 if y >= 0 else y + 1.9,
-            f"{100 * share:.0f} %",
-            ha="center",
-            va="center",
-            weight="bold",
-            fontsize=12,
-            bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1},
-        )
-    ax.plot(data.x, data.y, "X", color=COLORS[1], markersize=11)
-    ax.set(xlim=(-half - 0.5, half + 0.5), ylim=(-half - 0.5, half + 0.5), xticks=[], yticks=[])
-    ax.set_title(f"{data.policy}, α = {data.temperature:g}")
+    lengths = 1 + (~np.isin(data.paths, WORLD.goals)).sum(0).clip(max=data.steps)
+    shown = max(1, int((lengths.cumsum() <= POINTS).sum()))
+    gap = np.full((1, 2), np.nan)
+    trails = [part for i in range(shown) for part in (places[: lengths[i], i].round(1), gap)]
+    ends = places[-1, :shown]
+    marks.append(line(*np.concatenate(trails)[:-1].T, "grey", width=1))
+    names = [f"walk {i + 1}, {data.steps} steps" for i in range(shown)]
+    marks.append(dots(*ends.T, "ink", size=0.25, names=names))
+
+    # As long as likely; the Gaussian's outline may be longer than the softmax's petals.
+    longest = PETAL / max(float(data.softmax.max()), float(data.gaussian.max()))
+    angles, wide = WORLD.angles, np.pi / WORLD.DIRECTIONS
+    rims = np.stack([unit(angles - wide), unit(angles + wide)], 1) * (longest * data.softmax)[:, None, None]
+    petals = np.concatenate([np.zeros((angles.size, 1, 2)), rims], 1) + start
+    names = [f"{angle:.0f}°: softmax {p:.3f}, Gaussian {q:.3f}" for angle, p, q in zip(
+        np.degrees(angles), data.softmax, data.gaussian, strict=True)]  # fmt: skip
+    marks.append(patches(petals.round(2), ["blue"] * angles.size, names))
+    outline = start + unit(np.append(angles, 0)) * (longest * np.append(data.gaussian, data.gaussian[0]))[:, None]
+    marks.append(line(*outline.T, "red", width=3))
+
+    goals = WORLD.places[WORLD.goals]
+    square = 0.5 * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
+    marks.append(patches(goals[:, None] + square, ["green"] * len(goals)))
+    words = [f"{name}: {100 * share:.0f} %" for name, share in zip(NAMES, data.shares, strict=True)]
+    marks.append(text(goals[:, 0], goals[:, 1] + np.where(goals[:, 1] > 0, 1.3, -1.3), words, "green", bold=True))
+
+    aside = half + 1.2
+    marks.append(text([aside], [8.5], ["take the start and move it"], "orange", anchor="start", bold=True))
+    marks.append(text([aside], [6.5], ["petals: softmax(Q/α)"], "blue", anchor="start"))
+    marks.append(text([aside], [5], ["outline: Gaussian"], "red", anchor="start"))
+    walks = f"{shown} walks of {'softmax' if data.policy == POLICIES[0] else 'the Gaussian'}"
+    marks.append(text([aside], [3.5], [walks], "grey", anchor="start"))
+    marks.append(handle(data.x, data.y, "start", along_x="x", along_y="y", size=0.55))
+    title = f"{data.policy}, α = {data.temperature:g}, after {data.steps} steps"
+    return View(Axis(-half - 1, half + 11, ticks={}), Axis(-half - 1, half + 1, ticks={}), marks, title, True)
+
+
+def unit(angle: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n 2"]:
+    return np.stack([np.cos(angle), np.sin(angle)], -1)
 
 
 def _modes(count: int) -> str:
@@ -272,13 +315,13 @@ def describe(data: Temperature) -> str:
         f"At ({data.x}, {data.y}) softmax(Q/α) has {_modes(len(data.modes))}, the likeliest direction "
         f"{data.softmax.max():.3f}, the unlikeliest {data.softmax.min():.3f}; "
         f"the Gaussian covers {data.covered.sum()}. The policy's entropy there is {data.nats:.2f} nats. "
-        f"From the middle it reaches within {STEPS} steps: {shares}."
+        f"From there it reaches within {data.steps} steps: {shares}."
     )
 
 
 @presets.checked
 def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
-    """Turn the temperature and move the place, and see modes come and go, and which goals are reached.
+    """Turn the temperature and move the start, and see modes come and go, and which goals are reached.
 
     Args:
         preset: one of `PRESETS`, where the controls start.
@@ -288,14 +331,11 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
-    wide = {"style": {"description_width": "110px"}, "layout": {"width": "330px"}}
-    make = ipywidgets
     controls = {
-        "policy": make.Dropdown(options=POLICIES, value=values["policy"], description="policy", **wide),
-        "temperature": make.SelectionSlider(
-            options=TEMPERATURES, value=values["temperature"], description="temperature α", **wide
-        ),
-        "x": make.IntSlider(value=values["x"], min=-WORLD.HALF, max=WORLD.HALF, description="x", **wide),
-        "y": make.IntSlider(value=values["y"], min=-WORLD.HALF, max=WORLD.HALF, description="y", **wide),
+        "policy": choice(values["policy"], POLICIES, "policy"),
+        "temperature": selection(values["temperature"], TEMPERATURES, "temperature α"),
+        "steps": selection(values["steps"], MOMENTS, "steps"),
+        "x": slider(values["x"], -WORLD.HALF, WORLD.HALF, 1, "x"),
+        "y": slider(values["y"], -WORLD.HALF, WORLD.HALF, 1, "y"),
     }
-    return presets.attach(Panel(compute, draw, describe, controls, size=(13, 4.1)), PRESETS)
+    return presets.attach(Panel(compute, scene, describe, controls, ("x", "y"), play="steps"), PRESETS)

@@ -1,9 +1,10 @@
 """Which of two settings is better, if one asks three seeds? Many recorded seeds, of which a few are drawn, over again.
 
-A draw takes n of the recorded seeds, without putting any back, and compares both settings on them, seed by seed: how
-much more return, averaged over the evaluations (`Curve.gains`), with the 95 % interval that the course uses everywhere
-(`curves.mean_band`). What all seeds together say stands in for the truth. How often n seeds name the other winner is
-counted over `DRAWS` draws; near n = all of them it is too low for fresh seeds, as the draws overlap.
+A draw takes n of the recorded seeds, each from all of them, so that one may come twice (the bootstrap: Efron 1979). It
+compares both settings on them, seed by seed: how much more return, averaged over the evaluations (`Curve.gains`), with
+the 95 % interval that the course uses everywhere (`curves.mean_band`). What all seeds together say stands in for the
+truth. How often n seeds name the other winner is counted over `DRAWS` draws. If no seed came twice, a draw of all
+recorded seeds would be compared with itself and never err; as many fresh seeds do err.
 """
 
 from collections.abc import Mapping
@@ -12,16 +13,13 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-import ipywidgets
 import numpy as np
 from jaxtyping import Float, Int
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from rlcourse.curves import Curve, Estimate, digits, mean_band, reference
 from rlcourse.widgets import presets
-from rlcourse.widgets.oldpanel import Panel
-from rlcourse.widgets.still import COLORS
+from rlcourse.widgets.panel import Panel, choice, slider
+from rlcourse.widgets.scene import Axis, Mark, Scene, View, dots, handle, line, text
 
 LECTURE = "5 PPO"
 QUESTION = "Which is better, if one asks three seeds?"
@@ -35,7 +33,7 @@ RIVALS: Mapping[str, str] = MappingProxyType(
     }
 )
 BASE = "default"
-SHOWN, DRAWS, MOST, SEED = 20, 20_000, 15, 0
+SHOWN, DRAWS, MOST, SEED = 20, 20_000, 30, 0
 
 _HARD = {"rival": "raw observations", "n": 3, "draw": SHOWN}
 PRESETS: dict[str, dict[str, Any]] = {
@@ -49,19 +47,23 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Lottery:
-    """The draws up to the chosen one, each with n of N seeds.
+    """The draws up to the chosen one, each of n seeds, from N recorded ones.
 
     Attributes:
+        every: gain of the default with each recorded seed.
+        chosen: the seeds of the chosen draw, some perhaps twice.
         step: at which the runs were evaluated.
         base, other: returns of the chosen draw's seeds.
         gains: mean over its seeds by which the default is ahead, for each draw so far.
         low, high: the ends of their intervals.
         truth: the same of all N seeds.
-        wrong: share of draws of 1, 2, …, N seeds whose winner is not that of all N.
+        wrong: share of draws of 1, 2, …, `MOST` seeds whose winner is not that of all N.
     """
 
     rival: str
     n: int
+    every: Float[np.ndarray, " N"]
+    chosen: Int[np.ndarray, " n"]
     step: Int[np.ndarray, " T"]
     base: Float[np.ndarray, "n T"]
     other: Float[np.ndarray, "n T"]
@@ -69,7 +71,7 @@ class Lottery:
     low: Float[np.ndarray, " draws"]
     high: Float[np.ndarray, " draws"]
     truth: Estimate
-    wrong: Float[np.ndarray, " N"]
+    wrong: Float[np.ndarray, " most"]
 
     @property
     def ahead(self) -> int:
@@ -93,15 +95,14 @@ def pair(rival: str) -> tuple[Curve, Curve]:
 
 
 @cache
-def order(seeds: int) -> Int[np.ndarray, "draws N"]:
-    """Each row shuffles all seeds; its first n are a draw of n."""
-    rows = np.tile(np.arange(seeds), (DRAWS, 1))
-    return np.random.default_rng(SEED).permuted(rows, axis=1)
+def draws(seeds: int) -> Int[np.ndarray, "draws most"]:
+    """Each row are `MOST` of the seeds, drawn one by one from all; its first n are a draw of n."""
+    return np.random.default_rng(SEED).integers(seeds, size=(DRAWS, MOST))
 
 
-def wrong_shares(gains: Float[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
-    """For n = 1, 2, …, N: the share of draws of n whose mean has another sign than the mean of all."""
-    sums = gains[order(len(gains))].cumsum(1)
+def wrong_shares(gains: Float[np.ndarray, " N"]) -> Float[np.ndarray, " most"]:
+    """For n = 1, 2, …, `MOST`: the share of draws of n whose mean has another sign than the mean of all."""
+    sums = gains[draws(len(gains))].cumsum(1)
     return np.asarray((np.sign(sums) != np.sign(gains.sum())).mean(0))
 
 
@@ -109,13 +110,15 @@ def compute(rival: str, n: int, draw: int) -> Lottery:
     """The first `draw` draws, counted from 1, of `n` seeds each."""
     base, other = pair(rival)
     gains = base.gains(other)
-    rows = order(len(gains))[:draw, :n]
+    rows = draws(len(gains))[:draw, :n]
     drawn = gains[rows]
     low, high = mean_band(drawn.T)
     chosen = rows[-1]
     return Lottery(
         rival,
         n,
+        gains,
+        chosen,
         base.step,
         base.returns[chosen],
         other.returns[chosen],
@@ -134,55 +137,95 @@ def winner(data: Lottery) -> str:
     return f"{first} beats {second} by {digits(abs(data.gains[-1]))}, {certainty}"
 
 
-def draw(figure: Figure, data: Lottery) -> None:
-    left, middle, right = (
-        figure.add_axes(box)
-        for box in ((0.045, 0.155, 0.27, 0.7), (0.375, 0.155, 0.32, 0.7), (0.755, 0.155, 0.235, 0.7))
+def scene(data: Lottery) -> Scene:
+    share, shown = 100 * data.wrong[data.n - 1], len(data.gains)
+    headline = (
+        f"With {data.n} seeds a draw, the {BASE} wins {data.ahead} of {_count(shown, 'draw')}; of {DRAWS} draws, "
+        f"{share:.0f} % name another winner than all {len(data.every)} seeds do."
     )
-    for name, returns, color, style in ((BASE, data.base, COLORS[0], "-"), (data.rival, data.other, COLORS[1], "--")):
-        left.plot(data.step, returns.T, color=color, linewidth=0.8, alpha=0.5, linestyle=style)
-        left.plot(data.step, returns.mean(0), color=color, linestyle=style, label=name)
-    left.set(xlabel="environment step", ylim=(0, 640), yticks=range(0, 501, 100))
-    left.locator_params(axis="x", nbins=4)
-    left.legend(frameon=False, loc="upper left", ncols=2)
-    left.set_title(f"draw {len(data.gains)}, {data.n} of {len(data.wrong)} seeds:\n{winner(data)}", fontsize=12)
+    number = np.arange(1, MOST + 1)
+    top = max(55.0, 1.1 * share)
+    wrong = View(
+        Axis(1, MOST, "seeds n of a draw"),
+        Axis(-1, top, "% of draws"),
+        [
+            line(number, 100 * data.wrong, "blue"),
+            handle(data.n, share, "seeds n", along_x="n"),
+            text([15.5], [0.9 * top], [f"n = {data.n}: {share:.1f} %"], bold=True),
+        ],
+        "another winner",
+    )
+    thin = slice(None, None, 1 + data.step.size // 30)
+    curves = [
+        line(data.step[thin], returns.mean(0)[thin], color, label=name, width=3)
+        for name, returns, color in ((BASE, data.base, "blue"), (data.rival, data.other, "red"))
+    ]
+    single = [
+        line(data.step[thin], each[thin], color, width=0.8)
+        for returns, color in ((data.base, "blue"), (data.other, "red"))
+        for each in returns[:FEW]
+    ]
+    runs = View(
+        Axis(0, float(data.step[-1]), "environment step"),
+        Axis(0, 520, "return"),
+        [*single, *curves],
+        f"runs of draw {shown}" + (f", {FEW} of {data.n}" if data.n > FEW else ""),
+    )
+    return Scene(headline, (intervals(data),), (wrong, runs))
 
-    intervals(middle, data)
 
-    number = np.arange(1, len(data.wrong) + 1)
-    right.plot(number, 100 * data.wrong, color=COLORS[0])
-    share = 100 * data.wrong[data.n - 1]
-    right.plot(data.n, share, "o", color=COLORS[1], markersize=9, clip_on=False)
-    right.annotate(f"n = {data.n}: {share:.1f} %", (data.n, share), (8, 8), textcoords="offset points")
-    right.set(xlabel="seeds n", ylim=(0, 55), xlim=(1, len(data.wrong)))
-    right.set_title(f"% of draws with another winner\nthan all {len(data.wrong)} seeds have", fontsize=12)
+FEW = 5  # single runs drawn of each setting
 
 
-def intervals(ax: Axes, data: Lottery) -> None:
-    """Every draw so far with its interval, in the colour of its winner; hollow where the interval holds zero."""
-    top, bottom = 0.3, SHOWN + 0.7
-    ax.plot((0, 0), (top, bottom), color=COLORS[6], linewidth=1.5)
-    label = f"all {len(data.wrong)} seeds: {data.truth}"
-    ax.plot((data.truth.value,) * 2, (top, bottom), color=COLORS[2], linestyle=":", label=label)
-    for i, (gain, low, high, resolved) in enumerate(
+def intervals(data: Lottery) -> View:
+    """All seeds as dots, those of the chosen draw large; under them each draw so far, hollow if it holds zero."""
+    wide = float(np.ptp(data.every))
+    low, high = min(0.0, float(data.every.min())) - 0.25 * wide, max(0.0, float(data.every.max())) + 0.25 * wide
+    often = np.bincount(data.chosen, minlength=data.every.size)
+    # Next to each other where they would hide one another.
+    height = -2.3 + 0.55 * (np.argsort(np.argsort(data.every)) % 3)
+    names = [
+        f"seed {seed}: {gain:+.0f}" + (f", drawn {_count(int(times), 'time')}" if times else "")
+        for seed, (gain, times) in enumerate(zip(data.every, often, strict=True))
+    ]
+    colors = np.where(often == 0, "grey", np.where(data.every > 0, "blue", "red")).tolist()
+    size = np.where(often > 0, 0.35 + 0.15 * often.clip(max=3), 0.25)
+    bottom = SHOWN + 0.7
+    truth = data.truth.value
+    marks: list[Mark] = [
+        line([0, 0], [-3, bottom], "ink", width=1.5),
+        line([truth, truth], [-3, bottom], "green", dash=True),
+        dots(data.every, height, colors, size=size, alpha=np.where(often > 0, 1.0, 0.6), names=names),
+    ]
+    for i, (gain, *ends, resolved) in enumerate(
         zip(data.gains, data.low, data.high, data.resolved, strict=True), start=1
     ):
-        color = COLORS[0] if gain > 0 else COLORS[1]
-        ax.plot((low, high), (i, i), color=color, linewidth=1.5)
-        ax.plot(
-            gain, i, "o" if gain > 0 else "s", color=color, markerfacecolor=color if resolved else "white", markersize=6
-        )
-    ax.set(ylim=(bottom, -2), yticks=(1, 5, 10, 15, 20), ylabel="draw")
-    ax.set_xlabel(f"return of {BASE} less that of {data.rival}")
-    title = f"{BASE} ahead in {data.ahead} of {len(data.gains)} draws,\n{data.resolved.sum()} resolved (filled)"
-    ax.set_title(title, fontsize=12)
-    ax.legend(frameon=False, loc="upper center", fontsize=11, handlelength=1.5, borderpad=0)
+        color = "blue" if gain > 0 else "red"
+        latest = i == len(data.gains)
+        name = f"draw {i}: {gain:+.0f} ({ends[0]:+.0f} to {ends[1]:+.0f}), {'' if resolved else 'not '}resolved"
+        # A hollow dot is a ring: the interval ends at it.
+        marks.append(line(ends, [i, i], color, width=3.5 if latest else 1.5))
+        marks.append(dots([gain], [i], color, size=0.42 if latest else 0.32, names=[name], hollow=not resolved))
+    edge = 0.02 * (high - low)
+    marks += [
+        text([low + edge], [-3.4], [f"{data.rival} is better"], "red", anchor="start", bold=True),
+        text([high - edge], [-3.4], [f"{BASE} is better"], "blue", anchor="end", bold=True),
+        text([truth + edge], [bottom + 0.6], [f"all {len(data.every)} seeds: {data.truth}"], "green", anchor="start"),
+    ]
+    rows = {-1.75: "seeds"} | {float(i): str(i) for i in (1, 5, 10, 15, 20)}
+    across = Axis(low, high, f"return of the {BASE} less that of {data.rival}")
+    title = f"draw {len(data.gains)}: {winner(data)}"
+    return View(across, Axis(bottom + 1.2, -4, "draw", ticks=rows), marks, title)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def describe(data: Lottery) -> str:
     shown, resolved = len(data.gains), data.resolved.sum()
     return (
-        f"PPO on CartPole, {BASE} against {data.rival}, {data.n} of {len(data.wrong)} seeds a draw. "
+        f"PPO on CartPole, {BASE} against {data.rival}, draws of {data.n} from {len(data.every)} seeds. "
         f"Draw {shown}: {winner(data)} ({digits(data.low[-1])} to {digits(data.high[-1])}). "
         f"The {BASE} is ahead in {data.ahead} of {shown} draws; {resolved} of their 95 % intervals do "
         f"not hold zero, {data.missed} miss what all seeds say, {data.truth}. "
@@ -202,11 +245,9 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
-    wide = {"style": {"description_width": "110px"}, "layout": {"width": "360px"}}
-    make = ipywidgets
     controls = {
-        "rival": make.Dropdown(options=list(RIVALS), value=values["rival"], description="default against", **wide),
-        "n": make.IntSlider(value=values["n"], min=2, max=MOST, description="seeds n", **wide),
-        "draw": make.IntSlider(value=values["draw"], min=1, max=SHOWN, description="draw", **wide),
+        "rival": choice(values["rival"], list(RIVALS), "default against"),
+        "n": slider(values["n"], 2, MOST, 1, "seeds n"),
+        "draw": slider(values["draw"], 1, SHOWN, 1, "draw"),
     }
-    return presets.attach(Panel(compute, draw, describe, controls, size=(13, 4.1)), PRESETS)
+    return presets.attach(Panel(compute, scene, describe, controls, play="draw"), PRESETS)
