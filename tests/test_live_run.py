@@ -9,13 +9,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from rlcourse import curves, runs
 from rlcourse.algorithms import ppo
+from rlcourse.buffers import Transition
 from rlcourse.widgets import live_run
-from rlcourse.widgets.live_run import PRESETS, RUNS, Live, advance
+from rlcourse.widgets.live_run import FRAMES, PRESETS, RUNS, Film, Live, advance
 from tests.test_presets import preset_of
 from tests.test_widgets import find
 
@@ -69,6 +70,8 @@ def test_it_finishes_and_says_live(monkeypatch: pytest.MonkeyPatch) -> None:
     assert end.status == "finished"
     assert [step for step, _ in end.evaluations] == [64, 128]
     assert end.episodes
+    assert end.film is end.newest is not None
+    assert end.film.value in [value for _, value in end.episodes]
     assert f"Live: seed 7 has finished in {end.seconds:.0f} seconds" in live_run.describe(end)
 
 
@@ -130,12 +133,80 @@ def test_the_picture_says_which_run_it_shows() -> None:
     waiting = live_run.compute("PPO on CartPole", 60)
     running = advance(replace(waiting, status="running", seed=7), [("evaluation", 2048, 30.0)], 5.0)
     for live in (waiting, running, advance(running, [None], 6.0), advance(running, ["E: no"], 6.0)):
-        figure = Figure(figsize=(13, 4.1))
-        live_run.draw(figure, live)
-        assert figure.texts[0].get_text() == f"{live.run}. {live_run.verdict(live)}"
+        headline = live_run.scene(live).headline
+        assert headline == f"{live.run}. {live_run.verdict(live)}."
         words = "Live" if live.status in ("running", "finished") else "Recorded"
         assert live_run.verdict(live).startswith(words)
-        assert live_run.describe(live).startswith(figure.texts[0].get_text())
+        assert live_run.describe(live).startswith(headline)
+
+
+def drawn(live: Live) -> tuple[str, Any]:
+    """The title beside the curve, and where the tip of the pole is."""
+    view = live_run.scene(live).main[1]
+    pole = [mark for mark in view.marks if mark["kind"] == "line" and mark["width"] == 9]
+    assert len(pole) == 1
+    return view.title, (pole[0]["x"][1], pole[0]["y"][1])
+
+
+def test_a_pole_stands_where_the_observation_says() -> None:
+    cart = replace(started(), film=Film(21.0, ((0.5, 0.0, 0.1, 0.0),)))
+    title, tip = drawn(cart)
+    assert title == "a training episode: return 21"
+    assert tip == pytest.approx((0.5 + np.sin(0.1), np.cos(0.1)))
+    pendulum = replace(live_run.compute("TD3 on Pendulum", 60), film=Film(-900.0, ((0.0, 1.0, 0.0),)))
+    title, tip = drawn(pendulum)
+    assert title == "a training episode: return −900"
+    assert tip == pytest.approx((-1.0, 0.0), abs=1e-9)  # gymnasium draws a positive angle to the left
+    assert drawn(live_run.compute("PPO on CartPole", 60)) == ("no episode yet", (0.0, 1.0))
+
+
+def test_only_a_pole_that_has_fallen_is_said_to() -> None:
+    def says(*observations: tuple[float, ...], frame: int) -> bool:
+        view = live_run.scene(replace(started(), film=Film(9.0, observations), frame=frame)).main[1]
+        return any(mark["kind"] == "text" for mark in view.marks)
+
+    standing, fallen = (0.0, 0.0, 0.05, 0.0), (0.1, 0.0, -0.25, 0.0)
+    assert not says(standing, fallen, frame=0)
+    assert says(standing, fallen, frame=1)
+    assert not says(standing, standing, frame=1)
+
+
+def test_an_episode_is_shown_to_its_end_and_then_the_newest() -> None:
+    first, second, third = (Film(float(n), tuple((float(i), 0.0, 0.0, 0.0) for i in range(3))) for n in range(3))
+    live, seen = started(), []
+    for messages in ([first], [second], [third], [], [], []):
+        live = advance(live, messages, 1.0)
+        assert live.film is not None
+        seen.append((live.film.value, live.frame))
+    assert seen == [(0, 0), (0, 1), (0, 2), (2, 0), (2, 1), (2, 2)]
+
+
+@pytest.mark.parametrize("side_by_side", [False, True])
+def test_episodes_are_recorded_from_what_the_agent_observes(side_by_side: bool) -> None:
+    class Watched:
+        seen = 0
+
+        def observe(self, transition: Transition) -> None:
+            self.seen += 1
+
+    agent, films = Watched(), list[Film]()
+    live_run.record(agent, films.append)
+    ends = [False] * 49 + [True] + [False] * 2 + [True] + [False]
+    for i, end in enumerate(ends):
+        obs, reward, over = np.full(4, float(i)), 2.0, end
+        if side_by_side:  # the second environment ends elsewhere
+            stacked = np.stack([obs, -obs])
+            agent.observe(
+                Transition(
+                    stacked, np.zeros(2), np.array([2.0, 7.0]), stacked, np.array([over, i == 5]), np.zeros(2, bool)
+                )
+            )
+        else:
+            agent.observe(Transition(obs, 0, reward, obs, over, False))
+    assert agent.seen == len(ends)
+    assert [film.value for film in films] == [100.0, 6.0]
+    assert [len(film.observations) for film in films] == [FRAMES, 3]
+    assert [film.observations[-1] for film in films] == [(49.0,) * 4, (52.0,) * 4]
 
 
 # --- the buttons

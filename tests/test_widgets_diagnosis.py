@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from rlcourse.widgets import broken_runs, diagnosis
 from rlcourse.widgets.broken_runs import HEALTHY, RECORDED
 from rlcourse.widgets.diagnosis import BROKEN, CASES, LETTERS, NO_VOTE, PRESETS, Diagnosis
+from rlcourse.widgets.scene import Scene, View
+from rlcourse.widgets.still import WRAP
 
 NAMES = sorted(path.stem for path in RECORDED.glob("*.json"))
 
@@ -138,41 +139,78 @@ def test_nothing_is_given_away_before_it_is_revealed(name: str) -> None:
         assert "The cause is" not in hidden
     revealed = diagnosis.describe(shown(name, reveal=True))
     assert revealed.endswith(f"The cause is {case.answer}, and {case.telltale} shows it. {case.because}")
-    texts = {text.get_text(): text for text in diagnosis.widget(name).still.figure.texts}
-    assert not any("✔" in text or text.startswith(case.because[:20]) for text in texts)
-    causes = [f"{letter}  {cause}" for letter, cause in zip(LETTERS, case.causes, strict=True)]
-    assert len({(texts[each].get_color(), texts[each].get_fontweight()) for each in causes}) == 1
+    hidden_scene = scene_of(name, vote=case.answer)
+    assert case.because not in hidden_scene.caption
+    assert "✔" not in hidden_scene.headline
+    assert [view.title for view in all_views(hidden_scene)] == list(shown(name).runs)
+    widths = [[mark["width"] for mark in view.marks if mark["kind"] == "line"] for view in all_views(hidden_scene)]
+    assert all(each == widths[0] for each in widths)
 
 
-def test_a_wrong_vote_is_marked_and_the_right_cause_too() -> None:
-    figure = diagnosis.widget(vote="c", reveal=True).still.figure
-    assert [text.get_text() for text in figure.texts if text.get_text() in ("✔", "✘", "▸")] == ["✔", "✘"]
-    marked = [ax.get_title() for ax in figure.axes if ax.patch.get_facecolor()[2] < 1]
-    assert [title.split(":")[0] for title in marked] == [CASES["1: a cliff"].telltale]
+def scene_of(preset: str, **changes: Any) -> Scene:
+    return diagnosis.scene(shown(preset, **changes))
+
+
+def all_views(scene: Scene) -> list[View]:
+    return [*scene.main, *scene.others]
+
+
+def test_a_wrong_vote_is_named_and_the_right_cause_too() -> None:
+    case = CASES["1: a cliff"]
+    right = f": {case.causes[0]} (measured return "
+    assert scene_of("1: a cliff", vote="c", reveal=True).headline.startswith(f"a, not c{right}")
+    assert scene_of("1: a cliff", vote="a", reveal=True).headline.startswith(f"✔ a{right}")
+    assert scene_of("1: a cliff", reveal=True).headline.startswith(f"a{right}")
+    assert scene_of("1: a cliff", vote="c").headline.startswith(f"The room says c: {case.causes[2]}. At step 20000: ")
 
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", CASES)
-def test_no_text_is_cut_off(name: str) -> None:
-    case = CASES[name]
-    for vote in LETTERS:
-        figure = diagnosis.widget(name, reveal=True, vote=vote).still.figure
-        FigureCanvasAgg(figure).draw()
-        boxes = [text.get_window_extent() for text in figure.texts]
-        assert min(box.x0 for box in boxes) >= 0
-        assert min(box.y0 for box in boxes) >= 0
-        assert max(box.x1 for box in boxes) <= figure.bbox.width
-        assert any(case.because[:20] in text.get_text() for text in figure.texts)
+def test_what_gives_it_away_comes_first_when_it_is_revealed(name: str) -> None:
+    case, scene = CASES[name], scene_of(name, reveal=True)
+    first, *rest = all_views(scene)
+    assert first.title == f"the giveaway: {case.telltale}"
+    assert {view.title for view in rest} == set(shown(name).runs) - {case.telltale}
+    assert scene.caption.startswith(case.because)
+    compared = [mark["label"] for mark in first.marks if mark["kind"] == "line" and mark["dash"]]
+    assert compared == ([case.mark[1]] if case.mark else [])
+    for letter in LETTERS:
+        assert len(scene_of(name, reveal=True, vote=letter).headline) <= WRAP  # else it lies on the picture on paper
+
+
+def test_the_five_seeds_of_the_lake_end_on_one_number() -> None:
+    assert "return always 0.51, healthy 0.25 to 0.56" in scene_of("2: a frozen lake").headline
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_causes_are_listed_once_and_are_those_of_the_case(name: str) -> None:
+    panel = diagnosis.widget()
+    panel.controls["vote"].value = "c"
+    panel.controls["case"].value = name
+    causes = [f"{letter}: {cause}" for letter, cause in zip(LETTERS, CASES[name].causes, strict=True)]
+    assert [label for label, _ in panel.controls["vote"].options] == [NO_VOTE, *causes]
+    assert panel.controls["vote"].value == ("c" if name == "1: a cliff" else NO_VOTE)
+    assert not any(cause in str(panel.picture.scene) for cause in CASES[name].causes if name != "1: a cliff")
 
 
 def test_a_part_of_the_run_is_its_beginning() -> None:
     whole, part = shown("1: a cliff"), shown("1: a cliff", shown=20)
     assert (whole.points, part.points) == (20, 4)
-    figure = diagnosis.widget(shown=20).still.figure
-    lines = figure.axes[0].lines
+    view = scene_of("1: a cliff", shown=20).main[0]
+    lines = [mark for mark in view.marks if mark["kind"] == "line" and not mark["label"]]
     assert len(lines) == 10
     for line, seeds in zip(lines[5:], whole.runs["measured return"][1], strict=True):
-        np.testing.assert_array_equal(line.get_ydata(), seeds[:4])
-    assert figure.axes[0].get_ylim() == diagnosis.widget().still.figure.axes[0].get_ylim()
-    assert figure.axes[0].get_xlim() == (0, 20_000)
+        np.testing.assert_array_equal(line["y"], seeds[:4])
+        np.testing.assert_array_equal(line["x"], whole.at[:4])
+    assert (view.x, view.y) == (scene_of("1: a cliff").main[0].x, scene_of("1: a cliff").main[0].y)
+    assert (view.x.low, view.x.high) == (0, 20_000)
     assert "At step 4000: measured return " in diagnosis.describe(part)
+
+
+def test_a_hand_on_the_end_of_the_curves_shows_less() -> None:
+    panel = diagnosis.widget()
+    panel.picture.moved = {"along_x": "shown", "along_y": "", "x": 42.0, "y": 0.0}
+    assert panel.controls["shown"].value == 40
+    held = [mark for mark in panel.picture.scene["main"][0]["marks"] if mark["kind"] == "handle"]
+    assert [mark["x"] for mark in held] == [8000]
+    assert held[0]["stops"][4] == [8000, 40]

@@ -7,18 +7,16 @@ quantity that only this one of the causes explains: `Case.telltale`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from textwrap import wrap
 from typing import Any
 
-import ipywidgets
 import numpy as np
+import traitlets
 from jaxtyping import Float
-from matplotlib.figure import Figure
 
 from rlcourse.widgets import broken_runs, presets
-from rlcourse.widgets.broken_runs import HEALTHY, compare, from_zero, short
-from rlcourse.widgets.oldpanel import Panel
-from rlcourse.widgets.still import COLORS
+from rlcourse.widgets.broken_runs import HEALTHY, short
+from rlcourse.widgets.panel import Panel, choice, player, slider, switch
+from rlcourse.widgets.scene import Axis, Mark, Scene, View, handle, line
 
 LECTURE = "Any lecture"
 QUESTION = "What is broken here?"
@@ -130,6 +128,7 @@ CASES: Mapping[str, Case] = {
         (1 / 16, "one goal of 16"),
     ),
 }
+LEAST, STEP = 20, 5  # of the run that is shown, in percent
 PRESETS: dict[str, dict[str, Any]] = {
     name: {"case": name, "shown": 100, "vote": NO_VOTE, "reveal": False} for name in CASES
 }
@@ -164,39 +163,59 @@ def compute(case: str, shown: int, vote: str, reveal: bool) -> Diagnosis:
     return Diagnosis(case, chosen, points, vote, reveal, recording.xlabel, recording.at, pairs)
 
 
-def draw(figure: Figure, data: Diagnosis) -> None:
-    case, n = data.case, data.points
-    for number, (quantity, (healthy, broken)) in enumerate(data.runs.items()):
-        column, row = number % 2, number // 2
-        ax = figure.add_axes((0.06 + 0.31 * column, 0.56 - 0.43 * row, 0.24, 0.3))
-        marked = data.reveal and quantity == case.telltale
-        compare(ax, data.at[:n], healthy[:, :n], broken[:, :n], 2.5 if marked else 1.5)
-        both = np.concatenate([healthy, broken])
-        room = 0.08 * (both.max() - both.min() or 1)
-        ax.set_ylim(both.min() - room, both.max() + room)
-        from_zero(ax, data.at[-1])
-        ax.locator_params(axis="y", nbins=3)
-        ax.set_title(f"{quantity}: {short(broken[:, n - 1].mean())}", color=COLORS[1] if marked else "black")
-        if marked:
-            ax.patch.set_facecolor("#fff3d6")
-            if case.mark is not None:
-                ax.axhline(case.mark[0], color=COLORS[6], linestyle=":", linewidth=1.5)
-    figure.text(0.02, 0.955, case.about, fontsize=12)
-    figure.text(0.02, 0.02, f"grey: healthy, orange: broken; a line for each seed, over {data.xlabel}s", fontsize=11)
+def scene(data: Diagnosis) -> Scene:
+    case = data.case
+    quantities = list(data.runs)
+    if data.reveal:  # what gave it away comes first
+        quantities.sort(key=lambda quantity: quantity != case.telltale)
+    views = [curves(data, quantity, held=quantity == quantities[0]) for quantity in quantities]
+    caption = f"{case.because if data.reveal else case.about}. Each line is a seed.".replace("..", ".")
+    return Scene(headline(data, quantities[0]), views[:2], views[2:], caption)
 
-    y = 0.83
-    for letter, cause in zip(LETTERS, case.causes, strict=True):
-        right, voted = letter == case.answer, letter == data.vote
-        color, weight, sign = "black", "bold" if voted else "normal", "▸" if voted else ""
-        if data.reveal:
-            color = COLORS[2] if right else COLORS[1] if voted else "#666666"
-            weight, sign = "bold" if right else "normal", "✔" if right else "✘" if voted else ""
-        figure.text(0.645, y, sign, color=color, fontsize=13)
-        figure.text(0.665, y, f"{letter}  {cause}", color=color, weight=weight, fontsize=13)
-        y -= 0.075
+
+def headline(data: Diagnosis, quantity: str) -> str:
+    """What is seen of this quantity; and the room's vote and the cause, as far as they are known."""
+    case, n = data.case, data.points
+    healthy, broken = (span(seeds[:, n - 1]) for seeds in data.runs[quantity])
+    seen = f"{quantity} {broken}, healthy {healthy}"
+    causes = dict(zip(LETTERS, case.causes, strict=True))
     if data.reveal:
-        dotted = f" Dotted: {case.mark[1]}." if case.mark is not None else ""
-        figure.text(0.665, y - 0.02, "\n".join(wrap(case.because + dotted, 46)), va="top", fontsize=12)
+        sign = {NO_VOTE: case.answer, case.answer: f"✔ {case.answer}"}.get(data.vote, f"{case.answer}, not {data.vote}")
+        return f"{sign}: {causes[case.answer]} ({seen})."
+    asked = "What is broken?" if data.vote == NO_VOTE else f"The room says {data.vote}: {causes[data.vote]}."
+    return f"{asked} At {data.xlabel} {data.at[n - 1]:g}: {seen}."
+
+
+def span(values: Float[np.ndarray, " seeds"]) -> str:
+    """From the lowest of the seeds to the highest, in two digits."""
+    low, high = (f"{float(f'{end:.2g}'):g}".replace("-", "−") for end in (values.min(), values.max()))
+    return f"always {low}" if low == high else f"{low} to {high}"
+
+
+def curves(data: Diagnosis, quantity: str, held: bool) -> View:
+    """A line for each seed: the broken runs in front of the healthy ones. With `held`, a hand moves the end."""
+    case, n = data.case, data.points
+    healthy, broken = data.runs[quantity]
+    marked = data.reveal and quantity == case.telltale
+    ends = np.concatenate([healthy, broken]).ravel()
+    marks: list[Mark] = []
+    if marked and case.mark is not None:
+        place, words = case.mark
+        marks.append(line([0, data.at[-1]], [place, place], "purple", label=words, dash=True))
+        ends = np.append(ends, place)
+    for seeds, color, name in ((healthy, "grey", HEALTHY), (broken, "red", BROKEN)):
+        marks += [line(data.at[:n], seed[:n], color, width=3 if marked else 1.5) for seed in seeds]
+        mean = seeds[:, n - 1].mean()
+        marks.append(line(data.at[n - 1 : n], [mean], color, label=f"{name}: {short(mean)}"))
+    room = 0.08 * (np.ptp(ends) or 1)
+    # From the whole run, so that the axes stand still while it is played.
+    y = Axis(float(ends.min() - room), float(ends.max() + room))
+    last = float(data.at[-1])
+    x = Axis(0, last, data.xlabel, ticks={0: "0", last / 2: f"{last / 2:,.0f}", last: f"{last:,.0f}"})
+    if held:
+        stops = {last * percent / 100: float(percent) for percent in range(LEAST, 101, STEP)}
+        marks.append(handle(data.at[n - 1], y.low, "shown", along_x="shown", stops=stops, size=0.5))
+    return View(x, y, marks, f"the giveaway: {quantity}" if marked else quantity, name=quantity)
 
 
 def describe(data: Diagnosis) -> str:
@@ -212,6 +231,18 @@ def describe(data: Diagnosis) -> str:
     return f"{case.about}. At {data.xlabel} {data.at[n - 1]:g}: {ends}. Causes, {causes}.{said}"
 
 
+class _Case(traitlets.HasTraits):
+    """A control without a face: the presets are the list of cases."""
+
+    value = traitlets.Enum(list(CASES))
+
+
+def ballot(case: str) -> list[tuple[str, str]]:
+    """What can be voted for, in words: the one list of causes."""
+    causes = zip(LETTERS, CASES[case].causes, strict=True)
+    return [(NO_VOTE, NO_VOTE), *((f"{letter}: {words}", letter) for letter, words in causes)]
+
+
 @presets.checked
 def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     """Vote on what is broken in an agent, then see what gave it away.
@@ -224,12 +255,19 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
-    wide = {"style": {"description_width": "90px"}, "layout": {"width": "290px"}}
-    make = ipywidgets
-    controls = {
-        "case": make.Dropdown(options=list(CASES), value=values["case"], description="case", **wide),
-        "shown": make.IntSlider(value=values["shown"], min=20, max=100, step=5, description="shown, %", **wide),
-        "vote": make.Dropdown(options=[NO_VOTE, *LETTERS], value=values["vote"], description="vote", **wide),
-        "reveal": make.Checkbox(value=values["reveal"], description="reveal", indent=False, layout={"width": "120px"}),
-    }
-    return presets.attach(Panel(compute, draw, describe, controls, size=(13, 4.6)), PRESETS)
+    case = _Case(value=values["case"])
+    shown = slider(values["shown"], LEAST, 100, STEP, "shown, %")
+    vote = choice(values["vote"], ballot(case.value), "what is broken?")
+    vote.layout.width = "400px"  # a cause in words
+    reveal = switch(values["reveal"], "reveal")
+    reveal.layout.width = "100px"
+
+    def new_ballot(_: Any) -> None:
+        vote.options = ballot(case.value)
+
+    case.observe(new_ballot, "value")
+    play = player(shown)
+    play.step = STEP
+    controls = {"case": case, "shown": shown, "vote": vote, "reveal": reveal}
+    panel = Panel(compute, scene, describe, controls, rows=[[vote, reveal, shown, play]])
+    return presets.attach(panel, PRESETS)

@@ -20,13 +20,13 @@ from typing import Any, Literal
 import ipywidgets
 import numpy as np
 import torch
-from jaxtyping import Float
-from matplotlib.figure import Figure
+from jaxtyping import Float, Int
 
 from rlcourse import curves, runs
+from rlcourse.buffers import Transition
 from rlcourse.widgets import presets
-from rlcourse.widgets.oldpanel import Panel
-from rlcourse.widgets.still import COLORS
+from rlcourse.widgets.panel import Panel, choice, slider
+from rlcourse.widgets.scene import Axis, Mark, Scene, View, area, dots, line, text
 
 LECTURE = "Any lecture"
 QUESTION = "What does learning look like while it happens?"
@@ -40,7 +40,12 @@ RUNS: Mapping[str, str] = MappingProxyType(
     }
 )
 FIRST_SEED = 1_000  # nobody has recorded these
-REFRESH = 1.0  # seconds between two pictures
+REFRESH = 0.2  # seconds between two pictures
+FRAMES = 16  # of an episode, whatever its length: about three seconds
+CART = 4  # numbers of an observation: place, speed, angle, its speed; the pendulum has cosine, sine, speed
+POLE = 1.0  # long
+TRACK = 2.4  # from the middle to where a cart has left it
+FALLEN = np.deg2rad(12)  # where CartPole ends an episode
 SHORTEST, LONGEST = 5, 180  # deadlines to choose from, in seconds
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -50,7 +55,23 @@ PRESETS: dict[str, dict[str, Any]] = {
     "5 seconds, too few: the recorded run takes over": {"run": "DQN on CartPole", "deadline": SHORTEST},
 }
 Status = Literal["waiting", "running", "finished", "stopped", "recorded"]
-Message = tuple[str, int, float] | str | None  # what, step, return; what went wrong; None: finished
+
+
+@dataclass(frozen=True)
+class Film:
+    """One training episode.
+
+    Attributes:
+        value: its return.
+        observations: some of those after each step, the last among them.
+    """
+
+    value: float
+    observations: tuple[tuple[float, ...], ...]
+
+
+# What, step, return; an episode to look at; what went wrong; None: finished
+Message = tuple[str, int, float] | Film | str | None
 
 
 @dataclass(frozen=True)
@@ -65,6 +86,9 @@ class Live:
         seconds: since it was started.
         episodes, evaluations: so far, `(step, return)`: with exploration, and the mean of an evaluation without.
         reason: why the recorded run has taken over.
+        film: the episode that is shown, frame by frame.
+        newest: the last episode that has arrived; it is shown next.
+        frame: of the film.
     """
 
     run: str
@@ -76,6 +100,9 @@ class Live:
     episodes: tuple[tuple[int, float], ...] = ()
     evaluations: tuple[tuple[int, float], ...] = ()
     reason: str = ""
+    film: Film | None = None
+    newest: Film | None = None
+    frame: int = 0
 
     @property
     def step(self) -> int:
@@ -98,6 +125,7 @@ def train(experiment: runs.Experiment, seed: int, out: Connection) -> None:
     try:
         torch.set_num_threads(1)
         env, agent = experiment.make_agent(seed)
+        record(agent, out.send)
         for metrics in experiment.train(env, agent, experiment.make_evaluation_env(), seed):
             if "episode_return" in metrics:
                 out.send(("episode", metrics["step"], metrics["episode_return"]))
@@ -108,10 +136,39 @@ def train(experiment: runs.Experiment, seed: int, out: Connection) -> None:
         out.send(f"{type(error).__name__}: {error}")
 
 
+def thin(length: int, most: int) -> Int[np.ndarray, " some"]:
+    """Which of so many to keep, the first and the last among them."""
+    return np.unique(np.linspace(0, length - 1, most).round().astype(int)) if length else np.zeros(0, int)
+
+
+def record(agent: Any, send: Callable[[Film], None]) -> None:
+    """Have the agent's episodes sent as they end; side by side, those of the first environment."""
+    observe, value, observations = agent.observe, 0.0, []
+
+    def look(transition: Transition) -> None:
+        nonlocal value
+        observe(transition)
+        side_by_side = np.ndim(transition.reward) > 0
+        reward, seen, terminated, truncated = (
+            np.asarray(part)[0] if side_by_side else part
+            for part in (transition.reward, transition.next_obs, transition.terminated, transition.truncated)
+        )
+        value += float(reward)
+        observations.append(tuple(np.asarray(seen, float).tolist()))
+        if terminated or truncated:
+            send(Film(value, tuple(observations[i] for i in thin(len(observations), FRAMES))))
+            value = 0.0
+            observations.clear()
+
+    agent.observe = look
+
+
 def advance(live: Live, messages: Iterable[Message], seconds: float) -> Live:
     """The run after these messages, `seconds` after its start."""
     messages = list(messages)
     told = [message for message in messages if isinstance(message, tuple)]
+    films = [message for message in messages if isinstance(message, Film)]
+    live = next_frame(replace(live, newest=films[-1] if films else live.newest))
     live = replace(
         live,
         seconds=seconds,
@@ -119,12 +176,19 @@ def advance(live: Live, messages: Iterable[Message], seconds: float) -> Live:
         evaluations=(*live.evaluations, *((step, value) for what, step, value in told if what == "evaluation")),
     )
     if None in messages:
-        return replace(live, status="finished")
+        return replace(live, status="finished", film=live.newest, frame=FRAMES)
     if wrong := [message for message in messages if isinstance(message, str)]:
         return replace(live, status="recorded", reason=wrong[0])
     if seconds >= live.deadline:
         return replace(live, status="recorded", reason=f"its {live.deadline} seconds were over at step {live.step}")
     return live
+
+
+def next_frame(live: Live) -> Live:
+    """One frame on; at the end of a film the newest one begins."""
+    if live.film is not None and live.frame + 1 < len(live.film.observations):
+        return replace(live, frame=live.frame + 1)
+    return replace(live, film=live.newest, frame=0)
 
 
 async def follow(live: Live, show: Callable[[Live], None]) -> None:
@@ -174,32 +238,89 @@ def verdict(data: Live) -> str:
     }[data.status]
 
 
-def draw(figure: Figure, data: Live) -> None:
+def scene(data: Live) -> Scene:
+    return Scene(f"{data.run}. {verdict(data)}.", (curve(data), world(data)))
+
+
+def curve(data: Live) -> View:
+    """The live run in front of the recorded ones."""
     recorded, fallen_back = data.recorded, data.status == "recorded"
-    ax = figure.add_axes((0.06, 0.16, 0.66, 0.7))
-    color = COLORS[0] if fallen_back else "#777777"
-    ax.plot(recorded.step, recorded.returns.T, color=color, linewidth=0.7, alpha=0.4)
-    ax.fill_between(recorded.step, *recorded.band, color=color, alpha=0.3, linewidth=0)
-    label = f"recorded: mean of {len(recorded.returns)} seeds,\n95 % band: {recorded.mean[-1]:.0f} at the end"
-    ax.plot(recorded.step, recorded.mean, color=color, linewidth=4 if fallen_back else 2, label=label)
-    if data.episodes or data.evaluations:
-        ax.plot(*points(data.episodes), ".", color=COLORS[1], markersize=3, alpha=0.5, rasterized=True)
-        ax.plot(*points(data.evaluations), "o-", color=COLORS[1], label=f"live: seed {data.seed}")
-        ax.plot([], [], ".", color=COLORS[1], alpha=0.5, label="its episodes, exploring")
+    some = thin(len(recorded.step), 80)
+    step, returns = recorded.step[some], recorded.returns[:, some]
+    color = "blue" if fallen_back else "grey"
+    marks: list[Mark] = [
+        area(step, returns.min(0), returns.max(0), color, alpha=0.12),
+        area(step, recorded.band[0][some], recorded.band[1][some], color, alpha=0.3),
+        line(
+            step, recorded.mean[some], color, label=whole("recorded:", recorded.mean[-1]), width=4 if fallen_back else 2
+        ),
+    ]
+    if data.episodes:
+        x, y = points(data.episodes)[:, thin(len(data.episodes), 200)]
+        marks.append(dots(x, y, "red", size=0.15, alpha=0.5))
+    if data.evaluations:
+        some = thin(len(data.evaluations), 80)
+        x, y = points(data.evaluations)
+        marks.append(line(x[some], y[some], "red", label=whole("live:", y[-1]), width=3))
+        marks.append(dots(x[some], y[some], "red", size=0.25))
     low, high = min(0.0, float(recorded.returns.min())), max(0.0, float(recorded.returns.max()))
     margin = 0.05 * (high - low)
     # From the recording alone, so that the axes stand still while it learns.
-    ax.set(xlim=(0, 1.02 * recorded.step[-1]), ylim=(low - margin, high + margin))
-    ax.set(xlabel="environment step", ylabel="return")
-    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    figure.text(
-        0.06,
-        0.9,
-        f"{data.run}. {verdict(data)}",
-        color=COLORS[1] if data.status in ("running", "finished") else COLORS[6],
-        weight="bold",
-        fontsize=13,
+    title = f"return: {len(recorded.returns)} recorded seeds" + (", dots: live episodes" if data.episodes else "")
+    end = 1.02 * recorded.step[-1]
+    return View(Axis(0, end, "environment step"), Axis(low - margin, high + margin), marks, title)
+
+
+def whole(words: str, value: float) -> str:
+    """With a whole number."""
+    return f"{words} {value:.0f}".replace("-", "−")
+
+
+def pose(observation: tuple[float, ...]) -> tuple[float, float]:
+    """Where the pole is hinged, and how far it leans to the right from upright, in radians."""
+    if len(observation) == CART:
+        return observation[0], observation[2]
+    cosine, sine, _ = observation
+    return 0.0, -float(np.arctan2(sine, cosine))  # the pendulum's angle grows to the left
+
+
+def world(data: Live) -> View:
+    """Cart and pole, or the pendulum: where it is in the episode, and faintly where it was before."""
+    on_wheels = "CartPole" in data.run
+    film = data.film
+    poses = (
+        [pose(each) for each in film.observations[: data.frame + 1]] if film else [(0.0, 0.0 if on_wheels else np.pi)]
     )
+    feet = np.array([foot for foot, _ in poses])
+    lean = np.array([angle for _, angle in poses])
+    tops = np.array([feet + POLE * np.sin(lean), POLE * np.cos(lean)])
+    past = len(poses) - 1
+    gaps = np.full(past, np.nan)
+    marks: list[Mark] = [
+        line(
+            np.column_stack([feet[:past], tops[0, :past], gaps]).ravel(),
+            np.column_stack([np.zeros(past), tops[1, :past], gaps]).ravel(),
+            "faint",
+            width=3,
+        )
+    ]
+    foot, top = feet[-1], tops[:, -1]
+    if on_wheels:
+        wide, deep = 0.3, 0.16
+        marks += [
+            line([-TRACK, TRACK], [-deep, -deep], "grey"),
+            area([foot - wide, foot + wide], [-deep, -deep], [0, 0], "ink", alpha=1),
+        ]
+    marks += [
+        line([foot, top[0]], [0, top[1]], "red" if film else "grey", width=9),
+        dots([foot], [0], "ink", size=0.35, names=["hinge"]),
+    ]
+    title = whole("a training episode: return", film.value) if film else "no episode yet"
+    if film and data.frame + 1 >= len(film.observations) and on_wheels and abs(lean[-1]) > FALLEN:
+        marks.append(text([0], [1.25], ["it fell"], "red", size=1.3, bold=True))
+    low = -0.5 if on_wheels else -1.3
+    wide = TRACK if on_wheels else 1.3
+    return View(Axis(-wide, wide, ticks={}), Axis(low, 1.4, ticks={}), marks, title, equal=True)
 
 
 def points(pairs: tuple[tuple[int, float], ...]) -> Float[np.ndarray, "2 N"]:
@@ -227,17 +348,14 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
     values = presets.start(PRESETS, preset, changes)
-    wide = {"style": {"description_width": "90px"}, "layout": {"width": "330px"}}
     make = ipywidgets
     controls = {
-        "run": make.Dropdown(options=list(RUNS), value=values["run"], description="run", **wide),
-        "deadline": make.IntSlider(
-            value=values["deadline"], min=SHORTEST, max=LONGEST, step=5, description="deadline [s]", **wide
-        ),
+        "run": choice(values["run"], list(RUNS), "run"),
+        "deadline": slider(values["deadline"], SHORTEST, LONGEST, 5, "deadline [s]"),
     }
     start = make.Button(description="Start", layout={"width": "90px"})
     stop = make.Button(description="Stop", disabled=True, layout={"width": "90px"})
-    panel = Panel(compute, draw, describe, controls, size=(13, 4.1), rows=[[*controls.values(), start, stop]])
+    panel = Panel(compute, scene, describe, controls, rows=[[*controls.values(), start, stop]])
     seeds, task, latest = count(FIRST_SEED), None, compute(values["run"], values["deadline"])
 
     def show(live: Live) -> None:

@@ -5,6 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from rlcourse.widgets.scene import COLORS
 from tests.browser.lab import Lab, Notebook
 
 pytestmark = pytest.mark.browser
@@ -22,6 +23,7 @@ def test_a_live_run(lab: Lab, demos: str) -> None:
         demo.button("Start").click()
         shows(demo, "Live: seed 1000, .* nothing yet")
         expect(demo.button("Start")).to_be_disabled()
+        expect(demo.picture.get_by_text(re.compile(r"a training episode: return \d+"))).to_be_visible()
         # any evaluation but the last: on a fast machine the first is over before the page is looked at again
         shows(demo, r"Live: seed 1000, .* at step \d+\.")
         demo.button("Stop").click()
@@ -36,9 +38,10 @@ def test_the_recorded_run_takes_over(lab: Lab, demos: str) -> None:
         shows(demo, "PPO on CartPole")
         demo.dropdown("preset").select_option("5 seconds, too few: the recorded run takes over")
         shows(demo, r"DQN on CartPole\. Recorded: 20 seeds\. Start")
-        before = demo.pixels()
+        taken_over = demo.picture.locator(f"path.mark[stroke='{COLORS['blue']}']")  # the recorded curve, put forward
+        expect(taken_over).to_have_count(0)
         demo.button("Start").click()
         shows(demo, r"DQN on CartPole\. Recorded, not live: its 5 seconds were over at step \d+")
-        assert demo.pixels() != before
+        expect(taken_over).to_have_count(1)
         expect(demo.dropdown("preset")).to_have_value("5 seconds, too few: the recorded run takes over")
         expect(demo.button("Start")).to_be_enabled()
