@@ -60,16 +60,9 @@ def between(control: Any) -> list[Any]:
     return [(control.min + control.max) / 2 if isinstance(control.min, float) else (control.min + control.max) // 2]
 
 
-class Undrawn:
-    """Stands in for `still.Still`, which draws: it has the description and an empty picture."""
-
-    def __init__(self, draw: Any, alt: str, size: tuple[float, float]) -> None:
-        self.alt, self.png = alt, b""
-
-
 @dataclass
 class Watched:
-    """A widget that computes and describes but does not draw, with the values and the data of its last computation."""
+    """A widget, with the values and the data of its last computation."""
 
     module: ModuleType
     panel: Any
@@ -89,7 +82,6 @@ class Watched:
 @contextmanager
 def watched(module: ModuleType, *preset: str) -> Iterator[Watched]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rlcourse.widgets.oldpanel.Still", Undrawn)
         widget = Watched(module, module.widget(*preset))
         patch.setattr(widget.panel, "_compute", widget.compute)
         yield widget

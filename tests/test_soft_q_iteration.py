@@ -207,7 +207,7 @@ def test_a_wall_stops_the_greedy_policy_and_not_the_softmax() -> None:
         (narrow[0], [0.25, 0.25, 0.25, 0.25], [0, 0.25, 0.25, 0.25]),
         (narrow[1], [1, 0, 0, 0], [0, 0, 0, 0]),  # the Gaussian
     ):
-        np.testing.assert_allclose(four_goals.arrivals(policy), before, atol=2e-3)
+        np.testing.assert_allclose(four_goals.arrivals(policy, WORLD.state(0, 0), four_goals.STEPS), before, atol=2e-3)
         np.testing.assert_allclose(arrivals_in(replace(MDP, next_state=stopped), policy), after, atol=2e-3)
     warm = four_goals.solution(0.3)[1][0]
     assert arrivals_in(replace(MDP, next_state=stopped), warm).sum() > 0.99

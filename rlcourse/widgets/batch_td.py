@@ -228,7 +228,7 @@ def values_view(data: Batch) -> View:
 def chain_view(data: Batch) -> View:
     """The most likely Markov chain, with both methods' values at its states."""
     places = np.array([*EXAMPLES[data.example].places.values(), (1.9, -0.6), (1.9, 0.6)], float)
-    size = len(data.states)
+    size, (x, y) = len(data.states), places.T
     start, end = places[np.argwhere(data.chain > 0)].swapaxes(0, 1)
     step = (end - start) / np.linalg.norm(end - start, axis=1, keepdims=True)
     tail, head = start + 0.24 * step, end - 0.24 * step
@@ -239,13 +239,13 @@ def chain_view(data: Batch) -> View:
         f"MC {number(data.values[0, data.sweep, s])}, TD {number(data.values[1, data.sweep, s])}" for s in range(size)
     ]
     marks = [
-        arrows(*tail.T, *(head - tail).T, "ink"),
+        arrows(tail[:, 0], tail[:, 1], head[:, 0] - tail[:, 0], head[:, 1] - tail[:, 1]),
         text(middle[:, 0] - 0.03, middle[:, 1] + aside, shares),
-        dots(*places[:size].T, INKS[:size], size=1.7, alpha=0.25),
-        text(*places[:size].T, data.states, bold=True),
-        text(places[:size, 0], places[:size, 1] - 0.36, below, INKS[:size], bold=True),
-        dots(*places[size:].T, "grey", size=1.3, alpha=0.3),
-        text(*places[size:].T, [reward_label(reward) for reward in data.ends], bold=True),
+        dots(x[:size], y[:size], INKS[:size], size=1.7, alpha=0.25),
+        text(x[:size], y[:size], data.states, bold=True),
+        text(x[:size], y[:size] - 0.36, below, INKS[:size], bold=True),
+        dots(x[size:], y[size:], "grey", size=1.3, alpha=0.3),
+        text(x[size:], y[size:], [reward_label(reward) for reward in data.ends], bold=True),
     ]
     title = "the chain that makes these episodes most likely"
     return View(Axis(-0.5, 2.3, ticks={}), Axis(-1.2, 1.2, ticks={}), marks, title)

@@ -81,7 +81,8 @@ def policy(world: GridWorld, chosen: Float[np.ndarray, "S A"] | Bool[np.ndarray,
     """An arrow from a cell's centre for every action that the policy takes there."""
     inner, centres = inside(world)
     places, actions = np.nonzero(chosen[inner])
-    return arrows(*centres[places].T, *(0.2 * DIRECTIONS[actions]).T, "#000000", width=2.5)
+    (x, y), (dx, dy) = centres[places].T, 0.2 * DIRECTIONS[actions].T
+    return arrows(x, y, dx, dy, INK, width=2.5)
 
 
 def frame(world: GridWorld, goal: str = "") -> list[Mark]:
@@ -92,8 +93,8 @@ def frame(world: GridWorld, goal: str = "") -> list[Mark]:
     rewards = world.entry_reward[world.ends]
     faces = VALUES(np.where(rewards > 0, 0.9, 0.1))
     marks.append(patches(ends[:, None, ::-1] + 0.88 * SQUARE, [to_hex(face) for face in faces]))
-    outline = np.append(0.88 * SQUARE, 0.88 * SQUARE[:1], axis=0)
-    marks += [line(*(np.array([column, row]) + outline).T, INK, width=2.5) for row, column in ends]
+    x, y = np.append(0.88 * SQUARE, 0.88 * SQUARE[:1], axis=0).T
+    marks += [line(column + x, row + y, INK, width=2.5) for row, column in ends]
     words = [goal or f"{reward:+g}" for reward in rewards]
     marks.append(text(ends[:, 1], ends[:, 0], words, [legible(face) for face in faces], bold=True))
     paying = np.argwhere((world.entry_reward != 0) & ~world.ends)
@@ -106,7 +107,8 @@ def cells(world: GridWorld, colors: Float[np.ndarray, "cells 4"], words: Sequenc
     """Every cell in its colour with its words."""
     _, centres = inside(world)
     painted = patches(centres[:, None] + SQUARE, [to_hex(color) for color in colors], words)
-    return [painted, *frame(world), text(*centres.T, words, [legible(color) for color in colors])]
+    x, y = centres.T
+    return [painted, *frame(world), text(x, y, words, [legible(color) for color in colors])]
 
 
 def inside(world: GridWorld) -> tuple[Bool[np.ndarray, " S"], Float[np.ndarray, "cells 2"]]:

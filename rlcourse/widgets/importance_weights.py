@@ -179,7 +179,7 @@ def guesses(data: Weights) -> View:
     """Estimates of the new policy's return, both ways, beside the truth."""
     low, high = (float(end) for end in np.percentile(data.estimates, (0, 99)))
     some = data.estimates[:, :100]
-    across = np.random.default_rng(SEED).uniform(-0.25, 0.25, some.shape[1])
+    across = np.asarray(np.random.default_rng(SEED).uniform(-0.25, 0.25, some.shape[1]))
     marks = [
         line([-0.5, 1.5], [data.old] * 2, "purple", label=f"old {data.old:.2f}", dash=True),
         line([-0.5, 1.5], [data.new] * 2, "green", label=f"new {data.new:.2f}", width=3),

@@ -7,17 +7,19 @@ from typing import Any
 import ipywidgets
 from traitlets import TraitError
 
+from rlcourse.widgets.panel import Panel
+
 Presets = Mapping[str, Mapping[str, Any]]  # name → the values of all controls
 
 
-def checked(widget: Callable[..., Any]) -> Callable[..., Any]:
+def checked(widget: Callable[..., Panel]) -> Callable[..., Panel]:
     """For the function that makes a widget: a value that a control cannot take is refused by name.
 
     Left to themselves, sliders move to their nearest end, and a buttons does not say which one it is.
     """
 
     @wraps(widget)
-    def make(*args: Any, **changes: Any) -> Any:
+    def make(*args: Any, **changes: Any) -> Panel:
         try:
             panel = widget(*args, **changes)
         except TraitError as error:
@@ -49,7 +51,7 @@ def start(presets: Presets, preset: str, changes: Mapping[str, Any]) -> dict[str
     return {**values, **changes}
 
 
-def attach(panel: Any, presets: Presets) -> Any:
+def attach(panel: Panel, presets: Presets) -> Panel:
     """The panel with a row of buttons on top; none is pressed while the controls stand at no preset."""
     buttons = ipywidgets.ToggleButtons(options=list(presets), value=None, style={"button_width": "auto"})
 

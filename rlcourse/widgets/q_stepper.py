@@ -66,8 +66,8 @@ def compute(world: GridWorld, gamma: float, slip: float, sweep: int, cell: Cell)
 def scene(data: Sweep) -> Scene:
     scale = max(1.0, float(np.abs(data.q).max()))
     row, column = data.cell
-    corners = 0.47 * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)])
-    chosen = line(*(np.array([column, row]) + corners).T, "#E69F00", width=4)
+    x, y = 0.47 * np.array([(-1, 1, 1, -1, -1), (-1, -1, 1, 1, -1)])
+    chosen = line(column + x, row + y, "#E69F00", width=4)
     knows = float((data.q.max(1)[grid.inside(data.world)[0]] != 0).mean())
     headline = f"After {data.sweep} sweeps {100 * knows:.0f} % of the cells know of a reward."
     marks = [*grid.q_values(data.world, data.q, scale), chosen]

@@ -8,7 +8,6 @@
 Nothing here sleeps: whatever takes time is waited for by its result.
 """
 
-import hashlib
 import os
 import secrets
 import socket
@@ -99,13 +98,13 @@ class Notebook:
         """Wait until the picture says this, and stands still."""
         words = """(alt) => {
             const picture = document.querySelector(".rlcourse-picture");
-            const still = picture?.closest(".rlcourse-scene")?.dataset.still !== "false";
-            return still && [picture?.alt, picture?.getAttribute("aria-label")].includes(alt);
+            const still = picture?.closest(".rlcourse-scene").dataset.still === "true";
+            return still && picture?.getAttribute("aria-label") === alt;
         }"""
         self.page.wait_for_function(words, arg=alt)
 
     def alt(self) -> str:
-        return self.picture.get_attribute("aria-label") or self.picture.get_attribute("alt") or ""
+        return self.picture.get_attribute("aria-label") or ""
 
     def expect_scene(self, scene: dict[str, Any]) -> None:
         """Wait until the browser has drawn this one to its end: headline, words and every mark of the main views."""
@@ -121,18 +120,6 @@ class Notebook:
             }""",
             arg=wanted,
         )
-
-    def expect_png(self, png: bytes) -> None:
-        """Wait until the browser has exactly this picture."""
-        wanted, deadline = hashlib.sha256(png).hexdigest(), time.monotonic() + PATIENCE
-        digest = """async (image) => {
-            const bytes = await fetch(image.src).then((file) => file.arrayBuffer(), () => new ArrayBuffer()); // revoked
-            const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-            return Array.from(hash, (byte) => byte.toString(16).padStart(2, "0")).join("");
-        }"""
-        while self.picture.evaluate(digest) != wanted:
-            assert time.monotonic() < deadline, f"the picture is still another one: {self.alt()}"
-            self.page.wait_for_timeout(30)
 
     def labelled(self, kind: str, label: str) -> Locator:
         """The control of an ipywidgets class (`widget-slider`, say) with this description."""
@@ -170,7 +157,7 @@ class Notebook:
                         requestAnimationFrame(() => requestAnimationFrame(painted));
                     });
                     const picture = document.querySelector(".rlcourse-picture");
-                    observer.observe(picture, { childList: true, attributeFilter: ["src"] });
+                    observer.observe(picture, { childList: true });
                 });
             }""")
             slider.press("ArrowRight")
@@ -228,7 +215,7 @@ class Notebook:
         self.picture.evaluate("""(picture) => {
             window.redraws = 0;
             new MutationObserver((changes) => { window.redraws += changes.length; })
-                .observe(picture.closest(".rlcourse-scene") ?? picture, { attributeFilter: ["src", "data-scenes"] });
+                .observe(picture.closest(".rlcourse-scene"), { attributeFilter: ["data-scenes"] });
         }""")
 
     def redraws(self) -> int:

@@ -27,15 +27,6 @@ NAMES = [name for asked in pages.questions().values() for name in asked]
 PROJECTORS: tuple[ViewportSize, ...] = ({"width": 1280, "height": 720}, {"width": 1920, "height": 1080})
 
 
-def scened(panel: Any) -> bool:
-    """Whether the browser draws it."""
-    return hasattr(panel.picture, "scene")
-
-
-def shown_by(panel: Any) -> Any:
-    return json.dumps(panel.picture.scene) if scened(panel) else panel.picture.png
-
-
 @dataclass
 class Shown:
     """A widget on a page, and its twin."""
@@ -46,10 +37,7 @@ class Shown:
 
     def agree(self) -> None:
         self.page.expect_picture(self.twin.picture.alt)
-        if scened(self.twin):
-            self.page.expect_scene(self.twin.picture.scene)
-        else:
-            self.page.expect_png(self.twin.picture.png)
+        self.page.expect_scene(self.twin.picture.scene)
 
     def controls(self) -> dict[str, Any]:
         """What a person can move, by label; a Play button only moves its slider."""
@@ -183,10 +171,10 @@ def test_every_control(shown: Shown) -> None:
         for preset in (None, *presets):  # some controls have a say in some of them only
             if preset is not None:
                 shown.put("preset", preset)
-            pictures = {shown_by(shown.twin)}
+            pictures = {json.dumps(shown.twin.picture.scene)}
             for value in [] if control.disabled else moves(control, between=shown.demo):
                 shown.put(label, value)
-                pictures.add(shown_by(shown.twin))
+                pictures.add(json.dumps(shown.twin.picture.scene))
             if len(pictures) > 1:
                 break
         else:
@@ -208,7 +196,7 @@ def test_by_keyboard_and_drawn_once(shown: Shown) -> None:
     page.page.keyboard.press("Enter")
     controls["preset"].value = second
     shown.agree()
-    passed += page.tab_to("picture" if not scened(shown.twin) or shown.twin.picture.takes_keys else list(controls)[-1])
+    passed += page.tab_to("picture" if shown.twin.picture.takes_keys else list(controls)[-1])
     controls.pop("preset")
     assert {label for label, control in controls.items() if not control.disabled} <= set(passed)
     if not shown.demo:
