@@ -233,13 +233,13 @@ def scene(data: Temperature) -> Scene:
         f"first step from {at}",
     )
     number, here = np.arange(len(TEMPERATURES)), TEMPERATURES.index(data.temperature)
-    every = dict(enumerate(TEMPERATURES))
+    every = {float(i): each for i, each in enumerate(TEMPERATURES)}
     counted = View(
         Axis(
             0,
             len(TEMPERATURES) - 1,
             "temperature α",
-            ticks={float(i): f"{each:g}" for i, each in every.items() if i % 2 == 0},
+            ticks={i: f"{each:g}" for i, each in every.items() if i % 2 == 0},
         ),
         Axis(-0.2, 4.3, "modes", ticks={float(i): str(i) for i in range(5)}),
         [
@@ -259,7 +259,7 @@ def room(data: Temperature) -> View:
     """The walks so far, goals with their shares, and at the start, to take hold of, both policies as roses."""
     half, start = WORLD.HALF, np.array([data.x, data.y])
     wall = (half + 0.5) * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)])
-    marks: list[Mark] = [line(*wall.T, "grey", width=3)]
+    marks: list[Mark] = [line(wall[:, 0], wall[:, 1], "grey", width=3)]
 
     # A little to the side, so that walks through the same places show; one that has arrived is drawn up to there.
     places = WORLD.places[data.paths] + np.random.default_rng(SEED).uniform(-0.3, 0.3, (PATHS, 2))
@@ -268,9 +268,10 @@ def room(data: Temperature) -> View:
     gap = np.full((1, 2), np.nan)
     trails = [part for i in range(shown) for part in (places[: lengths[i], i].round(1), gap)]
     ends = places[-1, :shown]
-    marks.append(line(*np.concatenate(trails)[:-1].T, "grey", width=1))
+    trail = np.concatenate(trails)[:-1]
+    marks.append(line(trail[:, 0], trail[:, 1], "grey", width=1))
     names = [f"walk {i + 1}, {data.steps} steps" for i in range(shown)]
-    marks.append(dots(*ends.T, "ink", size=0.25, names=names))
+    marks.append(dots(ends[:, 0], ends[:, 1], "ink", size=0.25, names=names))
 
     # As long as likely; the Gaussian's outline may be longer than the softmax's petals.
     longest = PETAL / max(float(data.softmax.max()), float(data.gaussian.max()))
@@ -281,7 +282,7 @@ def room(data: Temperature) -> View:
         np.degrees(angles), data.softmax, data.gaussian, strict=True)]  # fmt: skip
     marks.append(patches(petals.round(2), ["sky"] * angles.size, names))
     outline = start + unit(np.append(angles, 0)) * (longest * np.append(data.gaussian, data.gaussian[0]))[:, None]
-    marks.append(line(*outline.T, "red", width=3))
+    marks.append(line(outline[:, 0], outline[:, 1], "red", width=3))
 
     goals = WORLD.places[WORLD.goals]
     square = 0.5 * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
