@@ -154,6 +154,7 @@ def test_the_last_row_can_read_it(module: ModuleType) -> None:
         pixels = np.asarray(Image.open(io.BytesIO(still.png)).convert("RGB"))
         codes = pixels @ np.array([1 << 16, 1 << 8, 1])  # one number per colour: quick to count
         canvas = FigureCanvasAgg(still.figure)
+        canvas.draw()  # else labels are where they were at another resolution
         scale = pixels.shape[1] / still.figure.bbox.width
         for text in still.figure.findobj(Text):
             if not (text.get_visible() and text.get_text()):

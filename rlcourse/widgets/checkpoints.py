@@ -118,7 +118,7 @@ def scene(data: Assessment) -> Scene:
         line(places, data.spent, "blue", label="by the minimum", width=3.5 if data.criterion == "minimum" else 1.5),
         line(places, EPISODES, "purple", label="by the mean", width=3.5 if data.criterion == "mean" else 1.5),
     ]
-    stops = {float(place): float(count) for place, count in enumerate(EPISODES)}
+    stops = {float(i): float(n) for i, n in enumerate(EPISODES)}
     chances.append(handle(at, 100 * chance, "episodes n", along_x="episodes", stops=stops))
     costs.append(handle(at, cost, "number of episodes", along_x="episodes", stops=stops))
     counts = Axis(0, len(EPISODES) - 1, "episodes of an assessment", ticks={i: f"{n:g}" for i, n in stops.items()})

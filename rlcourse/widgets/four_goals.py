@@ -73,7 +73,7 @@ POLICIES = ("softmax(Q/α)", "Gaussian, reverse KL")
 TEMPERATURES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.7, 1.0)
 GAMMA, STEPS, PATHS, SEED = 0.9, 100, 30, 0
 MOMENTS = (*range(13), 15, 20, 30, 50, STEPS)  # of a walk
-POINTS = 1000  # of all walks drawn together: a long walk fills the room, and few of them show that
+POINTS = 700  # of all walks drawn together: a long walk fills the room, and few of them show that
 SMALLEST = 0.01  # of the probabilities that are called a mode
 WORLD = FourGoals()
 MDP = WORLD.mdp()
@@ -226,14 +226,14 @@ def scene(data: Temperature) -> Scene:
         Axis(-15, 350, "direction", ticks=dict(zip((0.0, 90.0, 180.0, 270.0), NAMES, strict=True))),
         Axis(0, top, "probability"),
         [
-            bars(degrees, np.zeros(degrees.size), data.softmax, "blue", width=15, label="softmax"),
+            bars(degrees, np.zeros(degrees.size), data.softmax, "sky", width=15, label="softmax"),
             line(degrees, data.gaussian, "red", label="Gaussian"),
             dots(degrees[data.modes], data.softmax[data.modes], "orange", size=0.35),
         ],
         f"first step from {at}",
     )
     number, here = np.arange(len(TEMPERATURES)), TEMPERATURES.index(data.temperature)
-    every = {float(place): each for place, each in enumerate(TEMPERATURES)}
+    every = {float(i): each for i, each in enumerate(TEMPERATURES)}
     counted = View(
         Axis(
             0,
@@ -243,7 +243,7 @@ def scene(data: Temperature) -> Scene:
         ),
         Axis(-0.2, 4.3, "modes", ticks={float(i): str(i) for i in range(5)}),
         [
-            line(number, data.counts[:, 0], "blue", label="softmax", width=3.5),
+            line(number, data.counts[:, 0], "sky", label="softmax", width=3.5),
             line(number, data.counts[:, 1], "red", label="covered"),
             handle(here, int(data.counts[here, 1]), "temperature", along_x="temperature", stops=every),
         ],
@@ -280,7 +280,7 @@ def room(data: Temperature) -> View:
     petals = np.concatenate([np.zeros((angles.size, 1, 2)), rims], 1) + start
     names = [f"{angle:.0f}°: softmax {p:.3f}, Gaussian {q:.3f}" for angle, p, q in zip(
         np.degrees(angles), data.softmax, data.gaussian, strict=True)]  # fmt: skip
-    marks.append(patches(petals.round(2), ["blue"] * angles.size, names))
+    marks.append(patches(petals.round(2), ["sky"] * angles.size, names))
     outline = start + unit(np.append(angles, 0)) * (longest * np.append(data.gaussian, data.gaussian[0]))[:, None]
     marks.append(line(outline[:, 0], outline[:, 1], "red", width=3))
 
@@ -288,11 +288,13 @@ def room(data: Temperature) -> View:
     square = 0.5 * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
     marks.append(patches(goals[:, None] + square, ["green"] * len(goals)))
     words = [f"{name}: {100 * share:.0f} %" for name, share in zip(NAMES, data.shares, strict=True)]
-    marks.append(text(goals[:, 0], goals[:, 1] + np.where(goals[:, 1] > 0, 1.3, -1.3), words, "green", bold=True))
+    marks.append(
+        text(0.93 * goals[:, 0], goals[:, 1] + np.where(goals[:, 1] > 0, 1.3, -1.3), words, "green", bold=True)
+    )
 
     aside = half + 1.2
     marks.append(text([aside], [8.5], ["take the start and move it"], "orange", anchor="start", bold=True))
-    marks.append(text([aside], [6.5], ["petals: softmax(Q/α)"], "blue", anchor="start"))
+    marks.append(text([aside], [6.5], ["petals: softmax(Q/α)"], "sky", anchor="start"))
     marks.append(text([aside], [5], ["outline: Gaussian"], "red", anchor="start"))
     walks = f"{shown} walks of {'softmax' if data.policy == POLICIES[0] else 'the Gaussian'}"
     marks.append(text([aside], [3.5], [walks], "grey", anchor="start"))
