@@ -5,6 +5,7 @@ Each preset is drawn once. The extremes of the controls are computed and describ
 """
 
 import io
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -182,6 +183,24 @@ def test_a_rounding_error_from_the_browser_is_no_change() -> None:
     panel = deadly_triad.widget()
     panel.controls["gamma"].value = 0.9000000000000001
     assert preset_of(panel).value == "all three: it grows"
+
+
+@WIDGETS
+def test_little_goes_to_the_browser_and_one_sentence_says_what_to_see(module: ModuleType) -> None:
+    """20 kB for each picture; the headline is a sentence with numbers, not one of the descriptions."""
+    for preset in module.PRESETS:
+        panel = module.widget(preset)
+        sent = panel.picture.scene
+        assert len(json.dumps(sent, separators=(",", ":"))) <= 20_000, preset
+        assert sent["headline"].endswith("."), preset
+        assert len(sent["headline"]) <= 150, (preset, sent["headline"])
+        assert len(sent["main"]) <= 3
+        for view in sent["main"] + sent["others"]:
+            for mark in view["marks"]:
+                lengths = {
+                    len(mark[name]) for name in ("x", "y", "low", "high", "words") if isinstance(mark.get(name), list)
+                }
+                assert len(lengths) <= 1, (preset, view["title"], mark["kind"], lengths)
 
 
 @WIDGETS

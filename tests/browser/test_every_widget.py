@@ -18,9 +18,9 @@ from PIL import Image
 from playwright.sync_api import ViewportSize
 
 from rlcourse import demos as pages
-from rlcourse.widgets import batch_td, deadly_triad
+from rlcourse.widgets import batch_td, deadly_triad, gae
 from tests.browser.conftest import ARTIFACTS
-from tests.browser.lab import SIZES, Lab, Notebook
+from tests.browser.lab import SESSION, SIZES, Lab, Notebook
 
 pytestmark = pytest.mark.browser
 NAMES = [name for asked in pages.questions().values() for name in asked]
@@ -230,6 +230,49 @@ def test_play(lab: Lab, source: str, module: Any, parameter: str, end: int) -> N
         notebook.page.locator(".widget-play button").first.click()
         values = next(iter(module.PRESETS.values()))
         notebook.expect_picture(module.describe(module.compute(**values | {parameter: end})))
+
+
+def test_pictures_come_during_a_drag_and_a_handle_is_one_more_slider(lab: Lab) -> None:
+    """The button stays down until ten pictures have come: how long that takes is for `make bench`."""
+    with lab.notebook("from rlcourse.widgets import gae\ngae.widget(gae_lambda=0.0)") as notebook:
+        notebook.run()
+        twin = gae.widget(gae_lambda=0.0)
+        notebook.expect_scene(twin.picture.scene)
+        notebook.count_redraws()
+        mouse, handle = notebook.page.mouse, notebook.page.locator(".handle")
+        box, area = handle.bounding_box(), notebook.picture.bounding_box()
+        assert box is not None
+        assert area is not None
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        mouse.move(x, y)
+        mouse.down()
+        while notebook.redraws() < 10:
+            x = area["x"] + (x - area["x"] + 37) % (0.6 * area["width"])
+            mouse.move(x, y)
+            notebook.page.wait_for_timeout(20)
+        mouse.move(area["x"] + area["width"], y)
+        mouse.up()
+        twin.controls["gae_lambda"].value = 1.0
+        notebook.expect_scene(twin.picture.scene)
+        assert notebook.readout("λ") == 1
+        handle.press("ArrowLeft")
+        twin.controls["gae_lambda"].value = 0.95
+        notebook.expect_scene(twin.picture.scene)
+        handle.hover()
+        tip = notebook.page.locator(".rlcourse-scene .tip")
+        tip.wait_for()
+        assert tip.inner_text() == "λ: drag"
+
+
+def test_after_a_restart_of_the_kernel_it_says_that_nothing_answers(lab: Lab) -> None:
+    with lab.notebook("from rlcourse.widgets import gae\ngae.widget()") as notebook:
+        notebook.run()
+        notebook.expect_picture(gae.widget().picture.alt)
+        assert not notebook.page.get_by_text("Not connected").is_visible()
+        notebook.page.evaluate(f"() => {SESSION}.session.kernel.restart()")
+        notebook.page.get_by_text("Not connected: run this cell again.").wait_for()
+        notebook.run()
+        notebook.expect_picture(gae.widget().picture.alt)
 
 
 def test_without_episodes_it_says_so(lab: Lab) -> None:
