@@ -70,7 +70,8 @@ def test_it_finishes_and_says_live(monkeypatch: pytest.MonkeyPatch) -> None:
     assert end.status == "finished"
     assert [step for step, _ in end.evaluations] == [64, 128]
     assert end.episodes
-    assert end.film is end.newest is not None
+    assert end.film is not None
+    assert end.film is end.newest
     assert end.film.value in [value for _, value in end.episodes]
     assert f"Live: seed 7 has finished in {end.seconds:.0f} seconds" in live_run.describe(end)
 
