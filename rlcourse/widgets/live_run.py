@@ -318,9 +318,9 @@ def world(data: Live) -> View:
     title = whole("a training episode: return", film.value) if film else "no episode yet"
     if film and data.frame + 1 >= len(film.observations) and on_wheels and abs(lean[-1]) > FALLEN:
         marks.append(text([0], [1.25], ["it fell"], "red", size=1.3, bold=True))
-    low = -0.5 if on_wheels else -1.3
-    wide = TRACK if on_wheels else 1.3
-    return View(Axis(-wide, wide, ticks={}), Axis(low, 1.4, ticks={}), marks, title, equal=True)
+    # The track has room above and below, so that the cart stands half-way up, beside the curve.
+    wide, low, high = (TRACK, -1.4, 2.0) if on_wheels else (1.3, -1.3, 1.4)
+    return View(Axis(-wide, wide, ticks={}), Axis(low, high, ticks={}), marks, title, equal=True)
 
 
 def points(pairs: tuple[tuple[int, float], ...]) -> Float[np.ndarray, "2 N"]:
