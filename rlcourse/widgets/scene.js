@@ -243,6 +243,7 @@ export default {
     const show = () => {
       const fresh = model.get("scene"), now = performance.now(), hurried = now - arrived < 2 * MORPH;
       arrived = now;
+      lost.hidden = true;
       headline.textContent = fresh.headline;
       caption.textContent = fresh.caption;
       cancelAnimationFrame(frame);
@@ -315,8 +316,8 @@ export default {
       svg.setAttribute("aria-label", model.get("alt"));
       svg.setAttribute("tabindex", model.get("takes_keys") ? 0 : -1);
     };
-    // After a restart of the kernel nothing would answer: say so.
-    const connection = () => { lost.hidden = model.comm_live !== false; };
+    // After a restart of the kernel nothing would answer: say so, until something does.
+    const connection = () => { lost.hidden = false; };
     const themes = new MutationObserver(draw), sizes = new ResizeObserver(draw);
     themes.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light"] });
     sizes.observe(root);
