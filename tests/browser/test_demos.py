@@ -9,6 +9,7 @@ from rlcourse import demos as pages
 from rlcourse.demos import votes
 from tests.browser.lab import Lab
 from tests.browser.test_every_widget import NAMES, PROJECTORS, fills
+from tests.browser.test_q_stepper import place_of
 
 pytestmark = pytest.mark.browser
 
@@ -33,9 +34,8 @@ def test_a_click_finds_its_cell_on_a_large_screen(lab: Lab, demos: str) -> None:
         expect(demo.picture).to_be_visible()
         fills(demo)
         assert "after 3 sweeps" in demo.alt()
-        box = demo.picture.bounding_box()
-        assert box is not None
-        demo.picture.click(position={"x": 0.16 * box["width"], "y": 0.2 * box["height"]})
+        demo.page.mouse.click(*place_of(demo, (0, 0)))
+        demo.unfold()
         expect(demo.dropdown("cell")).to_have_value("row 0, column 0")
 
 

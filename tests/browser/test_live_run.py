@@ -12,7 +12,7 @@ pytestmark = pytest.mark.browser
 
 
 def shows(demo: Notebook, verdict: str) -> None:
-    expect(demo.picture).to_have_attribute("alt", re.compile(verdict))
+    expect(demo.picture).to_have_attribute("aria-label", re.compile(verdict))
 
 
 def test_a_live_run(lab: Lab, demos: str) -> None:
@@ -36,12 +36,12 @@ def test_a_live_run(lab: Lab, demos: str) -> None:
 def test_the_recorded_run_takes_over(lab: Lab, demos: str) -> None:
     with lab.page(f"{demos}/voila/render/live_run.ipynb") as demo:
         shows(demo, "PPO on CartPole")
-        demo.dropdown("preset").select_option("5 seconds, too few: the recorded run takes over")
+        demo.button("5 seconds, too few: the recorded run takes over").click()
         shows(demo, r"DQN on CartPole\. Recorded: 20 seeds\. Start")
         taken_over = demo.picture.locator(f"path.mark[stroke='{COLORS['blue']}']")  # the recorded curve, put forward
         expect(taken_over).to_have_count(0)
         demo.button("Start").click()
         shows(demo, r"DQN on CartPole\. Recorded, not live: its 5 seconds were over at step \d+")
         expect(taken_over).to_have_count(1)
-        expect(demo.dropdown("preset")).to_have_value("5 seconds, too few: the recorded run takes over")
+        expect(demo.button("5 seconds, too few: the recorded run takes over")).to_have_class(re.compile("mod-active"))
         expect(demo.button("Start")).to_be_enabled()
