@@ -256,8 +256,8 @@ export default {
       step(now);
     };
     const toggle = () => {
-      const titles = target.others.map((view) => view.title).join(", ");
-      more.textContent = open ? "Main picture only" : `More: ${titles}`;
+      more.textContent = open ? "Main picture only" : "More pictures";
+      more.title = target.others.map((view) => view.title).join(", ");
       more.setAttribute("aria-expanded", open);
       draw();
     };

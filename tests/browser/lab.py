@@ -196,7 +196,8 @@ class Notebook:
         found = self.page.locator(".jp-OutputArea-output").evaluate_all("""(outputs) => outputs.flatMap((output) => {
             const edge = output.getBoundingClientRect().right + 0.5;
             return [...output.querySelectorAll(".jupyter-widgets *")].filter((part) =>
-                part.getBoundingClientRect().right > edge && part.tagName !== "OPTION" ||
+                part.getBoundingClientRect().right > edge && part.tagName !== "OPTION" &&
+                    part.tagName !== "g" && !part.closest("[clip-path]") || // cut off where the picture ends
                 part.matches(".widget-label, .widget-readout, button") && part.scrollWidth > part.clientWidth
                 || part.title === "null" && part.checkVisibility()
             ).map((part) => part.textContent || part.tagName);
