@@ -215,9 +215,10 @@ def choice(value: Any, options: Sequence[Any], name: str) -> ipywidgets.Dropdown
 
 def player(control: Any, interval: int = 300) -> ipywidgets.Play:
     """A Play button that moves a slider on, every `interval` milliseconds."""
-    last = len(places(control)) - 1 if hasattr(control, "options") else control.max
-    first = 0 if hasattr(control, "options") else control.min
-    trait = "index" if hasattr(control, "options") else "value"
+    if hasattr(control, "options"):
+        trait, first, last = "index", 0, len(control.options) - 1
+    else:
+        trait, first, last = "value", control.min, control.max
     play = ipywidgets.Play(value=getattr(control, trait), min=first, max=last, interval=interval)
     ipywidgets.link((play, "value"), (control, trait))
     return play

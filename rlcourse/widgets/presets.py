@@ -1,4 +1,4 @@
-"""Named starting points for a widget: a buttons that moves all its controls at once."""
+"""Named starting points for a widget: a row of buttons, each of which moves all its controls at once."""
 
 from collections.abc import Callable, Mapping
 from functools import wraps
@@ -15,7 +15,7 @@ Presets = Mapping[str, Mapping[str, Any]]  # name → the values of all controls
 def checked(widget: Callable[..., Panel]) -> Callable[..., Panel]:
     """For the function that makes a widget: a value that a control cannot take is refused by name.
 
-    Left to themselves, sliders move to their nearest end, and a buttons does not say which one it is.
+    Left to themselves, sliders move to their nearest end, and a menu does not say which one it is.
     """
 
     @wraps(widget)
