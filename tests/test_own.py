@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from joblib.externals.loky import get_reusable_executor
 
 from rlcourse.operations import cli
 from rlcourse.workshop import own
@@ -124,6 +125,7 @@ def test_the_template_trains_over_seeds_and_is_compared(
     source = TEMPLATE.read_text(encoding="utf-8")
     assert 30 <= len(source.splitlines()) <= 40
     written("my_agent", source, monkeypatch)
+    get_reusable_executor().shutdown()  # a command starts its own workers; those of earlier tests look in other folders
     options = ("--env", "CartPole-v1", "--steps", "2500", "--seeds", "0:2", "--out", "out", "--curve", "mine.json")
     code = rlcourse(monkeypatch, "train", "my_agent.py:MyAgent", *options, "--compare", "02_cartpole_dqn")
     out = capsys.readouterr().out

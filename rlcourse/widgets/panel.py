@@ -19,7 +19,7 @@ import traitlets
 from rlcourse.widgets.scene import COLORS, LETTERS, NIGHT, Scene, payload
 from rlcourse.widgets.still import Still, on_paper
 
-LABEL, WIDTH = "110px", "330px"  # of a control's name, and of the whole control
+LABEL, WIDTH = "118px", "330px"  # of a control's name, and of the whole control
 KEYS = {"ArrowUp": (0, 1), "ArrowDown": (0, -1), "ArrowLeft": (-1, 0), "ArrowRight": (1, 0)}
 
 

@@ -15,7 +15,7 @@ import ipywidgets
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import ViewportSize
+from playwright.sync_api import ViewportSize, expect
 
 from rlcourse import demos as pages
 from rlcourse.widgets import batch_td, deadly_triad, gae
@@ -228,9 +228,11 @@ def test_play(lab: Lab, source: str, module: Any, parameter: str, end: int) -> N
     with lab.notebook(f"from rlcourse.widgets import {module.__name__.rpartition('.')[2]}\n{source}") as notebook:
         notebook.run()
         notebook.picture.wait_for()
+        notebook.unfold()
         notebook.page.locator(".widget-play button").first.click()
         values = next(iter(module.PRESETS.values()))
         notebook.expect_picture(module.describe(module.compute(**values | {parameter: end})))
+        expect(notebook.page.locator(".widget-play .fa-pause")).to_have_count(0)  # it stops at the end
 
 
 def test_pictures_come_during_a_drag_and_a_handle_is_one_more_slider(lab: Lab) -> None:
@@ -282,6 +284,7 @@ def test_without_episodes_it_says_so(lab: Lab) -> None:
         values = next(iter(batch_td.PRESETS.values())) | {"second": 0, "third": 0}
         shown = batch_td.describe(batch_td.compute(**values))
         notebook.expect_picture(shown)
+        notebook.unfold()
         notebook.slider("first kind").press("Home")
         notebook.page.get_by_text("no episodes: nothing can be learned").wait_for()
         assert notebook.alt() == shown
