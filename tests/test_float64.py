@@ -25,6 +25,9 @@ CHANGES: dict[str, dict[str, Any]] = {
     "td3": SMALL,
     "sac": SMALL | {"value_network": True},
     "td7": SMALL | {"embedding": 4, "target_every": 2, "checkpoints": False},
+    "iql": SMALL,
+    "cql": SMALL,
+    "edac": SMALL | {"critics": 3},
 }
 
 

@@ -7,7 +7,7 @@ import random
 import signal
 import time
 from collections import deque
-from dataclasses import is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -388,11 +388,9 @@ SMALL: dict[str, Any] = {"hidden": (4, 4), "batch_size": 2, "buffer_size": 99, "
 
 @pytest.mark.parametrize("name", [name for name in AGENTS if name != "q_learning"])
 def test_between_episodes_there_is_nothing_to_drop(name: str) -> None:
-    page = {"dqn": dqn, "ddpg": ddpg, "double_ac": double_ac, "td3": td3, "sac": sac, "td7": td7}.get(name)
-    if page is None:  # on-policy
-        config: Any = {"reinforce": reinforce, "actor_critic": actor_critic, "ppo": ppo}[name].Config()
-    else:
-        config = page.Config(**SMALL, **MORE.get(name, {}))
+    make = config_class(name)
+    off_policy = "buffer_size" in {field.name for field in fields(make)}
+    config: Any = make(**SMALL, **MORE.get(name, {})) if off_policy else make()
     space: Any = gym.spaces.Discrete(2) if name == "dqn" else gym.spaces.Box(-1, 1, (1,))
     agent = agent_class(name)(1, 2 if name == "dqn" else space, config, 0)
     if hasattr(config, "num_envs"):

@@ -1,4 +1,7 @@
-"""What DDPG, its doubles, TD3, SAC and TD7 have in common: settings, seeds, saving, refusals. `SMALL`: a line each."""
+"""What all agents with a replay for continuous actions have in common: settings, seeds, saving, refusals.
+
+`SMALL` has a line for each.
+"""
 
 import math
 from dataclasses import fields, replace
@@ -10,7 +13,7 @@ import torch
 from gymnasium.spaces import Box, Discrete, Space
 
 from rlcourse import envs, loop
-from rlcourse.algorithms import ddpg, double_ac, sac, td3, td7
+from rlcourse.algorithms import cql, ddpg, double_ac, edac, iql, sac, td3, td7
 from rlcourse.buffers import Batch, PrioritizedReplay, Transition
 
 torch.set_num_threads(1)
@@ -24,6 +27,9 @@ SMALL: dict[Any, Any] = {
     td3.TD3: td3.Config(**SIZES, lr=1e-2),
     sac.SAC: sac.Config(**SIZES, lr=1e-2),
     td7.TD7: TD7_CONFIG,
+    iql.IQL: iql.Config(**SIZES, lr=1e-2),
+    cql.CQL: cql.Config(**SIZES, lr=1e-2),
+    edac.EDAC: edac.Config(**SIZES, lr=1e-2, critics=3),
 }
 AGENTS = pytest.mark.parametrize("kind", SMALL, ids=lambda kind: kind.__name__)
 PUSH = Box(-1.0, 1.0, (1,))
@@ -64,7 +70,7 @@ CHANGES: dict[str, Any] = {
     "exploration_noise": 0.7,
     "reversion": 0.2,
     "pairs": 2,
-    "critics": 1,
+    "critics": 4,
     "policy_every": 3,
     "target_noise": 0.7,
     "noise_clip": 0.01,
@@ -83,9 +89,15 @@ CHANGES: dict[str, Any] = {
     "clip_target": False,
     "checkpoints": True,
     "copying": 0.1,
+    "expectile": 0.9,
+    "beta": 1.0,
+    "max_weight": 0.9,
+    "conservatism": 1.0,
+    "sampled_actions": 3,
 }
 # What matters only where other switches stand otherwise; test_td7 tries it.
 ELSEWHERE = {(td7.TD7, name) for name in ("tau", "assessment_episodes", "late_after", "reset_weight")}
+ELSEWHERE.add((edac.EDAC, "diversity"))  # and here, where actions are more than one number; test_edac does
 FIELDS = [
     (kind, field.name)
     for kind, config in SMALL.items()
@@ -127,6 +139,8 @@ def test_same_seed_same_numbers_and_another_seed_others(kind: Any) -> None:
         (td7.TD7, {"lap": False}, 10),  # another loss
         (td7.TD7, {"clip_target": False}, 10),  # the first bounds are 0 and 0
         (td7.TD7, {"copying": 0.1}, 11),  # the first actor's update is the second
+        (iql.IQL, {"beta": 0.0}, 10),  # other weights
+        (cql.CQL, {"conservatism": 0.0}, 10),
     ],
 )
 def test_a_switch_changes_nothing_before_the_first_update_it_affects(kind: Any, switch: Any, first: int) -> None:
@@ -145,6 +159,9 @@ def test_a_switch_changes_nothing_before_the_first_update_it_affects(kind: Any, 
         (sac.SAC, {"value_network": True}),
         (td7.TD7, {}),
         (td7.TD7, {"checkpoints": True}),
+        (iql.IQL, {}),
+        (cql.CQL, {}),
+        (edac.EDAC, {}),
     ],
 )
 def test_a_loaded_agent_goes_on_like_the_saved_one(kind: Any, changes: Any) -> None:
@@ -255,6 +272,12 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"late_after": 0}, "late_after = 0"),
     ({"reset_weight": 1.5}, "reset_weight = 1.5"),
     ({"copying": -0.1}, "copying = -0.1"),
+    ({"expectile": 1.1}, "expectile = 1.1"),
+    ({"beta": -1.0}, "beta = -1.0"),
+    ({"max_weight": 0.0}, "max_weight = 0.0"),
+    ({"conservatism": -1.0}, "conservatism = -1.0"),
+    ({"sampled_actions": 0}, "sampled_actions = 0"),
+    ({"diversity": -1.0}, "diversity = -1.0"),
 ]
 
 

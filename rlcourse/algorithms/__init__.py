@@ -18,11 +18,17 @@ AGENTS = {
     "td3": "rlcourse.algorithms.td3:TD3",
     "sac": "rlcourse.algorithms.sac:SAC",
     "td7": "rlcourse.algorithms.td7:TD7",
+    "iql": "rlcourse.algorithms.iql:IQL",
+    "cql": "rlcourse.algorithms.cql:CQL",
+    "edac": "rlcourse.algorithms.edac:EDAC",
 }
 _SUITED = {  # by what is observed and what is done; all that is not here, no agent can do
     ("number", "choice"): ("q_learning",),
     ("vector", "choice"): ("dqn", "reinforce", "actor_critic", "ppo"),
-    ("vector", "numbers"): ("reinforce", "actor_critic", "ppo", "ddpg", "double_ac", "td3", "sac", "td7"),
+    ("vector", "numbers"): (
+        *("reinforce", "actor_critic", "ppo", "ddpg", "double_ac", "td3", "sac", "td7"),
+        *("iql", "cql", "edac"),  # meant for a dataset
+    ),
 }
 
 

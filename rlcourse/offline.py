@@ -1,0 +1,21 @@
+"""The learners of lecture 10 that never act: each name of the papers, and which page and which settings it is here."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from rlcourse.algorithms import cql, edac, iql, td7
+
+_TD3 = td7.Config(appendix_changes=False, lap=False, sale=False, clip_target=False, checkpoints=False)
+LEARNERS: Mapping[str, Any] = {
+    "cloning": iql.Config(beta=0.0),
+    "TD3": _TD3,
+    "TD3+BC": replace(_TD3, copying=0.4),  # its α is 2.5
+    "TD7": td7.Config(checkpoints=False, copying=0.1),  # checkpoints need a world to be assessed in
+    "TD7, no clip": td7.Config(checkpoints=False, copying=0.1, clip_target=False),
+    "IQL": iql.Config(),
+    "CQL": cql.Config(),
+    "SAC": edac.Config(critics=2, diversity=0.0),
+    "SAC-N": edac.Config(diversity=0.0),
+    "EDAC": edac.Config(),
+}
