@@ -13,9 +13,8 @@ import scipy  # whose `stats` takes a second to import: scipy does it when it is
 from jaxtyping import Bool, Float, Int
 
 from rlcourse import files
-from rlcourse.algorithms import config_class
 from rlcourse.provenance import origin
-from rlcourse.runs import Experiment, Run
+from rlcourse.runs import Experiment, Run, stored_config
 
 CURVES = Path(__file__).parents[1] / "assets" / "curves"
 ENOUGH = 20  # seeds; from this number on `mean_band` trusts the bootstrap
@@ -235,10 +234,9 @@ def reference(name: str) -> Curve:
 def recorded_experiment(name: str) -> Experiment:
     """The experiment that `reference(name)` recorded. The first recordings do not say how the truth was measured."""
     data = files.read_json(CURVES / f"{name}.json")
-    # JSON has no tuples, and the first recordings do not say how often they were evaluated.
-    config = {key: tuple(value) if isinstance(value, list) else value for key, value in data["config"].items()}
     settings = {field.name: data[field.name] for field in fields(Experiment) if field.name in data}
-    settings |= {"config": config_class(data["agent"])(**config), "evaluate_every": data["step"][0]}
+    # The first recordings do not say how often they were evaluated.
+    settings |= {"config": stored_config(data["agent"], data["config"]), "evaluate_every": data["step"][0]}
     return Experiment(**settings)
 
 

@@ -274,12 +274,13 @@ def collect(env: gym.Env, agent: Agent, replay: ReplayBuffer, steps: int, seed: 
     return np.array([m["episode_return"] for m in train(env, recorder, steps, seed) if "episode_return" in m])
 
 
-def train_offline(agent: Any, updates: int, seed: int) -> Iterator[dict[str, Any]]:
-    """Learn from what `agent.replay` holds and from nothing else.
+def train_offline(agent: Any, updates: int, seed: Any, start: int = 0) -> Iterator[dict[str, Any]]:
+    """Learn from what `agent.replay` holds and from nothing else, until `updates` updates are done.
 
     Args:
         agent: one with `replay` and `update(batch)`.
-        seed: of the batches.
+        seed: of the batches, or the generator that draws them, as a run that goes on needs it.
+        start: the updates already done.
 
     Yields:
         The metrics of each update, with `step`, the number of updates so far.
@@ -289,6 +290,6 @@ def train_offline(agent: Any, updates: int, seed: int) -> Iterator[dict[str, Any
     """
     import torch  # late: a table needs no torch
 
-    batches = torch.Generator().manual_seed(seed)
-    for step in range(1, updates + 1):
+    batches = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
+    for step in range(start + 1, updates + 1):
         yield {"step": step, **_finite(agent, agent.update(agent.replay.sample(agent.config.batch_size, batches)))}

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from rlcourse.algorithms import cql, edac, iql, td7
+from rlcourse.runs import Experiment
 
 _TD3 = td7.Config(appendix_changes=False, lap=False, sale=False, clip_target=False, checkpoints=False)
 LEARNERS: Mapping[str, Any] = {
@@ -19,3 +20,18 @@ LEARNERS: Mapping[str, Any] = {
     "SAC-N": edac.Config(diversity=0.0),
     "EDAC": edac.Config(),
 }
+
+
+def experiment(
+    learner: str, env: str, dataset: str, updates: int, settings: Mapping[str, Any], **how: Any
+) -> Experiment:
+    """One of `LEARNERS` on a dataset.
+
+    Args:
+        settings: to change in its Config, where it has them.
+        how: more of `Experiment`, `truths` and `max_reward` for a value trace, say.
+    """
+    config = LEARNERS[learner]
+    known = {name: value for name, value in settings.items() if hasattr(config, name)}
+    page = type(config).__module__.rsplit(".", 1)[-1]
+    return Experiment(page, env, updates, replace(config, **known), dataset=dataset, **how)

@@ -23,7 +23,7 @@ def origin(settings: Mapping[str, Any], precision: str) -> dict[str, Any]:
     """All that a run's numbers depend on, except the seed. Nothing in it says whose machine it is."""
     return {
         **settings,
-        "code": code_hash(settings["agent"], bool(settings.get("hindsight"))),
+        "code": code_hash(*kind(settings)),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
         "machine": {
             "system": platform.system(),
@@ -35,14 +35,19 @@ def origin(settings: Mapping[str, Any], precision: str) -> dict[str, Any]:
     }
 
 
+def kind(settings: Mapping[str, Any]) -> tuple[str, bool, bool]:
+    """What `code_hash` depends on, of a run or a stored curve: the agent, whether with hindsight, whether offline."""
+    return settings["agent"], bool(settings.get("hindsight")), bool(settings.get("dataset"))
+
+
 @cache
-def code_hash(agent: str, hindsight: bool = False) -> str:
+def code_hash(agent: str, hindsight: bool = False, offline: bool = False) -> str:
     """A hash of all the code in the agent's package that a run of `agent`, with hindsight or without, can reach.
 
     Comments, docstrings, layout and other definitions in the same files do not count: a curve is stale only if the code
     behind it has changed. Each process computes the hash once.
     """
-    return digest(reached(agent, hindsight))
+    return digest(reached(agent, hindsight, offline))
 
 
 def digest(definitions: Mapping[tuple[str, str], str]) -> str:
@@ -51,7 +56,9 @@ def digest(definitions: Mapping[tuple[str, str], str]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def reached(agent: str, hindsight: bool = False, root: Path | None = None) -> dict[tuple[str, str], str]:
+def reached(
+    agent: str, hindsight: bool = False, offline: bool = False, root: Path | None = None
+) -> dict[tuple[str, str], str]:
     """The definitions that a run can reach, by module and name, each as the text of its syntax tree.
 
     Args:
@@ -61,6 +68,8 @@ def reached(agent: str, hindsight: bool = False, root: Path | None = None) -> di
     todo = {(module, name), ("rlcourse.loop", "train"), ("rlcourse.loop", "evaluated"), ("rlcourse.envs", "make")}
     if "num_envs" in ast.unparse(_parse(module, root)[0].get("Config", ast.Pass())):
         todo |= {("rlcourse.loop", "train_vector"), ("rlcourse.envs", "make_vector")}
+    if offline:
+        todo |= {("rlcourse.loop", "train_offline"), ("rlcourse.loop", "evaluate")}
     if hindsight:
         todo.add(("rlcourse.algorithms.her", "HindsightReplay"))
     found: dict[tuple[str, str], str] = {}
@@ -123,8 +132,4 @@ def _file(module: str, root: Path | None) -> Path | None:
 def stale(folder: Path) -> dict[str, str]:
     """The curves in `folder` whose code has changed since they were recorded, each with the command that records it."""
     stored = {path.name: files.read_json(path) for path in sorted(folder.glob("*.json"))}
-    return {
-        name: data["command"]
-        for name, data in stored.items()
-        if data["code"] != code_hash(data["agent"], bool(data.get("hindsight")))
-    }
+    return {name: data["command"] for name, data in stored.items() if data["code"] != code_hash(*kind(data))}

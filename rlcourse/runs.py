@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
-from functools import cache, partial
+from functools import cache, cached_property, lru_cache, partial
 from inspect import signature
 from itertools import count
 from pathlib import Path
@@ -21,9 +21,9 @@ from filelock import FileLock
 from jaxtyping import Float
 from tqdm.auto import tqdm
 
-from rlcourse import checkpoints, envs, files, loop, provenance, snapshots
-from rlcourse.algorithms import agent_class, arguments, her
-from rlcourse.config import Count, CountOrZero, Positive, Range, check, require
+from rlcourse import checkpoints, datasets, envs, files, loop, provenance, snapshots
+from rlcourse.algorithms import agent_class, arguments, config_class, her
+from rlcourse.config import Count, CountOrZero, OutOfRangeError, Positive, Range, check, require
 
 EVALUATION_SEED = 1_000_000  # far from the seeds that people train with
 
@@ -49,6 +49,13 @@ def _exact_precision() -> str:
     return "medium" if error < 1e-3 else "highest"  # measured: 4e-5 in float32; bfloat16 keeps 8 bits
 
 
+@lru_cache(maxsize=1)
+def _read(name: str, content: str, standardise: bool) -> tuple[datasets.Dataset, Any, Any]:
+    """A dataset, `content` being its hash, and if it is standardised the mean and the spread that it had."""
+    data = datasets.read(name)
+    return datasets.standardised(data) if standardise else (data, None, None)
+
+
 @dataclass(frozen=True)
 class Experiment:
     """All that determines a run except its seed and the code. Equal experiments share their files.
@@ -67,6 +74,8 @@ class Experiment:
         hindsight: a `her.Strategy`, by which an off-policy agent's replay chooses new goals; empty means no new goals.
         hindsight_k: how many transitions get a new goal for each one that keeps its own.
         evaluation_limit: steps after which an evaluation's episode is cut off, in a world without a time limit.
+        dataset: what to learn from instead of `env`, see `datasets.folder`; then a step is an update.
+        standardise: whether the observations are given mean 0 and spread 1 in the dataset.
     """
 
     agent: str
@@ -81,10 +90,14 @@ class Experiment:
     hindsight: her.Strategy | Literal[""] = ""
     hindsight_k: CountOrZero = her.Config.k
     evaluation_limit: Count = loop.EVALUATION_LIMIT
+    dataset: str = ""
+    standardise: bool = False
 
     def __post_init__(self) -> None:
         check(self)
         object.__setattr__(self, "evaluate_every", min(self.evaluate_every, self.steps))  # the dataclass is frozen
+        if self.standardise and not self.dataset:
+            raise OutOfRangeError("runs.Experiment.standardise = True: without a dataset there is nothing to measure")
 
     def make_agent(
         self, seed: int, kind: Any = None, hindsight_replay: type[her.HindsightReplay] = her.HindsightReplay
@@ -97,7 +110,8 @@ class Experiment:
 
         Raises:
             ValueError: an agent that does not suit the environment; truths for an agent without Q; hindsight for one
-                without replay or with priorities, or in an environment without goals.
+                without replay or with priorities, or in an environment without goals; a dataset for an agent without
+                replay, or one that is missing, broken or of another world.
         """
         env = envs.make(self.env)
         kind = agent_class(self.agent) if kind is None else kind
@@ -115,7 +129,15 @@ class Experiment:
                 raise ValueError("hindsight samples uniformly: set priority_exponent to 0")
             config = her.Config(self.hindsight, self.hindsight_k)
             memory["replay"] = hindsight_replay(env, self.config.buffer_size, config)
+        if self.dataset and ("replay" not in signature(kind).parameters or self.hindsight):
+            raise ValueError(
+                f"agent = {self.agent!r} cannot learn from a dataset: take iql, cql, edac, td7, td3 or sac"
+            )
         agent = kind(*told, self.config, seed, **memory)
+        if self.dataset:
+            data = _read(self.dataset, self.dataset_hash, self.standardise)[0]
+            datasets.refuse_mismatch(self.dataset, data, env)
+            agent.replay = data.memory(type(agent.replay))
         return envs.make_vector(self.env, self.config.num_envs) if self.vector else env, agent
 
     def train(
@@ -130,7 +152,10 @@ class Experiment:
         """Run the training loop that suits the agent, and evaluate as the experiment says.
 
         The arguments after `evaluation_env`, and what comes out, are those of `loop.train` and `loop.train_vector`.
+        With a dataset what comes out is that of `loop.train_offline`, and `env_state` is that of its generator.
         """
+        if self.dataset:
+            return self._train_offline(agent, evaluation_env, seed, start, env_state)
         if self.vector:
             training = loop.train_vector(env, agent, self.steps, seed, start, env_state)
         else:
@@ -138,13 +163,30 @@ class Experiment:
         every, episodes, limit = self.evaluate_every, self.episodes, self.evaluation_limit
         return loop.evaluated(training, evaluation_env, agent, every, episodes, EVALUATION_SEED, limit)
 
-    def make_evaluation_env(self) -> gym.Env:
-        """Make the environment in which the agent is evaluated.
+    def _train_offline(
+        self, agent: Any, evaluation_env: gym.Env, seed: int | None, start: int, env_state: dict[str, Any] | None
+    ) -> Iterator[dict[str, Any]]:
+        batches = torch.Generator()
+        if env_state is None:
+            batches.manual_seed(seed or 0)
+        else:
+            batches.set_state(env_state["batches"])
+        for metrics in loop.train_offline(agent, self.steps, batches, start):
+            if metrics["step"] % self.evaluate_every == 0:
+                returns = loop.evaluate(evaluation_env, agent, self.episodes, EVALUATION_SEED, self.evaluation_limit)
+                metrics |= {"evaluation": returns, "env_state": {"batches": batches.get_state()}}
+            yield metrics
+
+    def make_evaluation_env(self, **options: Any) -> gym.Env:
+        """Make the environment in which the agent is evaluated; `options` are gymnasium's.
 
         Raises:
             ValueError: an agent trained in `env` cannot act in it.
         """
-        env = envs.make(self.evaluation_env or self.env)
+        env = envs.make(self.evaluation_env or self.env, **options)
+        if self.standardise:
+            _, mean, spread = _read(self.dataset, self.dataset_hash, True)
+            env = envs.standardised(env, mean, spread)
         if self.evaluation_env and arguments(self.agent, env) != arguments(self.agent, envs.make(self.env)):
             raise ValueError(
                 f"evaluation_env = {self.evaluation_env!r} has observation_space = {env.observation_space} and "
@@ -158,7 +200,15 @@ class Experiment:
         unused = set() if self.hindsight else {"hindsight", "hindsight_k"}
         if self.evaluation_limit == loop.EVALUATION_LIMIT:
             unused.add("evaluation_limit")
-        return {name: value for name, value in asdict(self).items() if name not in unused}
+        if not self.dataset:
+            unused |= {"dataset", "standardise"}
+        content = {"dataset_hash": self.dataset_hash} if self.dataset else {}
+        return {name: value for name, value in asdict(self).items() if name not in unused} | content
+
+    @cached_property
+    def dataset_hash(self) -> str:
+        """Of the files of the dataset; a dataset that is not there has one, too."""
+        return datasets.digest(self.dataset) if self.dataset else ""
 
     @property
     def vector(self) -> bool:
@@ -173,7 +223,7 @@ class Experiment:
 
     def files(self, out: Path, seed: int) -> tuple[Path, Path]:
         """The paths of one seed's result and checkpoint; other settings or other code lead to other paths."""
-        key = json.dumps([self.settings, provenance.code_hash(self.agent, bool(self.hindsight))], sort_keys=True)
+        key = json.dumps([self.settings, provenance.code_hash(*provenance.kind(self.settings))], sort_keys=True)
         name = f"{self.agent}-{self.env}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
         folder = out / name.replace("/", "-").replace(":", "-")
         return folder / f"seed-{seed}.json", folder / f"seed-{seed}.pt"
@@ -207,6 +257,9 @@ class Run:
     hindsight_k: int = her.Config.k
     evaluation_limit: int = loop.EVALUATION_LIMIT
     cut_off: list[list[int]] = field(default_factory=list)
+    dataset: str = ""
+    standardise: bool = False
+    dataset_hash: str = ""  # of its files
 
 
 class SeedsFailedError(RuntimeError):
@@ -266,13 +319,14 @@ def run(experiment: Experiment, seed: int, out: Path, position: int = 0, save_ev
 
         begin = None if resumed else seed
         training = experiment.train(env, agent, evaluation_env, begin, start, state.get("env_state"))
-        moment = "env_state" if experiment.vector else "episode_return"  # the run can be saved when this is yielded
+        loops = experiment.vector or bool(experiment.dataset)
+        moment = "env_state" if loops else "episode_return"  # the run can be saved when this is yielded
         # disable=None shows no bar where the output is not a terminal.
         with tqdm(
             total=experiment.steps, initial=start, desc=f"seed {seed}", unit=" steps", position=position, disable=None
         ) as bar:
             for metrics in training:
-                bar.update("reward" in metrics)
+                bar.update("reward" in metrics or bool(experiment.dataset))
                 if "evaluation" in metrics:
                     truth = ground_truth(evaluation_env, agent, experiment) if experiment.truths else np.zeros((2, 0))
                     evaluations.append((metrics["step"], metrics["evaluation"].tolist(), truth.tolist()))
@@ -280,7 +334,7 @@ def run(experiment: Experiment, seed: int, out: Path, position: int = 0, save_ev
                 if "cut_off" in metrics:
                     cut_off.append([metrics["step"], metrics["cut_off"]])
                 if moment in metrics and time.monotonic() - saved >= save_every:
-                    save(metrics["step"], **{moment: metrics[moment]} if experiment.vector else {})
+                    save(metrics["step"], **{moment: metrics[moment]} if loops else {})
                     saved = time.monotonic()
         wall_time = save(experiment.steps)
         record = Run(
@@ -329,6 +383,12 @@ def ground_truth(env: gym.Env, agent: Any, experiment: Experiment, every: int = 
         obs, _, terminated, truncated, _ = env.step(action)
         step, over = step + 1, terminated or truncated
     return np.array(pairs).T
+
+
+def stored_config(agent: str, stored: Mapping[str, Any]) -> Any:
+    """An agent's `Config` from what JSON made of it, which has no tuples."""
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()}
+    return config_class(agent)(**values)
 
 
 def read(result: Path) -> Run:

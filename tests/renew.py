@@ -24,6 +24,7 @@ from rlcourse.algorithms import AGENTS
 from rlcourse.curves import CURVES
 from rlcourse.files import write
 from rlcourse.provenance import code_hash, digest, reached
+from rlcourse.provenance import kind as run_kind
 from rlcourse.runs import Experiment
 from rlcourse.widgets import recordings
 
@@ -125,12 +126,14 @@ def main(revision: str) -> int:
         jobs: dict[str, Any] = {}
         of: dict[str, Any] = {}
         for key, data in recorded.items():
-            where = data["agent"], bool(data.get("hindsight"))
+            where = run_kind(data)
             old = reached(*where, root=folder)
             if digest(old) != data["code"]:
                 differ[key] = f"it was stale at {revision} already"
             elif renamed(old) == reached(*where):
                 same.add(key)
+            elif data.get("dataset"):
+                differ[key] = "a short run needs its dataset: record it anew"
             else:
                 job = short(data)
                 of[key] = json.dumps([kind(data["env"]), {**job["settings"], "env": ""}, job["config"]], sort_keys=True)
@@ -161,7 +164,7 @@ def main(revision: str) -> int:
             with_options(data["agent"], data["command"]),
         )
         if path.name in same:
-            data["code"] = code_hash(data["agent"], bool(data.get("hindsight")))
+            data["code"] = code_hash(*run_kind(data))
         write(path, json.dumps(data) + "\n")
     if {key for key in recorded if key.startswith(recordings.PATH.name)} <= same:
         with np.load(recordings.PATH) as file:

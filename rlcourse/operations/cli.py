@@ -116,6 +116,15 @@ def train(
 
 
 @app.command
+def dataset(
+    action: Annotated[
+        Any, arg(name="", constructor_factory=lambda: import_module("rlcourse.operations.dataset").command())
+    ],
+) -> None:
+    """Record a dataset to learn from offline, or say what is in one."""
+
+
+@app.command
 def probe(agent: Positional[str], gamma: float | None = None, steps: int = 5_000, continuous: bool = False) -> None:
     """Let an agent from your own file climb the ladder of small worlds. Exit status 1: a rung fails.
 

@@ -17,7 +17,7 @@ import numpy as np
 import tyro
 from platformdirs import user_cache_path
 
-from rlcourse import checkpoints, envs, files, rendering
+from rlcourse import checkpoints, files, rendering
 from rlcourse.algorithms import AGENTS, config_class, her
 from rlcourse.curves import compare_to_reference, curve, recorded_experiment, reference, reusable_seeds, save_curve
 from rlcourse.runs import EVALUATION_SEED, Experiment, SeedsFailedError, run_all
@@ -50,6 +50,8 @@ def _subcommand(agent: str) -> Callable[..., None]:
         hindsight: her.Strategy | Literal[""] = Experiment.hindsight,
         hindsight_k: int = Experiment.hindsight_k,
         evaluation_limit: int = Experiment.evaluation_limit,
+        dataset: str = Experiment.dataset,
+        standardise: bool = Experiment.standardise,
         out: Path = user_cache_path("rlcourse") / "runs",  # noqa: B008  (a constant)
         curve: Path | None = None,
         compare: str = "",
@@ -61,7 +63,7 @@ def _subcommand(agent: str) -> Callable[..., None]:
 
         Args:
             env: A gymnasium id.
-            steps: Environment steps per seed.
+            steps: Environment steps per seed; with a dataset, updates.
             config: The algorithm's own options.
             seeds: One seed, or first:last, the last one excluded.
             evaluate_every: Environment steps between evaluations.
@@ -72,6 +74,8 @@ def _subcommand(agent: str) -> Callable[..., None]:
             hindsight: Where replay takes new goals from, in a world that has goals.
             hindsight_k: How many transitions are relabelled for each that is not.
             evaluation_limit: Steps after which an evaluation's episode is cut off.
+            dataset: Learn from this dataset in Minari's format, an id or a folder, and never act in the world.
+            standardise: Give the dataset's observations mean 0 and spread 1.
             out: Folder for results and checkpoints; on a cluster one that all machines share.
             curve: Also store the curve over the seeds in this file.
             compare: Say where each seed lies among those of this recording, as in 02_cartpole_dqn.
@@ -93,6 +97,8 @@ def _subcommand(agent: str) -> Callable[..., None]:
                 hindsight,
                 hindsight_k,
                 evaluation_limit,
+                dataset,
+                standardise,
             )
         except ValueError as error:
             sys.exit(f"rlcourse train: {error}")
@@ -181,7 +187,8 @@ def _execute(
     except (ValueError, OSError, gym.error.Error) as error:
         sys.exit(f"rlcourse train: {error}")
     for record in runs:
-        print(f"seed {record.seed}: {np.mean(record.returns[-1]):.1f} after {record.step[-1]} steps")
+        unit = "updates" if record.dataset else "steps"
+        print(f"seed {record.seed}: {np.mean(record.returns[-1]):.1f} after {record.step[-1]} {unit}")
         if record.cut_off:
             number = sum(number for _, number in record.cut_off)
             print(
@@ -208,7 +215,7 @@ def _execute(
             result.unlink()  # else the seed would count as finished
             files.set_aside(checkpoint, error)
             sys.exit(f"rlcourse train: no film: {error}. The same command trains seed {runs[0].seed} again.")
-        stage = envs.make(experiment.evaluation_env or experiment.env, render_mode="rgb_array")
+        stage = experiment.make_evaluation_env(render_mode="rgb_array")
         rendering.film(stage, trained, EVALUATION_SEED, film)
 
 
