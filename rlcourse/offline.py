@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from rlcourse.algorithms import cql, edac, iql, td7
+from rlcourse.algorithms import cql, edac, iql, sac, td7
 from rlcourse.runs import Experiment
 
 _TD3 = td7.Config(appendix_changes=False, lap=False, sale=False, clip_target=False, checkpoints=False)
@@ -16,7 +16,7 @@ LEARNERS: Mapping[str, Any] = {
     "TD7, no clip": td7.Config(checkpoints=False, copying=0.1, clip_target=False),
     "IQL": iql.Config(),
     "CQL": cql.Config(),
-    "SAC": edac.Config(critics=2, diversity=0.0),
+    "SAC": sac.Config(),
     "SAC-N": edac.Config(diversity=0.0),
     "EDAC": edac.Config(),
 }

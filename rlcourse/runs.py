@@ -111,7 +111,7 @@ class Experiment:
         Raises:
             ValueError: an agent that does not suit the environment; truths for an agent without Q; hindsight for one
                 without replay or with priorities, or in an environment without goals; a dataset for an agent without
-                replay, or one that is missing, broken or of another world.
+                replay or with checkpoints, or one that is missing, broken or of another world.
         """
         env = envs.make(self.env)
         kind = agent_class(self.agent) if kind is None else kind
@@ -133,6 +133,8 @@ class Experiment:
             raise ValueError(
                 f"agent = {self.agent!r} cannot learn from a dataset: take iql, cql, edac, td7, td3 or sac"
             )
+        if self.dataset and getattr(self.config, "checkpoints", False):
+            raise ValueError("checkpoints = True: there is no world to assess policies in: switch off checkpoints")
         agent = kind(*told, self.config, seed, **memory)
         if self.dataset:
             data = _read(self.dataset, self.dataset_hash, self.standardise)[0]

@@ -108,6 +108,7 @@ def test_an_update_adds_the_conservative_term_to_the_critics_loss() -> None:
         torch.testing.assert_close(other.grad - one.grad, gradient, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("unchecked")
 def test_what_nobody_did_is_worth_less() -> None:
     """One state, one step: the data do −¼ and get 0, or ¼ and get 1. SAC's line goes on rising outside; CQL's falls."""

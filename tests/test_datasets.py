@@ -17,7 +17,7 @@ import torch
 from gymnasium.spaces import Box
 
 from rlcourse import checkpoints, datasets, envs, loop, offline, provenance, runs
-from rlcourse.algorithms import AGENTS, config_class, iql, td3, td7
+from rlcourse.algorithms import AGENTS, config_class, edac, iql, td3, td7
 from rlcourse.buffers import PrioritizedReplay, ReplayBuffer, Transition
 from rlcourse.curves import curve, load_curve
 from rlcourse.operations import cli
@@ -234,8 +234,8 @@ def test_a_hand_made_dataset_is_read(root: Path) -> None:
     assert found.reward.tolist() == [1, 2, 3]
     assert found.terminated.tolist() == [False, True, False]
     assert found.truncated.tolist() == [False, False, True]  # where the recording ended
-    np.testing.assert_allclose(found.obs, [[0, 1 / 9, 2 / 9], [3 / 9, 4 / 9, 5 / 9], [0, 0, 0]], rtol=1e-6)
-    np.testing.assert_allclose(found.next_obs, [[3 / 9, 4 / 9, 5 / 9], [6 / 9, 7 / 9, 8 / 9], [0, 0, 0]], rtol=1e-6)
+    np.testing.assert_allclose(9 * found.obs, np.array([[0, 1, 2], [3, 4, 5], [0, 0, 0]]), rtol=1e-6)
+    np.testing.assert_allclose(9 * found.next_obs, np.array([[3, 4, 5], [6, 7, 8], [0, 0, 0]]), rtol=1e-6)
     assert found.returns.tolist() == [3, 3]
     datasets.refuse_mismatch("hand/made-v0", found, envs.make("Pendulum-v1"))
 
@@ -311,8 +311,13 @@ def test_a_dataset_of_another_world_is_refused(root: Path) -> None:
 # --- runs
 
 
+def made(job: runs.Experiment) -> Any:
+    """Its agent with seed 0."""
+    return job.make_agent(0)[1]
+
+
 def experiment(**changes: Any) -> runs.Experiment:
-    settings = {"steps": 12, "evaluate_every": 6, "episodes": 1, "dataset": NAME} | changes
+    settings: dict[str, Any] = {"steps": 12, "evaluate_every": 6, "episodes": 1, "dataset": NAME} | changes
     return runs.Experiment(settings.pop("agent", "iql"), "Pendulum-v1", config=settings.pop("config", TINY), **settings)
 
 
@@ -326,8 +331,8 @@ def test_a_run_learns_from_the_dataset_and_never_acts(
     record = runs.run(job, 0, tmp_path)
     assert (record.step, record.dataset, record.standardise) == ([6, 12], NAME, standardise)
     assert record.dataset_hash == datasets.digest(NAME)
-    env, agent = job.make_agent(0)
-    checkpoints.resume(job.files(tmp_path, 0)[1], env, agent)
+    agent = made(job)
+    checkpoints.resume(job.files(tmp_path, 0)[1], envs.make("Pendulum-v1"), agent)
     assert (agent.updates, agent.steps, len(agent.replay)) == (12, 0, 40)
     obs = agent.replay.gather(torch.arange(40)).obs
     assert np.array_equal(obs.numpy(), dataset.obs) != standardise
@@ -386,6 +391,8 @@ def test_what_cannot_learn_from_a_dataset_is_refused(root: Path) -> None:
         ValueError, match=r"agent = 'ppo' cannot learn from a dataset.*: take iql, cql, edac, td7, td3 or"
     ):
         experiment(agent="ppo", config=config_class("ppo")()).make_agent(0)
+    with pytest.raises(ValueError, match=r"checkpoints = True: there is no world to assess"):
+        experiment(agent="td7", config=td7.Config(**SMALL)).make_agent(0)
     with pytest.raises(ValueError, match=r"standardise = True: without a dataset"):
         experiment(dataset="", standardise=True)
     with pytest.raises(datasets.DatasetError, match="dataset none-v0 is not there"):
@@ -395,9 +402,23 @@ def test_what_cannot_learn_from_a_dataset_is_refused(root: Path) -> None:
 def test_a_prioritised_learner_gets_a_prioritised_memory() -> None:
     written()
     config = td7.Config(**SMALL, embedding=4, checkpoints=False)
-    _, agent = experiment(agent="td7", config=config).make_agent(0)
+    agent = made(experiment(agent="td7", config=config))
     assert isinstance(agent.replay, PrioritizedReplay)
     assert len(list(experiment(agent="td7", config=config).train(None, agent, short(), 0))) == 12
+
+
+def test_mujoco_with_falls_and_several_numbers_of_action(tmp_path: Path) -> None:
+    world, config = envs.make("Hopper-v5"), edac.Config(**SMALL, critics=2)
+    dataset = datasets.record(world, edac.EDAC(11, world.action_space, config, seed=0), 60, seed=0)
+    assert dataset.terminated.sum() >= 1  # a random hopper falls soon
+    datasets.write("hopper/random-v0", dataset, "Hopper-v5", "random")
+    found = datasets.read("hopper/random-v0")
+    for name in ("obs", "action", "reward", "next_obs", "terminated", "truncated"):
+        assert np.array_equal(getattr(found, name), getattr(dataset, name)), name
+    how: dict[str, Any] = {"dataset": "hopper/random-v0", "truths": 2, "max_reward": 10.0, "standardise": True}
+    record = runs.run(runs.Experiment("edac", "Hopper-v5", 4, config, episodes=1, **how), 0, tmp_path)
+    assert np.isfinite(record.truth).all()
+    assert np.shape(record.truth) == (1, 2, 2)
 
 
 def test_runs_without_a_dataset_keep_their_names_and_hash() -> None:
@@ -416,7 +437,7 @@ def test_every_learner_learns_from_a_dataset(learner: str) -> None:
     job = offline.experiment(learner, "Pendulum-v1", NAME, 3, SMALL | {"embedding": 4, "critics": 2}, standardise=True)
     assert job.agent in AGENTS
     assert job.config.hidden == (8,)
-    _, agent = job.make_agent(0)
+    agent = made(job)
     before = torch.cat([each.flatten() for each in agent.actor.parameters()]).clone()
     assert len(list(job.train(None, agent, short(), 0))) == 3
     assert not torch.equal(before, torch.cat([each.flatten() for each in agent.actor.parameters()]))

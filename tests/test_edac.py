@@ -45,8 +45,7 @@ def test_a_single_number_of_action_has_nothing_to_diversify() -> None:
 
 
 def test_the_ensemble_is_the_critics_of_the_other_pages() -> None:
-    sizes: Any = 2, 3, (5, 4)
-    ours, theirs = edac.Ensemble(*sizes, generators(0, 1)[0], 4), Critics(*sizes, generators(0, 1)[0], 4)
+    ours, theirs = edac.Ensemble(2, 3, (5, 4), generators(0, 1)[0], 4), Critics(2, 3, (5, 4), generators(0, 1)[0], 4)
     obs, action = torch.randn(6, 2), torch.randn(6, 3)
     assert torch.equal(ours(obs, action), theirs(obs, action))
     own = torch.randn(4, 6, 3)  # each about actions of its own
@@ -56,7 +55,7 @@ def test_the_ensemble_is_the_critics_of_the_other_pages() -> None:
 
 
 def test_slopes_are_those_of_each_critic_and_differentiable() -> None:
-    ensemble = edac.Ensemble(2, 3, (8,), generators(0, 1)[0], 4)
+    ensemble: Any = edac.Ensemble(2, 3, (8,), generators(0, 1)[0], 4)
     obs, action = torch.randn(6, 2), torch.randn(6, 3)
     slopes = ensemble.slopes(obs, action)
     for i in range(4):
@@ -113,6 +112,7 @@ def test_an_update_adds_diversity_to_the_critics_loss() -> None:
         torch.testing.assert_close(other.grad - one.grad, gradient, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("unchecked")
 def test_diversity_lets_the_critics_disagree() -> None:
     seen = plane(5.0, updates=300)[1]

@@ -120,6 +120,7 @@ def two_demonstrators() -> ReplayBuffer:
     return replay
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(("beta", "mode"), [(0.0, 0.0), (3.0, 0.45)])
 def test_it_copies_the_better_demonstrator_and_a_clone_the_mean(beta: float, mode: float) -> None:

@@ -96,7 +96,9 @@ CHANGES: dict[str, Any] = {
     "sampled_actions": 3,
 }
 # What matters only where other switches stand otherwise; test_td7 tries it.
-ELSEWHERE = {(td7.TD7, name) for name in ("tau", "assessment_episodes", "late_after", "reset_weight")}
+ELSEWHERE: set[tuple[Any, str]] = {
+    (td7.TD7, name) for name in ("tau", "assessment_episodes", "late_after", "reset_weight")
+}
 ELSEWHERE.add((edac.EDAC, "diversity"))  # and here, where actions are more than one number; test_edac does
 FIELDS = [
     (kind, field.name)

@@ -10,7 +10,7 @@ from gymnasium.spaces import Discrete
 from gymnasium.utils.env_checker import check_env
 
 from rlcourse import probes, snapshots
-from rlcourse.algorithms import actor_critic, dqn, q_iteration
+from rlcourse.algorithms import actor_critic, dqn, iql, q_iteration
 from rlcourse.probes import ConstantReward, ObservationMatters, TruncationIsNotTermination
 from rlcourse.workshop import ladder
 from rlcourse.workshop.ladder import GAMMA, GOAL_RUNGS, RECIPES, RUNGS, TOLERANCE, Rung
@@ -95,6 +95,34 @@ def test_the_stated_values_are_true(rung: Rung, obs: float, action: int, value: 
         env, snap, coded(action), lambda _: coded(1), GAMMA, max_reward=1.0, tolerance=1e-6
     )
     assert found == pytest.approx(value, abs=1e-5)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(("expectile", "holds"), [(0.999, True), (0.5, False)])
+def test_offline_a_mean_over_the_data_is_not_the_best_action(expectile: float, holds: bool) -> None:
+    """Of random actions the mean pays 0, so that Q(0) = 0 instead of γ: what V is fitted to decides."""
+    config = iql.Config(**{**RECIPES["iql"].config, "expectile": expectile})
+
+    def agent(env: Any) -> ladder.Offline:
+        return ladder.Offline(ladder.make(iql.IQL, env, config, 0), steps=300, updates=700)
+
+    rungs = tuple(rung for rung in RUNGS if rung.world is probes.NextActionMatters)
+    found = ladder.climb(agent, 300, GAMMA, continuous=True, rungs=rungs)
+    assert (found.first is None) == holds, found
+    if not holds:
+        assert found.findings[0].rows[0][1] == pytest.approx(0.0, abs=0.15)
+
+
+def test_offline_the_agent_never_acts() -> None:
+    learner = ladder.make(iql.IQL, probes.ActionMatters(True), iql.Config(**RECIPES["iql"].config), 0)
+    learner.act = None
+    for _ in ladder.training(lambda: probes.ActionMatters(True), ladder.Offline(learner, 300, 2), 300):
+        pass
+    actions = learner.replay.gather(torch.arange(300)).action
+    assert learner.updates == 2
+    # uniform on [−1, 1]: mean 0 and spread 0.577, within 4 standard errors of 0.033
+    assert actions.mean().item() == pytest.approx(0, abs=0.133)
+    assert actions.std().item() == pytest.approx(0.577, abs=0.06)
 
 
 def test_a_limit_taken_for_an_end_is_found_out() -> None:

@@ -277,6 +277,7 @@ def of_page(module: Any, continuous: bool = False, stop: bool = False, **changes
         raise ValueError(f"{name} has no agent for {actions}: there is nothing to train in these worlds")
     kind, tabular = getattr(module, recipe.agent), recipe.agent == "QLearning"
     rungs: tuple[Rung, ...] = GOAL_RUNGS if name == "her" else RUNGS
+    agent: Callable[[gym.Env], Any]
     if name == "her":
         config = dqn.Config(**recipe.config)
         agent = partial(make_with_hindsight, kind, learner=config, config=module.Config(**changes))
