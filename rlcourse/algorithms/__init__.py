@@ -25,11 +25,9 @@ AGENTS = {
 _SUITED = {  # by what is observed and what is done; all that is not here, no agent can do
     ("number", "choice"): ("q_learning",),
     ("vector", "choice"): ("dqn", "reinforce", "actor_critic", "ppo"),
-    ("vector", "numbers"): (
-        *("reinforce", "actor_critic", "ppo", "ddpg", "double_ac", "td3", "sac", "td7"),
-        *("iql", "cql", "edac"),  # meant for a dataset
-    ),
+    ("vector", "numbers"): ("reinforce", "actor_critic", "ppo", "ddpg", "double_ac", "td3", "sac", "td7"),
 }
+_FROM_DATASETS = ("iql", "cql", "edac")  # they can do what TD3 can; to learn in a world is not what they are for
 
 
 def agent_class(agent: str) -> type[Any]:
@@ -57,7 +55,8 @@ def arguments(agent: str, env: gym.Env) -> tuple[int, Any]:
     numbers = isinstance(done, Box) and len(done.shape) == 1 and (done.low == -1).all() and (done.high == 1).all()
     acted = "choice" if isinstance(done, Discrete) else "numbers" if numbers else ""
     suited = _SUITED.get((observed, acted), ())
-    if agent not in suited and (agent in AGENTS or not suited):
+    able = (*suited, *_FROM_DATASETS) if "td3" in suited else suited
+    if agent not in able and (agent in AGENTS or not suited):
         if suited:
             remedy = f"take {' or '.join(suited)}"
         elif acted:
