@@ -37,6 +37,7 @@ from rlcourse.pictures import estimates as estimates
 from rlcourse.pictures import plot_drives as plot_drives
 from rlcourse.pictures import plot_each_seed as plot_each_seed
 from rlcourse.pictures import plot_passing as plot_passing
+from rlcourse.rendering import moving_picture
 from rlcourse.rendering import record as record
 from rlcourse.widgets.panel import Choice, Keys
 
@@ -387,7 +388,15 @@ def verdict(what: str, value: float, at_least: float) -> None:
 def video(frames: Sequence[UInt8[np.ndarray, "height width 3"]], fps: float, alt: str) -> Image:
     """Show frames as a small looping picture, which is stored in the notebook."""
     data = imageio.imwrite("<bytes>", np.stack(frames), extension=".gif", duration=1000 / fps, loop=0)
-    return Image(data, format="gif", metadata={"alt": alt})
+    return Film(data, format="gif", metadata={"alt": alt})
+
+
+class Film(Image):
+    """A moving picture that JupyterLab shows as HTML, which can stand still; what is stored is the picture."""
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
+        data, metadata = super()._repr_mimebundle_(include, exclude)
+        return data | {"text/html": moving_picture(self.data, self.metadata["alt"])}, metadata
 
 
 def stored_video(name: str, alt: str) -> HTML:
