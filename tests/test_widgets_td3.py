@@ -185,11 +185,13 @@ def test_the_claims_do_not_hang_on_the_seed(monkeypatch: pytest.MonkeyPatch) -> 
     for seed in range(1, 4):
         monkeypatch.setattr(target_delay, "SEED", seed)
         target_delay.batches.cache_clear()
+        target_delay.learned.cache_clear()
         fast, slow, delayed = study(), study(tau=0.1), study(delay=4)
         gaps = [believed - true for believed, true in (fast.ends, slow.ends, delayed.ends)]
         assert gaps[0] > 1.3 * max(gaps[1:])
         assert fast.here > 1.2 * slow.here
     target_delay.batches.cache_clear()
+    target_delay.learned.cache_clear()
 
 
 def test_restlessness_leaves_a_straight_line_out() -> None:

@@ -14,9 +14,10 @@ from matplotlib.patches import Polygon
 from rlcourse.widgets import scene as scenes
 from rlcourse.widgets.scene import Mark, Scene, View
 
-COLORS = tuple(scenes.COLORS.values())[:7]
+CYCLE = tuple(scenes.COLORS[name] for name in ("blue", "red", "green", "purple", "orange", "sky", "ink"))
+COLORS = CYCLE
 STYLE = {
-    "axes.prop_cycle": f"cycler('color', {list(COLORS)})",
+    "axes.prop_cycle": f"cycler('color', {list(CYCLE)})",
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlesize": 13,
@@ -61,17 +62,24 @@ def on_paper(scene: Scene, alt: str) -> Still:
     """The same scene without a browser: the main view large, the others beside it, the headline above."""
 
     def draw(figure: Figure) -> None:
-        headline = fill(scene.headline, WRAP)
+        headline, caption = fill(scene.headline, WRAP), fill(scene.caption, WRAP + 25)
         figure.text(0.01, 0.985, headline, ha="left", va="top", weight="bold", fontsize=14)
-        figure.text(0.01, 0.94 - 0.05 * headline.count("\n"), fill(scene.caption, WRAP + 25), ha="left", va="top")
+        below = 0.985 - (0.055 * (headline.count("\n") + 1) if headline else 0)
+        figure.text(0.01, below, caption, ha="left", va="top")
+        top = below - (0.05 * (caption.count("\n") + 1) if caption else 0)
         wide = (0.6 if scene.others else 1.0) / len(scene.main)
         for i, view in enumerate(scene.main):
-            draw_view(figure.add_axes((i * wide + 0.05, 0.13, wide - 0.14, 0.68)), view)
-        tall = 0.93 / max(1, len(scene.others))
+            draw_view(figure.add_axes((i * wide + 0.05, 0.13, wide - 0.14, top - 0.13 - above(view))), view)
+        tall = top / max(1, len(scene.others))
         for i, view in enumerate(reversed(scene.others)):
-            draw_view(figure.add_axes((0.66, 0.13 + i * tall, 0.22, tall - 0.25)), view)
+            draw_view(figure.add_axes((0.66, 0.13 + i * tall, 0.22, tall - 0.13 - above(view))), view)
 
     return Still(draw, alt, size=(13, 5.4))
+
+
+def above(view: View) -> float:
+    """The share of the figure that a view's title and the name of its upright axis take above it."""
+    return 0.02 + 0.06 * bool(view.title) + 0.055 * bool(view.y.label)
 
 
 def draw_view(ax: Axes, view: View) -> None:
@@ -83,13 +91,20 @@ def draw_view(ax: Axes, view: View) -> None:
         if axis.ticks is not None:
             ax.set(**{f"{name}ticks": list(axis.ticks), f"{name}ticklabels": list(axis.ticks.values())})
             ax.minorticks_off()
+            ax.spines["bottom" if name == "x" else "left"].set_visible(bool(axis.ticks))
     ax.set_xlabel(view.x.label)
     if view.y.label:
         ax.text(0, 1.03, view.y.label, transform=ax.transAxes, color=scenes.LETTERS["grey"])
     ax.set_title(view.title, loc="left", pad=24 if view.y.label else 6, weight="bold")
     if view.equal:
         ax.set_aspect("equal")
-    ends = [end for mark in view.marks if (end := DRAW[mark["kind"]](ax, mark))]
+    ends = []
+    for number, mark in enumerate(view.marks):
+        there = set(ax.get_children())
+        if end := DRAW[mark["kind"]](ax, mark):
+            ends.append(end)
+        for artist in set(ax.get_children()) - there:
+            artist.set_zorder(2.1 + number / 100)  # in the scene's order; matplotlib has lines above patches
     _write_ends(ax, ends)
 
 
@@ -116,9 +131,7 @@ def _dots(ax: Axes, mark: Mark) -> tuple[float, float, Mark] | None:
         return None
     color, area = _color(mark["color"]), (2 * 12 * np.asarray(mark["size"])) ** 2  # letters of 12 points
     face = "none" if mark["hollow"] else color
-    ax.scatter(
-        x, y, area, facecolors=face, edgecolors=color if mark["hollow"] else "none", alpha=mark["alpha"], zorder=3
-    )
+    ax.scatter(x, y, area, facecolors=face, edgecolors=color if mark["hollow"] else "none", alpha=mark["alpha"])
     return float(x[-1]), float(y[-1]), mark
 
 
@@ -164,9 +177,7 @@ def _text(ax: Axes, mark: Mark) -> None:
 
 
 def _handle(ax: Axes, mark: Mark) -> None:
-    ax.scatter(
-        [mark["x"]], [mark["y"]], (2 * 12 * mark["size"]) ** 2, color=_color(mark["color"]), edgecolors="k", zorder=5
-    )
+    ax.scatter([mark["x"]], [mark["y"]], (2 * 12 * mark["size"]) ** 2, color=_color(mark["color"]), edgecolors="k")
 
 
 DRAW: Mapping[str, Callable[[Axes, Mark], tuple[float, float, Mark] | None]] = {
@@ -177,7 +188,8 @@ DRAW: Mapping[str, Callable[[Axes, Mark], tuple[float, float, Mark] | None]] = {
 
 def _write_ends(ax: Axes, ends: list[tuple[float, float, Mark]]) -> None:
     """Each label where its curve ends; those that would lie on each other make way upwards."""
-    room = 1.35 * 12 / 72 * ax.figure.dpi / ax.bbox.height  # a line of letters, as a share of the axes
+    letter = 12 / 72 * ax.figure.dpi
+    room = 1.35 * letter / ax.bbox.height  # a line of letters, as a share of the axes
     placed = -np.inf
     to_share = ax.transData + ax.transAxes.inverted()
     for (x, y), mark in sorted(
@@ -185,8 +197,10 @@ def _write_ends(ax: Axes, ends: list[tuple[float, float, Mark]]) -> None:
     ):
         placed = max(float(np.clip(y, 0, 1)), placed + room)
         color = mark["color"] if isinstance(mark["color"], str) else mark["color"][-1]
+        radius = np.ravel(mark["size"])[-1] if mark["kind"] == "dots" else 0
+        beside = radius * letter / ax.bbox.width
         ax.text(
-            min(x, 1) + 0.01,
+            min(x, 1) + 0.01 + beside,
             placed,
             mark["label"],
             transform=ax.transAxes,
