@@ -159,6 +159,15 @@ def test_a_learning_policy_is_overrated_and_restless_if_the_target_is_fast() -> 
     assert (fast.restless[0] > fast.restless[1]).all()  # for every τ the learning policy's is the larger
 
 
+def test_the_two_dots_stand_at_the_chosen_update() -> None:
+    data = study(update=250)
+    assert data.now == (data.believed[249].mean(), data.true[249].mean())
+    np.testing.assert_array_equal(data.believed, study().believed)
+    (view,) = target_delay.scene(data).main
+    held = [mark for mark in view.marks if mark["kind"] == "dots"]
+    assert [(mark["x"], mark["y"]) for mark in held] == [([250.0], [data.now[1]]), ([250.0], [data.now[0]])]
+
+
 def test_a_slow_target_is_slow() -> None:
     data = study("τ = 0.01: far too slow")
     believed, true = data.ends

@@ -188,7 +188,7 @@ def hills(data: Climb) -> View:
     return View(Axis(-1, 1, "action a"), around(data.critics[0], true_value(ACTIONS), label="value"), marks, title)
 
 
-SHORT = ("one", "other", "smaller", "smoothed", "both (TD3)")
+SHORT = ("one", "other", "smaller", "smooth", "both")
 
 
 def worths(data: Climb) -> View:

@@ -220,7 +220,10 @@ def values_view(data: Batch) -> View:
     first = next(s for s in range(len(data.states)) if np.isfinite(data.values[0, 0, s]))
     marks.append(handle(float(data.sweep), float(data.values[1, data.sweep, first]), "sweep", along_x="sweep"))
     return View(
-        Axis(0, 1.03 * SWEEPS, "sweep"), around(data.values, 0.1, label="value"), marks, "thick: Monte Carlo; dashed: TD"
+        Axis(0, 1.03 * SWEEPS, "sweep"),
+        around(data.values, 0.1, label="value"),
+        marks,
+        "thick: Monte Carlo; dashed: TD",
     )
 
 

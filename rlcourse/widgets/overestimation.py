@@ -377,7 +377,7 @@ def row(data: OneState) -> View:
         *track((0, 1), low, "actions", "number of actions", M.tolist(), m),
     ]
     here = (m - M[0]) / (M[-1] - M[0])
-    ends = {place: words for place, words in ((0.0, "2"), (1.0, "50")) if abs(place - here) > 0.12}
+    ends = {place: words for place, words in ((0.0, "2"), (1.0, "50")) if abs(place - here) > 0.25}
     ticks = ends | {here: f"{m} actions", (STRIP + END) / 2: "picked so far"}
     title = f"draw {setting.draws}: {name} picks action {data.selected + 1} and takes {signed(value)} for the maximum"
     return View(Axis(-0.03, END + 0.02, ticks=ticks), Axis(low, reach, "estimate"), marks, title)

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from textwrap import fill
 from typing import Any
 
@@ -56,10 +57,14 @@ class Still:
 
 
 WRAP = 105  # letters of a headline on a line
+SIZE = 13, 5.4  # inches
 
 
 def on_paper(scene: Scene, alt: str) -> Still:
-    """The same scene without a browser: the main view large, the others beside it, the headline above."""
+    """The same scene without a browser: the headline, and below it what is seen at first sight.
+
+    Beside a single main view there is room for the others; two or more take the whole width.
+    """
 
     def draw(figure: Figure) -> None:
         headline, caption = fill(scene.headline, WRAP), fill(scene.caption, WRAP + 25)
@@ -67,19 +72,31 @@ def on_paper(scene: Scene, alt: str) -> Still:
         below = 0.985 - (0.055 * (headline.count("\n") + 1) if headline else 0)
         figure.text(0.01, below, caption, ha="left", va="top")
         top = below - (0.05 * (caption.count("\n") + 1) if caption else 0)
-        wide = (0.6 if scene.others else 1.0) / len(scene.main)
+        beside = scene.others if len(scene.main) == 1 else ()
+        wide = (0.6 if beside else 1.0) / len(scene.main)
         for i, view in enumerate(scene.main):
-            draw_view(figure.add_axes((i * wide + 0.05, 0.13, wide - 0.14, top - 0.13 - above(view))), view)
-        tall = top / max(1, len(scene.others))
-        for i, view in enumerate(reversed(scene.others)):
-            draw_view(figure.add_axes((0.66, 0.13 + i * tall, 0.22, tall - 0.13 - above(view))), view)
+            _place(figure, view, (i * wide, 0.0, wide, top))
+        tall = top / max(1, len(beside))
+        for i, view in enumerate(reversed(beside)):
+            _place(figure, view, (0.61, i * tall, 0.39, tall))
 
-    return Still(draw, alt, size=(13, 5.4))
+    return Still(draw, alt, SIZE)
 
 
-def above(view: View) -> float:
-    """The share of the figure that a view's title and the name of its upright axis take above it."""
-    return 0.02 + 0.06 * bool(view.title) + 0.055 * bool(view.y.label)
+def _place(figure: Figure, view: View, box: tuple[float, float, float, float]) -> None:
+    """Draw a view into a box `(left, bottom, width, height)`, in shares of the figure, with its words around it."""
+    left, bottom, width, height = box
+    labels = max(
+        (len(mark["label"]) for mark in view.marks if mark.get("label") and mark["kind"] != "handle"), default=0
+    )
+    right = min(0.006 * labels + 0.02, 0.4 * width)
+    title = fill(view.title, int((width - 0.06) * SIZE[0] / 0.108))  # a bold letter is about a ninth of an inch wide
+    across = fill(view.x.label, int((width - 0.06) * SIZE[0] / 0.095))
+    lines = (title.count("\n") + 1 if title else 0, across.count("\n") + 1 if across else 0)
+    above = 0.02 + 0.045 * lines[0] + 0.055 * bool(view.y.label)
+    below = 0.02 + (0.05 if view.x.ticks != {} else 0) + 0.045 * lines[1]
+    area = (left + 0.05, bottom + below, width - 0.05 - right, height - below - above)
+    draw_view(figure.add_axes(area), replace(view, title=title, x=replace(view.x, label=across)))
 
 
 def draw_view(ax: Axes, view: View) -> None:
@@ -177,7 +194,7 @@ def _text(ax: Axes, mark: Mark) -> None:
 
 
 def _handle(ax: Axes, mark: Mark) -> None:
-    ax.scatter([mark["x"]], [mark["y"]], (2 * 12 * mark["size"]) ** 2, color=_color(mark["color"]), edgecolors="k")
+    ax.scatter([mark["x"]], [mark["y"]], (2 * 12 * mark["size"]) ** 2, color=_color(mark["color"]), edgecolors="k", clip_on=False)
 
 
 DRAW: Mapping[str, Callable[[Axes, Mark], tuple[float, float, Mark] | None]] = {
