@@ -266,5 +266,5 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     play = player(shown)
     play.step = STEP
     controls = {"case": case, "shown": shown, "vote": vote, "reveal": reveal}
-    panel = Panel(compute, scene, describe, controls, rows=[[vote], [reveal, shown, play]])
+    panel = Panel(compute, scene, describe, controls, rows=[[vote, reveal, shown, play]])
     return presets.attach(panel, PRESETS)

@@ -233,7 +233,8 @@ export default {
       const box = svg.getBoundingClientRect(), zoom = box.width / width || 1;
       const room = (innerHeight - box.top - scrollY) / zoom - 4 * em; // down to the window's end, in a demo
       const fills = getComputedStyle(root).getPropertyValue("--rlcourse-fill").trim() === "1";
-      const side = (views) => (width / views.length < 26 * em ? 1 : views.length); // else below each other
+      const least = (views) => (views.every((view) => view.equal) ? 13 : 26) * em; // maps have nothing beside them
+      const side = (views) => (fills || width / views.length >= least(views) ? views.length : 1); // else below each other
       const rows = (views) => views.length / side(views);
       const tall = Math.max(Math.min(0.42 * width, 460), 16 * em) * (rows(shown.main) + (others.length ? 0.6 * rows(others) : 0));
       const height = fills ? Math.max(200, room) : tall;

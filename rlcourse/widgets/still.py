@@ -15,10 +15,10 @@ from matplotlib.patches import Polygon
 from rlcourse.widgets import scene as scenes
 from rlcourse.widgets.scene import Mark, Scene, View
 
-CYCLE = tuple(scenes.COLORS[name] for name in ("blue", "red", "green", "purple", "orange", "sky", "ink"))
-COLORS = CYCLE
+# In the order in which matplotlib takes them, where curves have no names for colours.
+COLORS = tuple(scenes.COLORS[name] for name in ("blue", "red", "green", "purple", "orange", "sky", "ink"))
 STYLE = {
-    "axes.prop_cycle": f"cycler('color', {list(CYCLE)})",
+    "axes.prop_cycle": f"cycler('color', {list(COLORS)})",
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlesize": 13,
@@ -194,7 +194,14 @@ def _text(ax: Axes, mark: Mark) -> None:
 
 
 def _handle(ax: Axes, mark: Mark) -> None:
-    ax.scatter([mark["x"]], [mark["y"]], (2 * 12 * mark["size"]) ** 2, color=_color(mark["color"]), edgecolors="k", clip_on=False)
+    ax.scatter(
+        [mark["x"]],
+        [mark["y"]],
+        (2 * 12 * mark["size"]) ** 2,
+        color=_color(mark["color"]),
+        edgecolors="k",
+        clip_on=False,
+    )
 
 
 DRAW: Mapping[str, Callable[[Axes, Mark], tuple[float, float, Mark] | None]] = {

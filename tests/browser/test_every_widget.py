@@ -209,7 +209,9 @@ def test_by_keyboard_and_drawn_once(shown: Shown) -> None:
     controls.pop("preset")
     # Of buttons each has the keyboard in turn, under its own name.
     reached = {label: control for label, control in controls.items() if not control.disabled}
-    names = [words(each)[-1] if isinstance(each, ipywidgets.ToggleButtons) else label for label, each in reached.items()]
+    names = [
+        words(each)[-1] if isinstance(each, ipywidgets.ToggleButtons) else label for label, each in reached.items()
+    ]
     passed += page.tab_to("picture" if shown.twin.picture.takes_keys else names[-1])
     assert set(names) <= set(passed)
     if not shown.demo:
