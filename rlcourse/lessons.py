@@ -284,15 +284,17 @@ def _write_predictions(predictions: dict[str, str]) -> None:
     files.write(PREDICTIONS, json.dumps(predictions, indent=2, ensure_ascii=False))
 
 
-def budget(quick: int, full: int) -> int:
+def budget(quick: int, full: int | None = None) -> int:
     """How long to train: `quick` in a lecture, `full` where the environment variable `RLCOURSE_BUDGET` says "full".
+
+    Without `full`, more training would show nothing new.
 
     It may say "test", too: a tenth of `quick`, to see that every cell runs, see `only_tested`.
 
     Raises:
         ValueError: the variable says something else.
     """
-    choices = {"quick": quick, "full": full, "test": max(1, quick // 10)}
+    choices = {"quick": quick, "full": full or quick, "test": max(1, quick // 10)}
     chosen = os.environ.get("RLCOURSE_BUDGET", "quick")
     if chosen not in choices:
         raise ValueError(f"RLCOURSE_BUDGET = {chosen!r} is unknown: set it to quick or full")
