@@ -1,6 +1,9 @@
 """What Jupyter Server writes to the disk: pictures and words, no views; of the course's own notebooks only."""
 
 import json
+import subprocess
+import sys
+import zipfile
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -96,7 +99,20 @@ def test_no_slide_says_that_a_picture_is_one() -> None:
 
 
 def test_installing_the_package_switches_it_on() -> None:
-    (config,) = Path(saving.__file__).parent.glob("*.json")
-    (name,) = json.loads(config.read_text())["ServerApp"]["jpserver_extensions"]
-    (point,) = import_module(name)._jupyter_server_extension_points()
-    assert import_module(point["module"]) is saving
+    configs = (Path(__file__).parents[1] / "environment/etc/jupyter/jupyter_server_config.d").glob("*.json")
+    names = [name for path in configs for name in json.loads(path.read_text())["ServerApp"]["jpserver_extensions"]]
+    assert saving.__name__ in names
+    for name in names:
+        module = import_module(name)
+        assert module._jupyter_server_extension_points() == [{"module": name}]
+        assert module._load_jupyter_server_extension
+
+
+def test_so_does_installing_it_in_place(tmp_path: Path) -> None:
+    """As `make lab` does, with `pip install -e`: the files lie in the wheel that pip unpacks."""
+    root = Path(__file__).parents[1]
+    build = "import setuptools.build_meta as b, sys; print(b.build_editable(sys.argv[1]))"
+    out = subprocess.run([sys.executable, "-c", build, tmp_path], cwd=root, capture_output=True, text=True, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert any(name.endswith("data/etc/jupyter/jupyter_server_config.d/rlcourse-saving.json") for name in names), out
