@@ -390,6 +390,13 @@ def test_lecture_6_on_parts_and_thresholds() -> None:
     assert reference("06_pendulum_no_delay").gain(swing).low > 0  # "can gain more than a better critic does"
     for part in findings.td3.PARTS.values():  # "on the double pendulum nothing is resolved", in the speaker's notes
         assert not reference(f"06_double_pendulum_{part}").gain(double).resolved
+    changes = {
+        part: mean_estimate((reference(f"06_pendulum_{part}").bias - swing.bias)[:, -1])
+        for part in findings.td3.PARTS.values()
+    }
+    assert changes["no_twin"].low > 0  # the recap: "the second critic and smoothing lower what the critic believes"
+    assert changes["no_smoothing"].low > 0
+    assert not changes["no_delay"].resolved  # "for the delay five seeds cannot tell"
     early = double.returns[:, phrases.at(double, findings.td3.EARLY)]
     assert (end(swing) >= -200).sum() >= 4  # the live runs' thresholds: 19 of 20 seeds are wanted, there are five
     assert (early >= 9_000).sum() >= 4
