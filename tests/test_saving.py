@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tomllib
 import zipfile
 from importlib import import_module
 from pathlib import Path
@@ -23,6 +24,9 @@ from rlcourse.operations.saving import AT_REST, LIVE_VIEW, STATE
 from rlcourse.widgets import q_stepper
 from tests.screen import Screen
 
+ROOT = Path(__file__).parents[1]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["data-files"]
+DATA_FILES = [f"{folder}/{Path(file).name}" for folder, files in SETTINGS.items() for file in files]
 OURS = "from rlcourse.widgets import q_stepper"
 VIEW = {"model_id": "abc", "version_major": 2, "version_minor": 0}
 PICTURE = {"image/png": "cGljdHVyZQ==", "text/plain": "words"}
@@ -99,8 +103,8 @@ def test_no_slide_says_that_a_picture_is_one() -> None:
 
 
 def test_installing_the_package_switches_it_on() -> None:
-    configs = (Path(__file__).parents[1] / "environment/etc/jupyter/jupyter_server_config.d").glob("*.json")
-    names = [name for path in configs for name in json.loads(path.read_text())["ServerApp"]["jpserver_extensions"]]
+    switches = json.loads((ROOT / "rlcourse/operations/settings/rlcourse_server.json").read_text())
+    names = switches["ServerApp"]["jpserver_extensions"]
     assert saving.__name__ in names
     for name in names:
         module = import_module(name)
@@ -110,9 +114,8 @@ def test_installing_the_package_switches_it_on() -> None:
 
 def test_so_does_installing_it_in_place(tmp_path: Path) -> None:
     """As `make lab` does, with `pip install -e`: the files lie in the wheel that pip unpacks."""
-    root = Path(__file__).parents[1]
     build = "import setuptools.build_meta as b, sys; print(b.build_editable(sys.argv[1]))"
-    out = subprocess.run([sys.executable, "-c", build, tmp_path], cwd=root, capture_output=True, text=True, check=True)
+    out = subprocess.run([sys.executable, "-c", build, tmp_path], cwd=ROOT, capture_output=True, text=True, check=True)
     (wheel,) = tmp_path.glob("*.whl")
-    names = zipfile.ZipFile(wheel).namelist()
-    assert any(name.endswith("data/etc/jupyter/jupyter_server_config.d/rlcourse-saving.json") for name in names), out
+    names = {name.partition(".data/data/")[2] for name in zipfile.ZipFile(wheel).namelist()}
+    assert set(DATA_FILES) <= names, out.stdout
