@@ -33,7 +33,7 @@ PICTURE = {"image/png": "cGljdHVyZQ==", "text/plain": "words"}
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> LargeFileManager:
+def server(tmp_path: Path) -> Any:
     manager = LargeFileManager(root_dir=str(tmp_path))
     saving._load_jupyter_server_extension(SimpleNamespace(contents_manager=manager))
     return manager
@@ -43,7 +43,7 @@ def shown(**data: Any) -> NotebookNode:
     return new_output("display_data", data)
 
 
-def saved(server: LargeFileManager, *outputs: NotebookNode, source: str = OURS, **metadata: Any) -> list[Any]:
+def saved(server: Any, *outputs: NotebookNode, source: str = OURS, **metadata: Any) -> list[Any]:
     """The outputs of a code cell, as they lie on the disk after a save; they are not touched themselves."""
     cells = [new_markdown_cell("text"), new_code_cell(source, outputs=list(outputs))]
     content = json.loads(nbformat.writes(new_notebook(cells=cells, metadata=metadata)))
@@ -52,12 +52,12 @@ def saved(server: LargeFileManager, *outputs: NotebookNode, source: str = OURS, 
     return list(read.cells[1].outputs)
 
 
-def test_a_picture_takes_the_views_place_and_says_that_it_is_one(server: LargeFileManager) -> None:
+def test_a_picture_takes_the_views_place_and_says_that_it_is_one(server: Any) -> None:
     assert saved(server, shown(**PICTURE, **{LIVE_VIEW: VIEW})) == [shown(**PICTURE), AT_REST]
 
 
 def test_what_the_course_shows_is_a_picture_or_words_or_says_what_to_do(
-    server: LargeFileManager, screen: Screen, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    server: Any, screen: Screen, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
     question = lessons.predict("q", "Which?", ["two", "three"])
@@ -73,7 +73,7 @@ def test_what_the_course_shows_is_a_picture_or_words_or_says_what_to_do(
     assert "Predict first" in answer.data["text/html"]
 
 
-def test_other_outputs_and_other_notebooks_stay_as_they_are(server: LargeFileManager) -> None:
+def test_other_outputs_and_other_notebooks_stay_as_they_are(server: Any) -> None:
     others = [shown(**PICTURE), new_output("stream", text="1"), new_output("error", ename="E")]
     assert saved(server, *others) == others
     view = shown(**PICTURE, **{LIVE_VIEW: VIEW})
@@ -82,15 +82,13 @@ def test_other_outputs_and_other_notebooks_stay_as_they_are(server: LargeFileMan
     assert (Path(server.root_dir) / "rlcourse.txt").read_text() == LIVE_VIEW
 
 
-def test_a_view_whose_widget_is_saved_along_stays(server: LargeFileManager) -> None:
+def test_a_view_whose_widget_is_saved_along_stays(server: Any) -> None:
     view, other = (shown(**PICTURE, **{LIVE_VIEW: VIEW | {"model_id": name}}) for name in ("abc", "def"))
     state = {STATE: {"state": {"abc": {}}, "version_major": 2, "version_minor": 0}}
     assert saved(server, view, other, widgets=state) == [view, shown(**PICTURE), AT_REST]
 
 
-def test_what_cannot_be_understood_is_saved_as_it_is(
-    server: LargeFileManager, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_cannot_be_understood_is_saved_as_it_is(server: Any, caplog: pytest.LogCaptureFixture) -> None:
     strange = [shown(**{LIVE_VIEW: []}), shown(**PICTURE, **{LIVE_VIEW: VIEW})]
     assert saved(server, *strange) == strange
 
