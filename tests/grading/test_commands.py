@@ -1,5 +1,6 @@
 """`rlcourse release` and `rlcourse grade` as people type them: nonsense is refused in plain words."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,18 @@ def test_nonsense_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wo
     monkeypatch.chdir(tmp_path)
     words += ["--sources", "."] if words[0] == "grade" else []
     assert str(call(monkeypatch, *words)).startswith(message)
+
+
+def test_without_dask_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    source = tiny.write_source(tmp_path)
+    hand_in = tmp_path / "class" / "a.ipynb"
+    hand_in.parent.mkdir()
+    hand_in.write_bytes(source.read_bytes())
+    monkeypatch.setattr(grade, "prepare", lambda source, out, name: grade.Official(name, source, {}, ""))
+    monkeypatch.setitem(sys.modules, "dask", None)
+    words = ["grade", str(hand_in.parent), "--homework", "hw00", "--out", str(tmp_path / "g"), "--backend", "dask"]
+    said = call(monkeypatch, *words, "--sources", str(tmp_path))
+    assert said == "rlcourse grade: --backend dask needs Dask: pip install -c constraints.txt -e '.[cluster]'"
 
 
 def test_grade_says_how_submissions_are_isolated_and_what_to_review(
