@@ -185,6 +185,12 @@ def test_a_list_of_two_columns_gets_a_third(tmp_path: Path) -> None:
     assert filled == [["s1", "Ana", "3"], ["s2", "Bo", ""]]
 
 
+def test_a_number_in_a_name_is_nobodys_id(tmp_path: Path, scratch: Path) -> None:
+    there = found(hand_in(tmp_path / "class", "hw 3 Anna.ipynb"), scratch, "3,Cem\n4,Anna\n")
+    assert there["hw 3 Anna"].notes == ("not in the list of students",)
+    assert there["3"].submission == there["4"].submission == ""
+
+
 def test_who_fits_several_is_nobody(tmp_path: Path, scratch: Path) -> None:
     there = found(hand_in(tmp_path / "class", "a_1_2.ipynb", "Anna M.ipynb"), scratch, "1,Anna M\n2,Anna M\n")
     assert there["a_1_2"].notes == there["Anna M"].notes == ("not in the list of students",)

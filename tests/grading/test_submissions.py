@@ -197,6 +197,8 @@ def test_of_an_experiment_only_the_definitions_run(released: NotebookNode) -> No
         ("def f(:", ""),
         ("(" * 5000, ""),
         ("x = " + "-" * 3000 + "1", ""),
+        ("x = a" + ".b" * 3000, ""),
+        ("x = " + "not " * 3000 + "1", ""),
         ("a\0b", ""),
     ],
 )
