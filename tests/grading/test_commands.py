@@ -45,16 +45,25 @@ def test_nonsense_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wo
     assert str(call(monkeypatch, *words)).startswith(message)
 
 
-def test_without_dask_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("there", "words", "message"),
+    [
+        (False, [], "--backend dask needs Dask: pip install -c constraints.txt -e '.[cluster]'"),
+        (True, ["--scheduler", "nonsense"], "--scheduler nonsense: missing port number in address 'nonsense'"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_said_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, there: bool, words: list[str], message: str
+) -> None:
     source = tiny.write_source(tmp_path)
     hand_in = tmp_path / "class" / "a.ipynb"
     hand_in.parent.mkdir()
     hand_in.write_bytes(source.read_bytes())
     monkeypatch.setattr(grade, "prepare", lambda source, out, name: grade.Official(name, source, {}, ""))
-    monkeypatch.setitem(sys.modules, "dask", None)
-    words = ["grade", str(hand_in.parent), "--homework", "hw00", "--out", str(tmp_path / "g"), "--backend", "dask"]
-    said = call(monkeypatch, *words, "--sources", str(tmp_path))
-    assert said == "rlcourse grade: --backend dask needs Dask: pip install -c constraints.txt -e '.[cluster]'"
+    if not there:
+        monkeypatch.setitem(sys.modules, "dask", None)
+    words = [str(hand_in.parent), "--homework", "hw00", "--out", str(tmp_path / "g"), "--backend", "dask", *words]
+    assert call(monkeypatch, "grade", *words, "--sources", str(tmp_path)) == f"rlcourse grade: {message}"
 
 
 def test_grade_says_how_submissions_are_isolated_and_what_to_review(
