@@ -23,7 +23,7 @@ from rlcourse.algorithms import her
 from rlcourse.envs import WallMaze
 from rlcourse.widgets import grid, presets
 from rlcourse.widgets.panel import KEYS, Panel, choice, nearest, slider, step
-from rlcourse.widgets.scene import Axis, Scene, View, arrows, bars, dots, highlight, line, patches, text
+from rlcourse.widgets.scene import Axis, Scene, View, arrows, bars, dots, highlight, line, patches, text, up_to
 
 LECTURE = "8 Hindsight experience replay"
 QUESTION = "What can be learned from a walk that failed?"
@@ -176,7 +176,7 @@ def averages(data: Hindsight) -> View:
         text(places, data.expected + 0.4, [f"{value:.1f}" for value in data.expected]),
     ]
     ticks = dict(zip(places.tolist(), STRATEGIES, strict=True))
-    up = Axis(0, max(2.0, 1.3 * float(data.expected.max())), "transitions")
+    up = up_to(data.expected, 1.5, label="transitions", room=0.3)
     return View(Axis(-0.6, len(STRATEGIES) - 0.4, ticks=ticks), up, marks, "copies that pay 0, on average over draws")
 
 
