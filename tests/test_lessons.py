@@ -292,7 +292,7 @@ def test_a_legend_lies_on_no_curve() -> None:
     for picture in (
         lessons.curves({"plain, minus wrong bits": two, "b": two}, np.arange(2), "step", "gain"),
         pictures.learning_curve([(1, 5.0), (2, 9.0)], steps=2, goal=3, window=2),
-        lessons.bias({"a copy every 500 updates": recorded, "TD3": recorded}),
+        lessons.bias({"copy every 500": recorded, "TD3": recorded}),
         lessons.efficiency({"TD3": recorded}, "Pendulum-v1"),
     ):
         picture.figure.dpi = DPI  # else letters and places are measured at different scales
