@@ -37,6 +37,7 @@ from rlcourse.pictures import estimates as estimates
 from rlcourse.pictures import plot_drives as plot_drives
 from rlcourse.pictures import plot_each_seed as plot_each_seed
 from rlcourse.pictures import plot_passing as plot_passing
+from rlcourse.rendering import moving_picture
 from rlcourse.rendering import record as record
 from rlcourse.widgets.panel import Choice, Keys
 
@@ -283,15 +284,17 @@ def _write_predictions(predictions: dict[str, str]) -> None:
     files.write(PREDICTIONS, json.dumps(predictions, indent=2, ensure_ascii=False))
 
 
-def budget(quick: int, full: int) -> int:
+def budget(quick: int, full: int | None = None) -> int:
     """How long to train: `quick` in a lecture, `full` where the environment variable `RLCOURSE_BUDGET` says "full".
+
+    Without `full`, more training would show nothing new.
 
     It may say "test", too: a tenth of `quick`, to see that every cell runs, see `only_tested`.
 
     Raises:
         ValueError: the variable says something else.
     """
-    choices = {"quick": quick, "full": full, "test": max(1, quick // 10)}
+    choices = {"quick": quick, "full": full or quick, "test": max(1, quick // 10)}
     chosen = os.environ.get("RLCOURSE_BUDGET", "quick")
     if chosen not in choices:
         raise ValueError(f"RLCOURSE_BUDGET = {chosen!r} is unknown: set it to quick or full")
@@ -385,7 +388,15 @@ def verdict(what: str, value: float, at_least: float) -> None:
 def video(frames: Sequence[UInt8[np.ndarray, "height width 3"]], fps: float, alt: str) -> Image:
     """Show frames as a small looping picture, which is stored in the notebook."""
     data = imageio.imwrite("<bytes>", np.stack(frames), extension=".gif", duration=1000 / fps, loop=0)
-    return Image(data, format="gif", metadata={"alt": alt})
+    return Film(data, format="gif", metadata={"alt": alt})
+
+
+class Film(Image):
+    """A moving picture that JupyterLab shows as HTML, which can stand still; what is stored is the picture."""
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
+        data, metadata = super()._repr_mimebundle_(include, exclude)
+        return data | {"text/html": moving_picture(self.data, self.metadata["alt"])}, metadata
 
 
 def stored_video(name: str, alt: str) -> HTML:

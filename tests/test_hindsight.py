@@ -239,6 +239,7 @@ def test_an_episode_that_was_given_up_ends_where_it_was_left() -> None:
 
 
 @pytest.mark.thorough
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("strategy", ["final", "future", "episode", "random"])
 @pytest.mark.parametrize("lengths", [(3, 4), (4,), (1, 7), (9,), (12, 2), (10,), (5, 5)])
 def test_wrapping_around_keeps_episodes_apart(strategy: her.Strategy, lengths: tuple[int, ...]) -> None:

@@ -246,6 +246,7 @@ def test_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lessons.budget(quick=1, full=2) == 1
     monkeypatch.setenv("RLCOURSE_BUDGET", "full")
     assert lessons.budget(quick=1, full=2) == 2
+    assert lessons.budget(quick=1) == 1
     monkeypatch.setenv("RLCOURSE_BUDGET", "test")
     assert [lessons.budget(quick=quick, full=50_000) for quick in (20_000, 10, 5)] == [2_000, 1, 1]
     monkeypatch.setenv("RLCOURSE_BUDGET", "fast")

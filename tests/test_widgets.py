@@ -164,6 +164,18 @@ def test_shares_and_regret_are_what_they_claim(outcome: exploration.Exploration)
         assert f"regret {value:.1f}" in text
 
 
+def test_what_is_seen_grows_step_by_step(outcome: exploration.Exploration) -> None:
+    values = exploration.PRESETS["two goals: only the optimist always finds the far one"]
+    first, half = (exploration.compute(**values | {"steps": steps}) for steps in (exploration.EVERY, 150))
+    for data in (first, half):
+        np.testing.assert_allclose(data.visits.sum(1), 1)
+        np.testing.assert_array_equal(data.regret, outcome.regret)  # the curve is always whole
+    assert (first.found <= half.found).all()
+    assert (half.found <= outcome.found).all()
+    # What the first half has added up and the whole's share of it: no cell has been left since.
+    assert (half.visits * 150 <= outcome.visits * exploration.STEPS + 1e-9).all()
+
+
 def test_every_world_offered_is_deterministic_and_starts_in_one_place() -> None:
     for name in exploration.WORLDS:
         mdp = GRIDS[name].mdp()

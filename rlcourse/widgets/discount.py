@@ -116,6 +116,7 @@ def weights_view(data: Discounted) -> View:
         line(steps, weights, "blue", width=3),
         line([data.horizon] * 2, [0, 0.75], "red", label=f"horizon {data.horizon:.0f}", dash=True),
     ]
+    marks.append(handle(1.0, data.gamma, "γ, the weight after one step", along_y="gamma", color="green", size=0.55))
     if data.stream != STREAMS[0]:
         weight = float(data.weights[data.delay])
         marks.append(handle(float(data.delay), weight, f"delay: weight {weight:.2g}", along_x="delay"))

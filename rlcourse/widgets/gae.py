@@ -29,7 +29,7 @@ from jaxtyping import Float, Int
 from rlcourse import returns
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import Panel, selection, slider
-from rlcourse.widgets.scene import Axis, Scene, View, area, bars, handle, line, text
+from rlcourse.widgets.scene import Axis, Scene, View, area, bars, handle, line, text, up_to
 
 LECTURE = "5 PPO"
 QUESTION = "What does λ choose?"
@@ -192,18 +192,19 @@ def errors(data: Gae) -> View:
         handle(data.gae_lambda, float(data.here[2]), "λ", along_x="gae_lambda"),
     ]
     title = "error of the estimate" if data.samples == 1 else f"error of a mean of {data.samples} estimates"
-    return View(Axis(0, 1, "λ"), Axis(0, 1.15 * float(both.max()) or 1.0, "squared error"), marks, title)
+    return View(Axis(0, 1, "λ"), up_to(both, label="squared error"), marks, title)
 
 
 def lengths(data: Gae) -> View:
     """What each n-step advantage counts; the last takes all that is left."""
     n = np.arange(1.0, data.steps + 1)
-    top = 1.15 * float(data.weights.max())
     marks = [
         bars(n[:-1], 0 * n[:-1], data.weights[:-1], "blue"),
         bars(n[-1:], [0.0], data.weights[-1:], "red", label=f"the rest: {data.weights[-1]:.2f}"),
     ]
-    return View(Axis(0.3, data.steps + 0.7, "n"), Axis(0, top, "weight"), marks, "weights of the n-step advantages")
+    return View(
+        Axis(0.3, data.steps + 0.7, "n"), up_to(data.weights, label="weight"), marks, "weights of the n-step advantages"
+    )
 
 
 def values_right(data: Gae) -> View:

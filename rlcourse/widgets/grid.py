@@ -36,12 +36,17 @@ def panels(world: GridWorld, tables: Mapping[str, np.ndarray]) -> Still:
     return on_paper(Scene("", views), f"Grid world, smallest to largest entry. {alt}.")
 
 
-def view(world: GridWorld, marks: Sequence[Mark], title: str, touch: bool = False) -> View:
-    """The map under the marks; x is the column, y the row, downwards."""
+def view(world: GridWorld, marks: Sequence[Mark], title: str, touch: bool = False, below: float = 0) -> View:
+    """The map under the marks; x is the column, y the row, downwards. `below` it there may be room, in cells."""
     height, width = world.shape
     columns, rows = ({float(i): str(i) for i in range(size)} for size in (width, height))
     return View(
-        Axis(-0.52, width - 0.48, ticks=columns), Axis(height - 0.48, -0.52, ticks=rows), marks, title, True, touch
+        Axis(-0.52, width - 0.48, ticks={} if below else columns),
+        Axis(height - 0.48 + below, -0.52, ticks=rows),
+        marks,
+        title,
+        True,
+        touch,
     )
 
 

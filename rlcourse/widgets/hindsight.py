@@ -23,7 +23,7 @@ from rlcourse.algorithms import her
 from rlcourse.envs import WallMaze
 from rlcourse.widgets import grid, presets
 from rlcourse.widgets.panel import KEYS, Panel, choice, nearest, slider, step
-from rlcourse.widgets.scene import Axis, Scene, View, arrows, bars, dots, line, patches, text
+from rlcourse.widgets.scene import Axis, Scene, View, arrows, bars, dots, highlight, line, patches, text
 
 LECTURE = "8 Hindsight experience replay"
 QUESTION = "What can be learned from a walk that failed?"
@@ -170,13 +170,11 @@ def rows(data: Hindsight) -> View:
 def averages(data: Hindsight) -> View:
     """How many copies pay on average over draws, for each strategy."""
     places = np.arange(len(STRATEGIES), dtype=float)
+    colors = highlight(len(STRATEGIES), STRATEGIES.index(data.strategy), "green")
     marks = [
-        bars(
-            places[i : i + 1], [0.0], data.expected[i : i + 1], "green" if name == data.strategy else "grey", width=0.6
-        )
-        for i, name in enumerate(STRATEGIES)
+        bars(places, 0 * places, data.expected, colors, width=0.6),
+        text(places, data.expected + 0.4, [f"{value:.1f}" for value in data.expected]),
     ]
-    marks.append(text(places, data.expected + 0.4, [f"{value:.1f}" for value in data.expected]))
     ticks = dict(zip(places.tolist(), STRATEGIES, strict=True))
     up = Axis(0, max(2.0, 1.3 * float(data.expected.max())), "transitions")
     return View(Axis(-0.6, len(STRATEGIES) - 0.4, ticks=ticks), up, marks, "copies that pay 0, on average over draws")
