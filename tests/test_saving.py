@@ -1,7 +1,6 @@
 """What Jupyter Server writes to the disk: pictures and words, no views; of the course's own notebooks only."""
 
 import json
-from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -93,10 +92,3 @@ def test_no_slide_says_that_a_picture_is_one() -> None:
     outputs = [new_output("stream", text="1\n"), nbformat.from_dict(AT_REST)]
     (slide,) = slides.slides(new_notebook(cells=[new_code_cell(OURS, outputs=outputs, metadata=about)]))
     assert "Not connected" not in str(slide)
-
-
-def test_installing_the_package_switches_it_on() -> None:
-    (config,) = Path(saving.__file__).parent.glob("*.json")
-    (name,) = json.loads(config.read_text())["ServerApp"]["jpserver_extensions"]
-    (point,) = import_module(name)._jupyter_server_extension_points()
-    assert import_module(point["module"]) is saving
