@@ -15,11 +15,12 @@ lab: .venv/.lab
 	$(if $(filter work,$(DIR)),$(BIN)/rlcourse sync)
 	$(BIN)/jupyter lab $(ROOT) $(DIR) $(ARGS)
 
+# Three workers for two cores: the one with the browser waits more than it works.
 test: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 -m "not slow"
+	$(BIN)/pytest -n 3 -m "not slow"
 
 test-fast: .venv/.test
 	$(BIN)/ruff check .

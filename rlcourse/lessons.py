@@ -15,8 +15,9 @@ from functools import cache
 from html import escape
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import gymnasium as gym
 import imageio.v3 as imageio
 import ipywidgets
 import numpy as np
@@ -37,9 +38,11 @@ from rlcourse.pictures import estimates as estimates
 from rlcourse.pictures import plot_drives as plot_drives
 from rlcourse.pictures import plot_each_seed as plot_each_seed
 from rlcourse.pictures import plot_passing as plot_passing
+from rlcourse.rendering import moving_picture
 from rlcourse.rendering import record as record
 from rlcourse.widgets.panel import Choice, Keys
 
+T = TypeVar("T")
 PREDICTIONS = Path("predictions.json")  # in the notebook's own folder: that is where its kernel runs
 LETTERS = "ABCDEFGH"  # of the choices, for a show of hands and where a letter must be enough
 PACKAGE = Path(__file__).parent
@@ -283,15 +286,39 @@ def _write_predictions(predictions: dict[str, str]) -> None:
     files.write(PREDICTIONS, json.dumps(predictions, indent=2, ensure_ascii=False))
 
 
-def budget(quick: int, full: int) -> int:
+def choose(label: str, options: Sequence[T]) -> T:
+    """What is chosen in a menu in the output of the cell that asks; until somebody chooses, the first option.
+
+    The cell takes the new choice when it is run again, and then its menu still says the same.
+
+    Raises:
+        ValueError: fewer than two options.
+    """
+    if len(options) < 2:
+        raise ValueError(f"options = {list(options)}: give two or more")
+    key = label, *map(str, options)
+    if key not in _menus:
+        named = [(str(option), option) for option in options]
+        _menus[key] = ipywidgets.Dropdown(options=named, description=label, style={"description_width": "initial"})
+    display(ipywidgets.VBox([_menus[key], Keys()]))
+    chosen: T = _menus[key].value
+    return chosen
+
+
+_menus: dict[tuple[str, ...], ipywidgets.Dropdown] = {}
+
+
+def budget(quick: int, full: int | None = None) -> int:
     """How long to train: `quick` in a lecture, `full` where the environment variable `RLCOURSE_BUDGET` says "full".
+
+    Without `full`, more training would show nothing new.
 
     It may say "test", too: a tenth of `quick`, to see that every cell runs, see `only_tested`.
 
     Raises:
         ValueError: the variable says something else.
     """
-    choices = {"quick": quick, "full": full, "test": max(1, quick // 10)}
+    choices = {"quick": quick, "full": full or quick, "test": max(1, quick // 10)}
     chosen = os.environ.get("RLCOURSE_BUDGET", "quick")
     if chosen not in choices:
         raise ValueError(f"RLCOURSE_BUDGET = {chosen!r} is unknown: set it to quick or full")
@@ -385,11 +412,44 @@ def verdict(what: str, value: float, at_least: float) -> None:
 def video(frames: Sequence[UInt8[np.ndarray, "height width 3"]], fps: float, alt: str) -> Image:
     """Show frames as a small looping picture, which is stored in the notebook."""
     data = imageio.imwrite("<bytes>", np.stack(frames), extension=".gif", duration=1000 / fps, loop=0)
-    return Image(data, format="gif", metadata={"alt": alt})
+    return Film(data, format="gif", metadata={"alt": alt})
 
 
-def stored_video(name: str, alt: str) -> HTML:
-    """Show the film `name` from `assets/videos` (without the ending), which is stored in the notebook."""
+def before_and_after(world: gym.Env, before: Any, after: Any, seed: int) -> Image:
+    """The first three seconds of the same episode without exploration, by two agents side by side, in real time.
+
+    An episode that ends sooner stands still at its end.
+
+    Args:
+        world: made with `render_mode="rgb_array"`.
+        before, after: anything with `act(obs, explore)`.
+    """
+    rate = world.metadata["render_fps"]
+    films = [record(world, agent, seed, frames=3 * rate) for agent in (before, after)]
+    beside = [  # every second step, half as large: a tenth of a megabyte
+        np.concatenate([film[min(step, len(film) - 1)][::2, ::2] for film in films], axis=1)
+        for step in range(0, max(map(len, films)), 2)
+    ]
+    words = (f"{'ends' if len(film) < 3 * rate else 'goes on'} after {len(film) - 1} steps" for film in films)
+    return video(
+        beside, rate / 2, "The same episode before training (left: {}) and after it (right: {}).".format(*words)
+    )
+
+
+class Film(Image):
+    """A moving picture that JupyterLab shows as HTML, which can stand still; what is stored is the picture."""
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
+        data, metadata = super()._repr_mimebundle_(include, exclude)
+        return data | {"text/html": moving_picture(self.data, self.metadata["alt"])}, metadata
+
+
+def stored_video(name: str, alt: str, height: int = 480) -> HTML:
+    """Show the film `name` from `assets/videos` (without the ending), which is stored in the notebook.
+
+    Films are 480 pixels wide and high; with a smaller `height` the upper part, empty sky, is cut off.
+    """
     data = base64.b64encode((PACKAGE.parent / "assets" / "videos" / f"{name}.mp4").read_bytes()).decode()
     source = f"data:video/mp4;base64,{data}"
-    return HTML(f"<video src='{source}' aria-label='{escape(alt)}' width='480' autoplay loop muted controls></video>")
+    shape = f"width='480' height='{height}' style='object-fit:cover;object-position:bottom'"
+    return HTML(f"<video src='{source}' aria-label='{escape(alt)}' {shape} autoplay loop muted controls></video>")

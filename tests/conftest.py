@@ -1,4 +1,4 @@
-"""How two workers share the checks: what belongs together stays together, and what takes longest begins first.
+"""How workers share the checks: what belongs together stays together, and what takes longest begins first.
 
 A worker takes whole files, so that a notebook's cells run in order in one kernel and a module's fixtures are made once.
 Browser tests share one JupyterLab and the graders' tests one class of students: each of these folders is one piece.

@@ -133,6 +133,7 @@ def test_relabelled_transitions_on_numbers() -> None:
 # --- what is sampled
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("end", ["terminated", "truncated"])
 @pytest.mark.parametrize("strategy", ["final", "future", "episode", "random"])
 def test_goals_come_from_where_the_strategy_says(strategy: her.Strategy, end: str) -> None:
@@ -239,6 +240,7 @@ def test_an_episode_that_was_given_up_ends_where_it_was_left() -> None:
 
 
 @pytest.mark.thorough
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("strategy", ["final", "future", "episode", "random"])
 @pytest.mark.parametrize("lengths", [(3, 4), (4,), (1, 7), (9,), (12, 2), (10,), (5, 5)])
 def test_wrapping_around_keeps_episodes_apart(strategy: her.Strategy, lengths: tuple[int, ...]) -> None:

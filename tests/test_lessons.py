@@ -4,6 +4,7 @@ import base64
 import copy
 import inspect
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,13 +14,15 @@ import numpy as np
 import pytest
 import torch
 from IPython.display import Markdown, display
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from rlcourse import curves, lessons, pictures
 from rlcourse.algorithms import ddpg
 from rlcourse.algorithms import q_iteration as qi
 from rlcourse.envs import GRIDS, TabularEnv
 from rlcourse.loop import evaluated, train
-from rlcourse.widgets.still import Still
+from rlcourse.operations.publish import normalise
+from rlcourse.widgets.still import DPI, Still
 from tests.screen import Screen
 
 
@@ -242,10 +245,21 @@ def test_a_verdict_on_a_training_cut_short_says_so(
     assert bad == "○ mean return: 6.9. RLCOURSE_BUDGET=test: too short a training for the 7 wanted."
 
 
+def test_a_menu_keeps_what_was_chosen_when_its_cell_is_run_again(screen: Screen) -> None:
+    assert lessons.choose("bits n", (10, 13)) == 10
+    (menu,) = lessons._menus.values()
+    menu.index = 1
+    assert lessons.choose("bits n", (10, 13)) == 13
+    assert lessons.choose("copies k", (4, 1)) == 4
+    with pytest.raises(ValueError, match=r"options = \[3\]"):
+        lessons.choose("alone", (3,))
+
+
 def test_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lessons.budget(quick=1, full=2) == 1
     monkeypatch.setenv("RLCOURSE_BUDGET", "full")
     assert lessons.budget(quick=1, full=2) == 2
+    assert lessons.budget(quick=1) == 1
     monkeypatch.setenv("RLCOURSE_BUDGET", "test")
     assert [lessons.budget(quick=quick, full=50_000) for quick in (20_000, 10, 5)] == [2_000, 1, 1]
     monkeypatch.setenv("RLCOURSE_BUDGET", "fast")
@@ -260,6 +274,35 @@ def test_curves_state_their_ends() -> None:
     assert exact.alt == "gain over share. a ends at 2; b ends at 3."
     share = lessons.curves({"a": np.array([[0.0, 0.05]])}, np.arange(2), "step", "share", ylim=(0, 1))
     assert share.figure.axes[0].get_ylim() == (0, 1)
+
+
+def test_of_noise_the_last_value_is_not_stated() -> None:
+    picture = lessons.curves({"a": np.array([[1.0, -3.0, 2.0]])}, np.arange(3), "step", "noise", ends=False)
+    assert picture.alt == "noise over step. a lies between -3 and 2."
+    (ax,) = picture.figure.axes
+    assert ax.get_legend_handles_labels()[1] == ["a"]
+    legend = ax.get_legend()
+    assert legend is not None
+    assert not legend.get_title().get_text()
+
+
+def test_a_legend_lies_on_no_curve() -> None:
+    two = np.array([[0.0, 1.0]])
+    recorded = curves.reference("06_pendulum_td3")
+    for picture in (
+        lessons.curves({"plain, minus wrong bits": two, "b": two}, np.arange(2), "step", "gain"),
+        pictures.learning_curve([(1, 5.0), (2, 9.0)], steps=2, goal=3, window=2),
+        lessons.bias({"copy every 500": recorded, "TD3": recorded}),
+        lessons.efficiency({"TD3": recorded}, "Pendulum-v1"),
+    ):
+        picture.figure.dpi = DPI  # else letters and places are measured at different scales
+        width, height = picture.figure.bbox.size
+        (legend,) = (ax.get_legend() for ax in picture.figure.axes if ax.get_legend())
+        box = legend.get_window_extent()
+        assert all(not box.overlaps(ax.bbox) for ax in picture.figure.axes)
+        assert box.x1 <= width
+        assert box.y0 >= 0
+        assert box.y1 <= height
 
 
 def test_every_seed_is_a_line_on_equal_axes() -> None:
@@ -307,7 +350,7 @@ def test_bias_over_training_is_believed_less_true() -> None:
     assert (zero, high, low) == ([0, 0], [0, 3], [-1, -1])
     band = np.asarray(difference.collections[0].get_paths()[0].vertices)[:, 1]
     assert (band.min(), band.max()) == pytest.approx((-9.706, 15.706), abs=1e-3)  # at the end; at first both have 0
-    assert difference.get_legend_handles_labels()[1] == ["high: +3", "low: -1"]
+    assert difference.get_legend_handles_labels()[1] == ["high\n3 (-9.71 to 15.7)", "low\n-1 (-1 to -1)"]
     with pytest.raises(ValueError, match="the truth was not measured"):
         lessons.bias({"unmeasured": curves.Curve(step, believed)})
 
@@ -321,6 +364,31 @@ def test_a_recorded_episode_becomes_a_small_moving_picture() -> None:
     picture = lessons.video(frames, fps=4, alt="the way down")
     assert picture.metadata["alt"] == "the way down"
     assert len(imageio.imread(picture.data, extension=".gif")) == 4
+    shown, _ = picture._repr_mimebundle_()
+    assert shown["image/gif"] in shown["text/html"]
+    still = r'media="\(prefers-reduced-motion: reduce\)" srcset="data:image/png;base64,([^"]*)"'
+    calm = re.search(still, shown["text/html"])
+    assert calm
+    np.testing.assert_array_equal(imageio.imread(base64.b64decode(calm[1]), extension=".png"), frames[0])
+    output = new_output("display_data", shown)
+    normalise(new_notebook(cells=[new_code_cell(outputs=[output])]))
+    assert set(output.data) == {"image/gif"}
+
+
+def test_before_and_after_stand_beside_each_other() -> None:
+    world = gym.make("FrozenLake-v1", render_mode="rgb_array", is_slippery=False)  # 4 steps a second
+    down, left = (qi.QLearning(16, 4, qi.Config(), seed=0) for _ in range(2))
+    down.q[:, 1], left.q[:, 0] = 1, 1  # into a hole after three steps; against a wall for ever
+    picture = lessons.before_and_after(world, down, left, seed=0)
+    said = "The same episode before training (left: ends after 3 steps) and after it (right: goes on after 11 steps)."
+    assert picture.metadata["alt"] == said
+    shown = imageio.imread(picture.data, extension=".gif")
+    _, high, wide, _ = np.stack(lessons.record(world, down, seed=0)).shape
+    assert shown.shape == (3, high // 2, wide, 3)  # the start, two steps, the end; then nothing moves any more
+    left_half, right_half = shown[:, :, : wide // 2], shown[:, :, wide // 2 :]
+    assert (left_half[0] != left_half[1]).any()
+    assert (left_half[1] != left_half[2]).any()
+    np.testing.assert_array_equal(right_half, right_half[:1].repeat(3, 0))
 
 
 def test_a_stored_film_is_embedded_with_a_description(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -330,6 +398,8 @@ def test_a_stored_film_is_embedded_with_a_description(tmp_path: Path, monkeypatc
     page = lessons.stored_video("run", 'It "runs"').data
     assert "data:video/mp4;base64," + base64.b64encode(b"a film").decode() in page
     assert "aria-label='It &quot;runs&quot;'" in page
+    assert "height='480'" in page
+    assert "height='360'" in lessons.stored_video("run", "without its sky", height=360).data
 
 
 def test_a_run_is_drawn_and_described_among_the_recorded_seeds(

@@ -73,6 +73,12 @@ def test_first_visit_monte_carlo_is_unbiased_within_its_standard_error() -> None
         assert (np.abs(mean - data.value) < 4 * deviation / np.sqrt(seen.sum(0))).all()
 
 
+def test_one_agents_estimates_by_both_methods_are_the_first_set_of_each() -> None:
+    both = estimates().both
+    for row, n in enumerate((1, mc_vs_td.INFINITE)):
+        np.testing.assert_allclose(both[row], estimates(n=n).sampled[0])
+
+
 @pytest.mark.parametrize("where", mc_vs_td.ERRORS)
 @pytest.mark.parametrize("n", [1, 2, 5, mc_vs_td.INFINITE])
 def test_the_formulas_are_what_sampling_finds(n: int, where: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -357,6 +357,18 @@ def test_the_newest_states_are_what_replay_knows_least_on_a_slow_walk(outcomes: 
     assert error[0, -1] < 0.1 < error[1, -1]
 
 
+def test_half_a_walk_knows_nothing_of_the_other_half(outcomes: dict[str, replay.Replay]) -> None:
+    half = replay.compute(**replay.PRESETS[SLOW] | {"steps": replay.STEPS // 2})
+    unseen = np.isnan(half.visit_error)
+    assert not unseen[: replay.BINS // 2].any()
+    assert unseen[replay.BINS // 2 + 1 :].all()
+    assert half.batches.max() < half.steps
+    assert 3 * half.error[1, replay.STATES < 0.4].mean() < half.error[1, replay.STATES > 0.7].mean()
+    early = replay.compute(**replay.PRESETS[SLOW] | {"steps": replay.EVERY})  # the shortest has begun only
+    assert 0 < early.at_visit < 1
+    assert outcomes[SLOW].steps == replay.STEPS
+
+
 def test_more_walks_forget_less_and_quick_ones_hardly(outcomes: dict[str, replay.Replay]) -> None:
     by_walks = [replay.compute(walks, 1000, 16).rmse[0].mean() for walks in (1, 10, 100)]
     assert by_walks[0] > 2 * by_walks[1] > 4 * by_walks[2]

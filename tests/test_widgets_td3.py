@@ -159,6 +159,15 @@ def test_a_learning_policy_is_overrated_and_restless_if_the_target_is_fast() -> 
     assert (fast.restless[0] > fast.restless[1]).all()  # for every τ the learning policy's is the larger
 
 
+def test_the_two_dots_stand_at_the_chosen_update() -> None:
+    data = study(update=250)
+    assert data.now == (data.believed[249].mean(), data.true[249].mean())
+    np.testing.assert_array_equal(data.believed, study().believed)
+    (view,) = target_delay.scene(data).main
+    held = [mark for mark in view.marks if mark["kind"] == "dots"]
+    assert [(mark["x"], mark["y"]) for mark in held] == [([250.0], [data.now[1]]), ([250.0], [data.now[0]])]
+
+
 def test_a_slow_target_is_slow() -> None:
     data = study("τ = 0.01: far too slow")
     believed, true = data.ends
@@ -185,11 +194,13 @@ def test_the_claims_do_not_hang_on_the_seed(monkeypatch: pytest.MonkeyPatch) -> 
     for seed in range(1, 4):
         monkeypatch.setattr(target_delay, "SEED", seed)
         target_delay.batches.cache_clear()
+        target_delay.learned.cache_clear()
         fast, slow, delayed = study(), study(tau=0.1), study(delay=4)
         gaps = [believed - true for believed, true in (fast.ends, slow.ends, delayed.ends)]
         assert gaps[0] > 1.3 * max(gaps[1:])
         assert fast.here > 1.2 * slow.here
     target_delay.batches.cache_clear()
+    target_delay.learned.cache_clear()
 
 
 def test_restlessness_leaves_a_straight_line_out() -> None:

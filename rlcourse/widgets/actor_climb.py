@@ -28,7 +28,7 @@ from scipy.special import ndtri
 from rlcourse.curves import signed
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import Panel, choice, slider
-from rlcourse.widgets.scene import Axis, Scene, View, bars, dots, handle, line
+from rlcourse.widgets.scene import Axis, Scene, View, around, bars, dots, handle, highlight, line
 
 LECTURE = "6 DDPG and TD3"
 QUESTION = "Does an actor that climbs its critic get to the top?"
@@ -184,24 +184,20 @@ def hills(data: Climb) -> View:
     marks.append(dots(data.path[::10], believed[::10], "red", size=0.25))
     marks.append(dots(data.path[-1:], believed[-1:], "red", size=0.7, names=[f"the actor's end: {data.end:.2f}"]))
     marks.append(handle(data.start, float(believed[0]), "the actor's start", along_x="start"))
-    shown = np.concatenate([data.critics[0], true_value(ACTIONS)])
-    low, high = float(shown.min()), float(shown.max())
-    pad = 0.06 * (high - low)
     title = "an actor climbs critic 1 from its start (orange) to its end (red)"
-    return View(Axis(-1, 1, "action a"), Axis(low - pad, high + pad, "value"), marks, title)
+    return View(Axis(-1, 1, "action a"), around(data.critics[0], true_value(ACTIONS), label="value"), marks, title)
 
 
-SHORT = ("one", "other", "smaller", "smoothed", "both (TD3)")
+SHORT = ("one", "other", "smaller", "smooth", "both")
 
 
 def worths(data: Climb) -> View:
     """What the five targets say of the actor's last action."""
     places = np.arange(len(TARGETS), dtype=float)
     marks = [
-        bars(places[i : i + 1], [0.0], data.values[i : i + 1], "blue" if i == data.chosen else "grey", width=0.6)
-        for i in range(len(TARGETS))
+        bars(places, 0 * places, data.values, highlight(len(TARGETS), data.chosen), width=0.6),
+        line([-0.6, 4.6], [data.true] * 2, "ink", label=f"true {data.true:.2f}", dash=True),
     ]
-    marks.append(line([-0.6, 4.6], [data.true] * 2, "ink", label=f"true {data.true:.2f}", dash=True))
     low = min(0.0, float(data.values.min()))
     high = 1.15 * max(data.true, float(data.values.max()), 0.1)
     ticks = dict(zip(places.tolist(), SHORT, strict=True))
@@ -210,14 +206,12 @@ def worths(data: Climb) -> View:
 
 def biases(data: Climb) -> View:
     """How wrong the five targets are on average over the draws, as the actor climbs."""
-    low, high = float(data.bias.min()), max(float(data.bias.max()), 0.02)
-    pad = 0.08 * (high - low)
     marks = [line([0, max(float(data.at[-1]), 1.0)], [0, 0], "grey", width=1)]
     inks = ("blue", "red", "green", "purple", "orange")
     for i, (name, color) in enumerate(zip(SHORT, inks, strict=True)):
         marks.append(line(data.at, data.bias[i], color, label=name, width=3.5 if i == data.chosen else 1.5))
     across = Axis(0, max(float(data.at[-1]), 1.0), "steps of the actor")
-    return View(across, Axis(low - pad, high + pad, "target − true"), marks, f"bias, mean of {DRAWS} draws")
+    return View(across, around(data.bias, 0.02, label="target − true"), marks, f"bias, mean of {DRAWS} draws")
 
 
 def describe(data: Climb) -> str:

@@ -34,7 +34,7 @@ from rlcourse.envs import TabularMDP
 from rlcourse.returns import n_step_targets
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import Panel, choice, slider
-from rlcourse.widgets.scene import Axis, Scene, View, arrows, dots, handle, line, text
+from rlcourse.widgets.scene import Axis, Scene, View, around, arrows, dots, handle, line, text
 
 LECTURE = "4 Actor-critic"
 QUESTION = "Same data, two answers: what do Monte Carlo and TD believe?"
@@ -217,12 +217,14 @@ def values_view(data: Batch) -> View:
             if np.isnan(value).any():
                 continue
             marks.append(line(sweeps, value, INKS[s], label=f"{short} V({state})", width=3 - method, dash=method == 1))
-    shown = data.values[np.isfinite(data.values)]
-    low, high = float(shown.min()), max(float(shown.max()), 0.1)
-    pad = 0.1 * (high - low)
     first = next(s for s in range(len(data.states)) if np.isfinite(data.values[0, 0, s]))
     marks.append(handle(float(data.sweep), float(data.values[1, data.sweep, first]), "sweep", along_x="sweep"))
-    return View(Axis(0, SWEEPS, "sweep"), Axis(low - pad, high + pad, "value"), marks, "thick: Monte Carlo; dashed: TD")
+    return View(
+        Axis(0, 1.03 * SWEEPS, "sweep"),
+        around(data.values, 0.1, label="value"),
+        marks,
+        "thick: Monte Carlo; dashed: TD",
+    )
 
 
 def chain_view(data: Batch) -> View:
@@ -235,15 +237,17 @@ def chain_view(data: Batch) -> View:
     middle = (start + end) / 2
     aside = np.where(end[:, 1] >= start[:, 1], 0.14, -0.14)
     shares = [f"{100 * share:.0f} %" for share in data.chain[data.chain > 0]]
-    below = [
-        f"MC {number(data.values[0, data.sweep, s])}, TD {number(data.values[1, data.sweep, s])}" for s in range(size)
+    says = [
+        [f"{name} {number(each)}" for each in row]
+        for name, row in zip(("MC", "TD"), data.values[:, data.sweep], strict=True)
     ]
     marks = [
         arrows(tail[:, 0], tail[:, 1], head[:, 0] - tail[:, 0], head[:, 1] - tail[:, 1]),
         text(middle[:, 0] - 0.03, middle[:, 1] + aside, shares),
         dots(x[:size], y[:size], INKS[:size], size=1.7, alpha=0.25),
         text(x[:size], y[:size], data.states, bold=True),
-        text(x[:size], y[:size] - 0.36, below, INKS[:size], bold=True),
+        text(x[:size], y[:size] - 0.36, says[0], INKS[:size], bold=True),
+        text(x[:size], y[:size] - 0.54, says[1], INKS[:size], bold=True),
         dots(x[size:], y[size:], "grey", size=1.3, alpha=0.3),
         text(x[size:], y[size:], [reward_label(reward) for reward in data.ends], bold=True),
     ]

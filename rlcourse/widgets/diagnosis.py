@@ -15,8 +15,8 @@ from jaxtyping import Float
 
 from rlcourse.widgets import broken_runs, presets
 from rlcourse.widgets.broken_runs import HEALTHY, short
-from rlcourse.widgets.panel import Panel, choice, player, slider, switch
-from rlcourse.widgets.scene import Axis, Mark, Scene, View, handle, line
+from rlcourse.widgets.panel import Panel, buttons, player, slider, switch
+from rlcourse.widgets.scene import Axis, Mark, Scene, View, around, handle, line
 
 LECTURE = "Any lecture"
 QUESTION = "What is broken here?"
@@ -207,9 +207,7 @@ def curves(data: Diagnosis, quantity: str, held: bool) -> View:
         marks += [line(data.at[:n], seed[:n], color, width=3 if marked else 1.5) for seed in seeds]
         mean = seeds[:, n - 1].mean()
         marks.append(line(data.at[n - 1 : n], [mean], color, label=f"{name}: {short(mean)}"))
-    room = 0.08 * (np.ptp(ends) or 1)
-    # From the whole run, so that the axes stand still while it is played.
-    y = Axis(float(ends.min() - room), float(ends.max() + room))
+    y = around(ends)  # of the whole run, so that the axes stand still while it is played
     last = float(data.at[-1])
     x = Axis(0, last, data.xlabel, ticks={0: "0", last / 2: f"{last / 2:,.0f}", last: f"{last:,.0f}"})
     if held:
@@ -257,8 +255,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     values = presets.start(PRESETS, preset, changes)
     case = _Case(value=values["case"])
     shown = slider(values["shown"], LEAST, 100, STEP, "shown, %")
-    vote = choice(values["vote"], ballot(case.value), "what is broken?")
-    vote.layout.width = "400px"  # a cause in words
+    vote = buttons(values["vote"], ballot(case.value), "what is broken?")
     reveal = switch(values["reveal"], "reveal")
     reveal.layout.width = "100px"
 

@@ -18,41 +18,23 @@ from rlcourse.algorithms.q_iteration import (
 from rlcourse.buffers import Transition
 from rlcourse.envs import GRIDS, GridWorld
 from rlcourse.widgets import grid, presets
-from rlcourse.widgets.panel import Panel, choice, slider
-from rlcourse.widgets.scene import Axis, Scene, View, line
+from rlcourse.widgets.panel import Panel, choice, player, slider
+from rlcourse.widgets.scene import Axis, Scene, View, handle, line, patches, text, up_to
 
 LECTURE = "1 Tabular Q-iteration"
 QUESTION = "What does it cost to explore, and what not to?"
 
 RUNS, STEPS, GAMMA, LR, SEED = 200, 300, 0.95, 0.5, 0
 WORLDS = ("two goals", "small", "cliff")
+EVERY = 10  # steps between two moments that can be looked at
 STRATEGIES = ("ε-greedy", "Boltzmann", "optimistic")
+_CAREFUL = {"world": "two goals", "epsilon": 0.1, "temperature": 0.05, "initial_value": 1.0, "steps": STEPS}
 PRESETS: presets.Presets = {
-    "two goals: only the optimist always finds the far one": {
-        "world": "two goals",
-        "epsilon": 0.1,
-        "temperature": 0.05,
-        "initial_value": 1.0,
-    },
-    "more noise helps, and does not suffice": {
-        "world": "two goals",
-        "epsilon": 0.5,
-        "temperature": 0.25,
-        "initial_value": 1.0,
-    },
-    "three greedy learners: chance decides": {
-        "world": "two goals",
-        "epsilon": 0.0,
-        "temperature": 0.0,
-        "initial_value": 0.0,
-    },
-    "too optimistic: it costs": {"world": "two goals", "epsilon": 0.1, "temperature": 0.05, "initial_value": 3.0},
-    "a small world: nobody stands out": {
-        "world": "small",
-        "epsilon": 0.1,
-        "temperature": 0.05,
-        "initial_value": 1.0,
-    },
+    "two goals: only the optimist always finds the far one": _CAREFUL,
+    "more noise helps, and does not suffice": _CAREFUL | {"epsilon": 0.5, "temperature": 0.25},
+    "three greedy learners: chance decides": _CAREFUL | {"epsilon": 0.0, "temperature": 0.0, "initial_value": 0.0},
+    "too optimistic: it costs": _CAREFUL | {"initial_value": 3.0},
+    "a small world: nobody stands out": _CAREFUL | {"world": "small"},
 }
 
 
@@ -62,21 +44,23 @@ class Exploration:
 
     Attributes:
         settings: the strategies with their parameters, for titles.
-        visits: share of the steps spent in each state, `(3, S)`.
+        steps: how many of them are looked at.
+        visits: share of these steps spent in each state, `(3, S)`.
         regret: Σ_t V*(s_t) − Q*(s_t, a_t) so far, mean over the runs, `(3, STEPS)`.
         regret_error: its standard error at the end, `(3,)`.
-        found: share of the runs that earned the world's largest reward at least once, `(3,)`.
+        found: share of the runs that earned the world's largest reward at least once by then, `(3,)`.
     """
 
     world: GridWorld
     settings: tuple[str, str, str]
+    steps: int
     visits: Float[np.ndarray, "3 S"]
     regret: Float[np.ndarray, "3 steps"]
     regret_error: Float[np.ndarray, "3"]
     found: Float[np.ndarray, "3"]
 
 
-def compute(world: str, epsilon: float, temperature: float, initial_value: float) -> Exploration:
+def compute(world: str, epsilon: float, temperature: float, initial_value: float, steps: int = STEPS) -> Exploration:
     """All learners at once: each row of the arrays is one learner with a table of its own."""
     mdp, rng = GRIDS[world].mdp(), np.random.default_rng(SEED)
     best_q = optimal_q(mdp, GAMMA)
@@ -100,12 +84,14 @@ def compute(world: str, epsilon: float, temperature: float, initial_value: float
         obs = np.where(batch.terminated, start, batch.next_obs)
 
     regret = cost[states, actions].cumsum(0).reshape(STEPS, 3, RUNS)
-    visits = [np.bincount(states.reshape(STEPS, 3, RUNS)[:, i].ravel(), minlength=mdp.num_states) for i in range(3)]
-    reward = mdp.reward[states, actions, 0].reshape(STEPS, 3, RUNS)
+    seen = states[:steps].reshape(steps, 3, RUNS)
+    visits = [np.bincount(seen[:, i].ravel(), minlength=mdp.num_states) for i in range(3)]
+    reward = mdp.reward[states[:steps], actions[:steps], 0].reshape(steps, 3, RUNS)
     return Exploration(
         GRIDS[world],
         (f"ε-greedy, ε = {epsilon:g}", f"Boltzmann, T = {temperature:g}", f"optimistic, Q₀ = {initial_value:g}"),
-        np.stack(visits) / (STEPS * RUNS),
+        steps,
+        np.stack(visits) / (steps * RUNS),
         regret.mean(-1).T,
         regret[-1].std(-1, ddof=1) / np.sqrt(RUNS),
         (reward == mdp.reward.max()).any(0).mean(-1),
@@ -114,22 +100,35 @@ def compute(world: str, epsilon: float, temperature: float, initial_value: float
 
 def scene(data: Exploration) -> Scene:
     found = [f"{name} in {100 * share:.0f} %" for name, share in zip(STRATEGIES, data.found, strict=True)]
-    headline = f"The best reward is found by {found[0]}, {found[1]}, {found[2]} of {RUNS} runs."
-    maps = [
-        grid.view(data.world, grid.shares(data.world, visits), f"{setting}: found by {100 * share:.0f} %")
-        for setting, visits, share in zip(data.settings, data.visits, data.found, strict=True)
-    ]
-    steps, thin = np.arange(1, STEPS + 1), slice(None, None, 4)
+    headline = f"In {data.steps} steps the best reward is found by {found[0]}, {found[1]}, {found[2]} of {RUNS} runs."
+    maps = [place(data, i) for i in range(len(STRATEGIES))]
+    steps, thin = np.arange(1, STEPS + 1), slice(3, None, 4)
     curves = [
         line(steps[thin], regret[thin], color, label=name)
         for name, regret, color in zip(STRATEGIES, data.regret, ("blue", "red", "green"), strict=True)
     ]
-    top = 1.1 * float(data.regret.max()) or 1.0
-    regret = View(
-        Axis(0, STEPS, "step"), Axis(0, top, "regret so far, mean over the runs"), curves, "what exploring costs"
-    )
-    caption = f"In each cell: per cent of the steps spent there, in {STEPS} steps; γ = {GAMMA:g}, step size {LR:g}."
+    up = up_to(data.regret, label="regret so far, mean over the runs")
+    curves.append(line([data.steps] * 2, [0, up.high], "ink", width=1, dash=True))
+    curves.append(handle(float(data.steps), 0.0, "steps", along_x="steps"))
+    regret = View(Axis(0, STEPS, "step"), up, curves, "what exploring costs")
+    caption = f"In each cell: per cent of the steps spent there; γ = {GAMMA:g}, step size {LR:g}."
     return Scene(headline, maps, (regret,), caption)
+
+
+def place(data: Exploration, strategy: int) -> View:
+    """The world with the time spent in its cells, and under it the share of runs that have found its best reward."""
+    height, width = data.world.shape
+    bottom, share = height - 0.2, float(data.found[strategy])
+    bar = np.array([(-0.5, -0.1), (0.5, -0.1), (0.5, 0.1), (-0.5, 0.1)])
+    marks = [
+        *grid.shares(data.world, data.visits[strategy]),
+        patches(
+            np.stack([bar * (long, 1) + (long / 2 - 0.5, bottom) for long in (width, width * share)]),
+            ["faint", "green"],
+        ),
+        text([(width - 1) / 2], [bottom + 0.45], [f"found by {100 * share:.0f} %"], bold=True),
+    ]
+    return grid.view(data.world, marks, data.settings[strategy], below=1)
 
 
 def describe(data: Exploration) -> str:
@@ -156,6 +155,10 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         "epsilon": slider(values["epsilon"], 0.0, 1.0, 0.05, "ε"),
         "temperature": slider(values["temperature"], 0.0, 0.5, 0.01, "temperature T"),
         "initial_value": slider(values["initial_value"], 0.0, 3.0, 0.1, "optimistic Q₀"),
+        "steps": slider(values["steps"], EVERY, STEPS, EVERY, "steps"),
         "world": choice(values["world"], WORLDS, "world"),
     }
-    return presets.attach(Panel(compute, scene, describe, controls, more=("world",)), PRESETS)
+    more = [controls["steps"], controls["world"]]
+    first = [controls["epsilon"], controls["temperature"], controls["initial_value"], player(controls["steps"])]
+    panel = Panel(compute, scene, describe, controls, rows=[first, more])
+    return presets.attach(panel, PRESETS)

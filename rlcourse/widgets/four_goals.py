@@ -27,7 +27,7 @@ from rlcourse.curves import Estimate, share_estimate
 from rlcourse.envs import FourGoals, TabularMDP
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import Panel, choice, selection, slider
-from rlcourse.widgets.scene import Axis, Mark, Scene, View, bars, dots, handle, line, patches, text
+from rlcourse.widgets.scene import Axis, Mark, Scene, View, bars, dots, handle, line, patches, text, up_to
 
 LECTURE = "7 SAC"
 QUESTION = "Can one policy want four things at once?"
@@ -221,10 +221,9 @@ def scene(data: Temperature) -> Scene:
     headline = f"From {at}, {who}: within {data.steps} steps its walks {reach}{' of the cases' if parts else ''}."
 
     degrees = np.degrees(WORLD.angles)
-    top = 1.1 * max(float(data.softmax.max()), float(data.gaussian.max()))
     directions = View(
         Axis(-15, 350, "direction", ticks=dict(zip((0.0, 90.0, 180.0, 270.0), NAMES, strict=True))),
-        Axis(0, top, "probability"),
+        up_to(data.softmax, data.gaussian, label="probability", room=0.1),
         [
             bars(degrees, np.zeros(degrees.size), data.softmax, "sky", width=15, label="softmax"),
             line(degrees, data.gaussian, "red", label="Gaussian"),
@@ -273,24 +272,27 @@ def room(data: Temperature) -> View:
     names = [f"walk {i + 1}, {data.steps} steps" for i in range(shown)]
     marks.append(dots(ends[:, 0], ends[:, 1], "ink", size=0.25, names=names))
 
-    # As long as likely; the Gaussian's outline may be longer than the softmax's petals.
-    longest = PETAL / max(float(data.softmax.max()), float(data.gaussian.max()))
+    # A petal's area is its direction's probability; the Gaussian's outline may be longer than the softmax's petals.
+    longest = PETAL / np.sqrt(max(float(data.softmax.max()), float(data.gaussian.max())))
     angles, wide = WORLD.angles, np.pi / WORLD.DIRECTIONS
-    rims = np.stack([unit(angles - wide), unit(angles + wide)], 1) * (longest * data.softmax)[:, None, None]
+    rims = np.stack([unit(angles - wide), unit(angles + wide)], 1) * (longest * np.sqrt(data.softmax))[:, None, None]
     petals = np.concatenate([np.zeros((angles.size, 1, 2)), rims], 1) + start
     names = [f"{angle:.0f}°: softmax {p:.3f}, Gaussian {q:.3f}" for angle, p, q in zip(
         np.degrees(angles), data.softmax, data.gaussian, strict=True)]  # fmt: skip
     marks.append(patches(petals.round(2), ["sky"] * angles.size, names))
-    outline = start + unit(np.append(angles, 0)) * (longest * np.append(data.gaussian, data.gaussian[0]))[:, None]
+    outline = (
+        start + unit(np.append(angles, 0)) * (longest * np.sqrt(np.append(data.gaussian, data.gaussian[0])))[:, None]
+    )
     marks.append(line(outline[:, 0], outline[:, 1], "red", width=3))
 
     goals = WORLD.places[WORLD.goals]
     square = 0.5 * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
     marks.append(patches(goals[:, None] + square, ["green"] * len(goals)))
-    words = [f"{name}: {100 * share:.0f} %" for name, share in zip(NAMES, data.shares, strict=True)]
-    marks.append(
-        text(0.93 * goals[:, 0], goals[:, 1] + np.where(goals[:, 1] > 0, 1.3, -1.3), words, "green", bold=True)
-    )
+    for (x, y), name, share in zip(goals, NAMES, data.shares, strict=True):
+        anchor = "end" if x > 0 else "start" if x < 0 else "middle"
+        inner = np.sign(x) * (half + 0.2), y + (1.3 if y > 0 else -1.3)
+        words = f"{name}: {100 * share:.0f} %"
+        marks.append(text([inner[0]], [inner[1]], [words], "green", anchor=anchor, bold=True))
 
     aside = half + 1.2
     marks.append(text([aside], [8.5], ["take the start and move it"], "orange", anchor="start", bold=True))

@@ -29,7 +29,7 @@ from jaxtyping import Float, Int
 from rlcourse import returns
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import Panel, selection, slider
-from rlcourse.widgets.scene import Axis, Scene, View, area, bars, handle, line, text
+from rlcourse.widgets.scene import Axis, Scene, View, area, around, bars, handle, line, text, up_to
 
 LECTURE = "5 PPO"
 QUESTION = "What does λ choose?"
@@ -192,18 +192,19 @@ def errors(data: Gae) -> View:
         handle(data.gae_lambda, float(data.here[2]), "λ", along_x="gae_lambda"),
     ]
     title = "error of the estimate" if data.samples == 1 else f"error of a mean of {data.samples} estimates"
-    return View(Axis(0, 1, "λ"), Axis(0, 1.15 * float(both.max()) or 1.0, "squared error"), marks, title)
+    return View(Axis(0, 1, "λ"), up_to(both, label="squared error"), marks, title)
 
 
 def lengths(data: Gae) -> View:
     """What each n-step advantage counts; the last takes all that is left."""
     n = np.arange(1.0, data.steps + 1)
-    top = 1.15 * float(data.weights.max())
     marks = [
         bars(n[:-1], 0 * n[:-1], data.weights[:-1], "blue"),
         bars(n[-1:], [0.0], data.weights[-1:], "red", label=f"the rest: {data.weights[-1]:.2f}"),
     ]
-    return View(Axis(0.3, data.steps + 0.7, "n"), Axis(0, top, "weight"), marks, "weights of the n-step advantages")
+    return View(
+        Axis(0.3, data.steps + 0.7, "n"), up_to(data.weights, label="weight"), marks, "weights of the n-step advantages"
+    )
 
 
 def values_right(data: Gae) -> View:
@@ -211,13 +212,17 @@ def values_right(data: Gae) -> View:
     states = np.arange(float(STATES))
     estimates, target = data.estimates[..., 1], data.target[:, 1]
     mean, spread = target + data.own_bias[:, 1], estimates.std(0, ddof=1) / np.sqrt(data.samples)
-    low, high = min(float((mean - spread).min()), 0.0), max(float((mean + spread).max()), float(target.max()))
     marks = [
         area(states, mean - spread, mean + spread, "sky"),
         line(states, mean, "blue", label="estimate ± deviation", width=3),
         line(states, target, "ink", label="true", dash=True),
     ]
-    return View(Axis(0, STATES - 1, "state"), Axis(low, 1.05 * high, "value"), marks, "Q(s, right)")
+    return View(
+        Axis(0, STATES - 1, "state"),
+        around(mean - spread, mean + spread, target, 0, label="value", room=0.05),
+        marks,
+        "Q(s, right)",
+    )
 
 
 def describe(data: Gae) -> str:

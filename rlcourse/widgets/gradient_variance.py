@@ -31,7 +31,7 @@ from rlcourse.algorithms.reinforce import Baseline, trajectory_returns
 from rlcourse.envs import TabularMDP, two_floors
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import Panel, choice, selection, slider, switch
-from rlcourse.widgets.scene import Axis, Scene, View, arrows, bars, dots, line, text
+from rlcourse.widgets.scene import Axis, Scene, View, arrows, bars, dots, highlight, line, text
 
 LECTURE = "3 Policy gradients"
 QUESTION = "Where does the noise in a policy gradient come from?"
@@ -225,10 +225,9 @@ def variances(data: Variance) -> View:
     places = np.arange(len(NAMES), dtype=float)
     top = float(data.variance.max())
     marks = [
-        bars(places[i : i + 1], [0.0], data.variance[i : i + 1], "blue" if i == data.chosen else "grey", width=0.6)
-        for i in range(len(NAMES))
+        bars(places, 0 * places, data.variance, highlight(len(NAMES), data.chosen), width=0.6),
+        text(places, data.variance + 0.06 * top, [two_digits(value) for value in data.variance]),
     ]
-    marks.append(text(places, data.variance + 0.06 * top, [two_digits(value) for value in data.variance]))
     ticks = dict(zip(places.tolist(), SHORT, strict=True))
     return View(Axis(-0.6, 5.6, ticks=ticks), Axis(0, 1.15 * top, "variance"), marks, "variance of an estimate")
 
@@ -242,9 +241,10 @@ def means(data: Variance) -> View:
         line([-0.6, 5.6], [1 - 1 / data.episodes] * 2, "green", label=f"(1 − 1/{data.episodes}) ∇J", dash=True),
     ]
     marks += [
-        line([x, x], [m - 2 * e, m + 2 * e], "blue", width=3) for x, m, e in zip(places, mean, error, strict=True)
+        line([x, x], [m - 2 * e, m + 2 * e], color, width=3)
+        for x, m, e, color in zip(places, mean, error, highlight(len(NAMES), data.chosen), strict=True)
     ]
-    marks.append(dots(places, mean, "blue", size=0.4, names=list(NAMES)))
+    marks.append(dots(places, mean, highlight(len(NAMES), data.chosen), size=0.4, names=list(NAMES)))
     low, high = min(0.0, float((mean - 2 * error).min())), max(1.2, float((mean + 2 * error).max()))
     ticks = dict(zip(places.tolist(), SHORT, strict=True))
     title = "mean ± 2 standard errors, along ∇J"
@@ -288,4 +288,6 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         "horizon": slider(values["horizon"], 1, LONGEST, 1, "horizon T"),
         "offset": slider(values["offset"], -5.0, 5.0, 0.5, "reward +"),
     }
-    return presets.attach(Panel(compute, scene, describe, controls, more=("horizon", "offset")), PRESETS)
+    return presets.attach(
+        Panel(compute, scene, describe, controls, more=("horizon", "offset"), play="episodes"), PRESETS
+    )

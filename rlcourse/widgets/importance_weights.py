@@ -29,7 +29,7 @@ from rlcourse.envs import TabularMDP, two_floors
 from rlcourse.widgets import presets
 from rlcourse.widgets.gradient_variance import Episodes, expected_return, roll_out
 from rlcourse.widgets.panel import Panel, selection, slider
-from rlcourse.widgets.scene import Axis, Scene, View, dots, handle, line
+from rlcourse.widgets.scene import Axis, Scene, View, around, dots, handle, line
 
 LECTURE = "3 Policy gradients"
 QUESTION = "How long can old data speak for a new policy?"
@@ -157,7 +157,7 @@ def products(data: Weights) -> View:
     running = np.insert(data.running, 0, 1.0, 0)
     low, high = min(0.04, float(running.min()) / 2), max(25.0, 2 * float(running.max()))
     marks = [line(t, episode, "blue", width=0.9) for episode in running.T[:SHOWN]]
-    marks.append(line([0, data.horizon], [1, 1], "ink", label="expected: 1", width=3, dash=True))
+    marks.append(line([0, LONGEST], [1, 1], "ink", label="expected: 1", width=3, dash=True))
     marks.append(handle(float(data.horizon), 1.0, "horizon", along_x="horizon"))
     up = Axis(low, high, "product of the ratios so far", log=True)
     return View(Axis(0, LONGEST + 0.5, "step t"), up, marks, f"weights of {SHOWN} episodes")
@@ -177,7 +177,6 @@ def sizes(data: Weights) -> View:
 
 def guesses(data: Weights) -> View:
     """Estimates of the new policy's return, both ways, beside the truth."""
-    low, high = (float(end) for end in np.percentile(data.estimates, (0, 99)))
     some = data.estimates[:, :100]
     across = np.asarray(np.random.default_rng(SEED).uniform(-0.25, 0.25, some.shape[1]))
     marks = [
@@ -187,7 +186,7 @@ def guesses(data: Weights) -> View:
     for i, color in enumerate(("blue", "red")):
         marks.append(dots(i + across, some[i], color, size=0.16, alpha=0.6))
         marks.append(dots([float(i)], [float(data.estimates[i].mean())], "ink", size=0.4, names=[f"mean {WAYS[i]}"]))
-    up = Axis(low - 0.1, max(high, data.new) + 0.1, "reward per step")
+    up = around(np.percentile(data.estimates, (0, 99)), data.new, label="reward per step")
     return View(
         Axis(-0.5, 1.5, ticks=dict(zip((0.0, 1.0), WAYS, strict=True))),
         up,

@@ -20,7 +20,7 @@ export default {
         ["play or pause", "back to the start", "repeat"].forEach((words, i) => player.children[i]?.setAttribute("aria-label", words));
       for (const group of box()?.querySelectorAll(".widget-toggle-buttons") ?? []) {
         group.setAttribute("role", "group");
-        group.setAttribute("aria-label", "presets");
+        group.setAttribute("aria-label", group.querySelector(".widget-label")?.textContent || "presets");
       }
     };
     const parts = new MutationObserver(name);

@@ -27,7 +27,7 @@ from jaxtyping import Float, Int
 from rlcourse.algorithms import prioritisation, td7
 from rlcourse.widgets import presets, recordings
 from rlcourse.widgets.panel import Panel, choice, selection, slider
-from rlcourse.widgets.scene import Axis, Scene, View, arrows, dots, handle, line
+from rlcourse.widgets.scene import Axis, Mark, Scene, View, arrows, dots, handle, line, text
 
 LECTURE = "9 TD7"
 QUESTION = "Who should pull, and how hard?"
@@ -36,7 +36,8 @@ SCHEMES = ("uniform + MSE", "PER + MSE", "LAP + Huber", "PAL")
 PRIORITIES = ("fresh", "stale")
 MOMENTS = dict(zip((f"after {n:,} updates" for n in recordings.MOMENTS), range(len(recordings.MOMENTS)), strict=True))
 BATCH, TOP = 256, 0.01  # of a batch; the share of transitions that are called the largest errors
-BALLS, PULLING = 256, 24  # transitions that the picture shows, and those with an arrow
+BALLS, PULLING = 140, 24  # transitions that a picture shows, and those with an arrow
+FLOORS = (0.01, 0.1, 0.3, 1.0, 3.0, 10.0)
 LARGEST = 40.0  # to which the largest error can be pulled
 
 _LAP = {
@@ -72,6 +73,7 @@ class Sampling:
         batch: ranks of the drawn transitions, 0 the largest error.
         ratio: the probability that a stale priority gives over the one that a fresh one gives.
         added: by how much the largest error was enlarged.
+        likeliest: the largest probability under any of `SCHEMES`.
     """
 
     scheme: str
@@ -84,6 +86,7 @@ class Sampling:
     batch: Int[np.ndarray, " B"]
     ratio: Float[np.ndarray, " N"]
     added: float
+    likeliest: float
 
     @property
     def top(self) -> Float[np.ndarray, "4"]:
@@ -137,7 +140,10 @@ def compute(
     uniform = np.random.default_rng(draw).random(BATCH)
     batch = np.minimum(np.searchsorted(probability.cumsum(), uniform), len(now) - 1)
     ratio = (stale / stale.sum()) / (fresh / fresh.sum())
-    return Sampling(scheme, exponent, floor, priorities, now, probability, np.array(pulls), batch, ratio, added)
+    likeliest = float(np.max(probabilities))
+    return Sampling(
+        scheme, exponent, floor, priorities, now, probability, np.array(pulls), batch, ratio, added, likeliest
+    )
 
 
 def scene(data: Sampling) -> Scene:
@@ -145,50 +151,48 @@ def scene(data: Sampling) -> Scene:
     others = ", ".join(f"{name} {percent(part)}" for name, part in own.items() if name != data.scheme)
     mine = percent(own[data.scheme])
     headline = f"{data.scheme}: the largest {percent(TOP)} of the errors make {mine} of the gradient ({others})."
-    return Scene(headline, (balls(data),), (shares(data), staleness(data)))
+    count, pull = len(data.error), data.pull[SCHEMES.index(data.scheme)]
+    drawn = balls(data, count * data.probability, count * data.likeliest, "how often each is drawn (orange: just now)")
+    # The largest ten and others down to the smallest: an arrow on each ball would hide them.
+    few = np.unique(np.append(np.arange(10), np.linspace(0, count - 1, PULLING - 10).round().astype(int)))
+    stems = arrows(data.error[few], 0.0 * few, 0.0 * few, count * pull[few], "red")
+    force = balls(data, count * pull, count * float(data.pull.max()), "how hard each pulls at the gradient", stems)
+    return Scene(headline, (drawn, force), (shares(data), staleness(data)))
 
 
-def balls(data: Sampling) -> View:
-    """Transitions as balls: to the right with their error, up with their chance; arrows for their pull."""
+def balls(data: Sampling, height: Float[np.ndarray, " N"], highest: float, title: str, *under: Mark) -> View:
+    """Some of the transitions as balls, large ones for large errors, with the largest to take hold of.
+
+    The upright axis, in multiples of the mean, is the same for every scheme: a ball goes up or down with the scheme.
+    """
     count = len(data.error)
     shown = np.unique(np.linspace(0, count - 1, BALLS).round().astype(int))
-    error, chance = data.error[shown], count * data.probability[shown]
-    pull = count * data.pull[SCHEMES.index(data.scheme)]
+    error, up = data.error[shown], height[shown]
     drawn = np.isin(shown, data.batch)
-    top = max(2.0, 1.25 * float(count * data.probability.max()))
-    size = (0.16 + 0.22 * np.sqrt(error)).round(2)
-    # The largest ten and others down to the smallest: an arrow on each ball would hide them.
-    pulling = np.unique(np.append(np.arange(10), np.linspace(0, count - 1, PULLING - 10).round().astype(int)))
-    reach = 0.18 * top * pull[pulling] / max(3.0, float(pull.max()))
-    start = count * data.probability[pulling]
+    colors = ["orange" if each else "blue" for each in drawn]
+    alpha = np.where(drawn, 0.9, 0.35)
+    largest, top = float(data.error[0]), 1.15 * max(2.0, highest)
+    stops = {round(largest - data.added + extra, 2): extra for extra in np.arange(0, LARGEST - 4, 1.0)}
     marks = [
-        line([0.003, LARGEST * 1.3], [1, 1], "grey", width=1, label="uniform"),
-        dots(
-            error, chance, ["orange" if each else "blue" for each in drawn], size=size, alpha=np.where(drawn, 0.9, 0.3)
-        ),
-        arrows(data.error[pulling], start, 0 * reach, reach, "red"),
-    ]
-    largest = float(data.error[0])
-    stops = {round(largest - float(data.added) + extra, 2): extra for extra in np.arange(0, LARGEST - 4, 0.5)}
-    marks.append(
-        handle(
-            largest,
-            float(chance[0]),
-            "the largest error",
-            along_x="added",
-            stops=stops,
-            color="purple",
-            size=0.16 + 0.22 * largest**0.5,
+        line([0.003, LARGEST * 1.3], [1, 1], "grey", width=1, label="mean"),
+        *under,
+        dots(error, up, colors, size=radius(error), alpha=alpha),
+        handle(largest, float(up[0]), f"the largest error, {title}", along_x="added", stops=stops, color="purple",
+               size=float(radius(largest))),
+    ]  # fmt: skip
+    if data.scheme in SCHEMES[2:]:
+        floors = {each: each for each in FLOORS}
+        marks.append(text([data.floor], [0.07 * top], ["κ"], "green", size=1.2, bold=True))
+        marks.append(
+            handle(data.floor, 0.0, f"floor κ, {title}", along_x="floor", stops=floors, color="green", size=0.5)
         )
-    )
-    ticks = {0.01: "0.01", 0.1: "0.1", 1.0: "1", 10.0: "10"}
-    across = Axis(0.004, LARGEST * 1.3, "error |δ|; arrows: pull on the gradient", log=True, ticks=ticks)
-    return View(
-        across,
-        Axis(0, top, "chance of being drawn, times N"),
-        marks,
-        f"{BALLS} of {count} transitions; orange: in this batch of {BATCH}",
-    )
+    across = Axis(0.004, LARGEST * 1.3, "error |δ|", log=True, ticks={0.01: "0.01", 0.1: "0.1", 1.0: "1", 10.0: "10"})
+    return View(across, Axis(0, top, "times the mean"), marks, title)
+
+
+def radius(error: Float[np.ndarray, "*N"] | float) -> Float[np.ndarray, "*N"]:
+    """Of a ball, in letters."""
+    return np.round(0.16 + 0.22 * np.sqrt(error), 2)
 
 
 def shares(data: Sampling) -> View:
@@ -264,7 +268,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         "draw": slider(values["draw"], 0, 20, 1, "batch"),
         "added": slider(values["added"], 0.0, LARGEST - 4.5, 0.5, "outlier: add"),
         "exponent": slider(values["exponent"], 0.0, 1.0, 0.1, "exponent α"),
-        "floor": selection(values["floor"], (0.01, 0.1, 0.3, 1.0, 3.0, 10.0), "floor κ"),
+        "floor": selection(values["floor"], FLOORS, "floor κ"),
         "priorities": choice(values["priorities"], PRIORITIES, "priorities"),
         "moment": choice(values["moment"], list(MOMENTS.items()), "buffer"),
     }

@@ -26,7 +26,7 @@ from rlcourse import curves, runs
 from rlcourse.buffers import Transition
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import Panel, choice, slider
-from rlcourse.widgets.scene import Axis, Mark, Scene, View, area, dots, line, text
+from rlcourse.widgets.scene import Axis, Mark, Scene, View, area, around, dots, line, text
 
 LECTURE = "Any lecture"
 QUESTION = "What does learning look like while it happens?"
@@ -263,12 +263,10 @@ def curve(data: Live) -> View:
         x, y = points(data.evaluations)
         marks.append(line(x[some], y[some], "red", label=whole("live:", y[-1]), width=3))
         marks.append(dots(x[some], y[some], "red", size=0.25))
-    low, high = min(0.0, float(recorded.returns.min())), max(0.0, float(recorded.returns.max()))
-    margin = 0.05 * (high - low)
-    # From the recording alone, so that the axes stand still while it learns.
     title = f"return: {len(recorded.returns)} recorded seeds" + (", dots: live episodes" if data.episodes else "")
     end = 1.02 * recorded.step[-1]
-    return View(Axis(0, end, "environment step"), Axis(low - margin, high + margin), marks, title)
+    up = around(recorded.returns, 0, room=0.05)  # not of the live run, so that the axis stands still while it learns
+    return View(Axis(0, end, "environment step"), up, marks, title)
 
 
 def whole(words: str, value: float) -> str:

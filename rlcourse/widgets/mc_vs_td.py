@@ -36,7 +36,7 @@ from rlcourse.envs import TabularMDP
 from rlcourse.returns import monte_carlo_targets, n_step_targets
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import Panel, choice, selection, slider
-from rlcourse.widgets.scene import Axis, Scene, View, area, bars, dots, handle, line, text
+from rlcourse.widgets.scene import Axis, Scene, View, area, around, bars, dots, handle, line, text, track, up_to
 
 LECTURE = "4 Actor-critic"
 QUESTION = "Bias or variance: how many rewards before the guess?"
@@ -93,6 +93,7 @@ class Estimates:
         guess: V̂.
         bias, variance: of the estimate, rows as in `N`.
         sampled: estimates from `SETS` sets of episodes; not a number where a set never visits the state.
+        both: those of the first set by TD, n = 1, and by Monte Carlo.
     """
 
     n: int
@@ -106,6 +107,7 @@ class Estimates:
     bias: Float[np.ndarray, "n S"]
     variance: Float[np.ndarray, "n S"]
     sampled: Float[np.ndarray, "sets S"]
+    both: Float[np.ndarray, "2 S"]
 
     @property
     def here(self) -> tuple[Float[np.ndarray, " S"], Float[np.ndarray, " S"]]:
@@ -135,9 +137,10 @@ def compute(n: int, episodes: int, error: float, where: str, noise: float, gamma
     guess = value + error * ERRORS[where]
     mean, variance = target_moments(world, guess, gamma)
     share = mean_of_inverse_count(episodes, visit_probability(world))
+    both = np.concatenate([sample(world, guess, each, episodes, gamma, 1) for each in (1, INFINITE)])
     return Estimates(
         n, episodes, error, where, noise, gamma, value, guess, mean - value, variance * share,
-        sample(world, guess, n, episodes, gamma),
+        sample(world, guess, n, episodes, gamma, SETS), both,
     )  # fmt: skip
 
 
@@ -214,10 +217,10 @@ def walks() -> Walks:
 
 
 def sample(
-    world: TabularMDP, guess: Float[np.ndarray, " S"], n: int, episodes: int, gamma: float
+    world: TabularMDP, guess: Float[np.ndarray, " S"], n: int, episodes: int, gamma: float, sets: int
 ) -> Float[np.ndarray, "sets S"]:
-    """The estimate of each state in each of `SETS` sets of episodes."""
-    count = SETS * episodes
+    """The estimate of each state in each of the first `sets` sets of episodes."""
+    count = sets * episodes
     path = tuple(each[:, :count] for each in walks().steps)
     terminated = world.terminated[path]
     steps = world.reward[path], guess[world.next_state[path]], terminated, np.zeros_like(terminated), gamma
@@ -225,7 +228,7 @@ def sample(
     first = walks().first[:, :count]
     visited = first >= 0
     first_targets = np.where(visited, targets[first, np.arange(count)], 0.0)
-    total, visits = (each.reshape(STATES, SETS, episodes).sum(-1) for each in (first_targets, visited))
+    total, visits = (each.reshape(STATES, sets, episodes).sum(-1) for each in (first_targets, visited))
     with np.errstate(invalid="ignore"):  # 0/0 where a set never comes to a state
         return np.asarray((total / visits).T)
 
@@ -233,74 +236,106 @@ def sample(
 def scene(data: Estimates) -> Scene:
     bias, variance = data.here
     parts = {"bias²": float((bias**2).mean()), "variance": float(variance.mean())}
-    share = parts["bias²"] / (sum(parts.values()) or 1.0)
-    mostly = f"{100 * share:.0f} % of it bias²" if share >= 0.5 else f"{100 * (1 - share):.0f} % of it variance"
-    best = "the best n" if data.n == data.best else f"n = {name(data.best)} would be best"
-    headline = f"n = {name(data.n)}: squared error {sum(parts.values()):.3f}, {mostly}; {best}."
-    return Scene(headline, (values_view(data), errors_view(data)), (lengths_view(data),))
+    share = round(100 * parts["bias²"] / (sum(parts.values()) or 1.0))
+    best = "no other n is better" if data.n == data.best else f"n = {name(data.best)} would be best"
+    headline = (
+        f"n = {name(data.n)}: squared error {sum(parts.values()):.3f}, {share} % of it bias² and "
+        f"{100 - share} % variance; {best}."
+    )
+    return Scene(headline, (chain_view(data), errors_view(data)), (lengths_view(data), sets_view(data)))
 
 
-def values_view(data: Estimates) -> View:
-    """The chain: what the episodes so far say of each state, and the walk that came last."""
-    states, (bias, variance) = np.arange(1, STATES + 1), data.here
-    mean, deviation = data.value + bias, np.sqrt(variance)
-    low = min(float(data.guess.min()), float((mean - 2 * deviation).min()), 0.0)
-    high = max(float(data.guess.max()), float((mean + 2 * deviation).max()), 1.0)
-    floor = low - 0.3 * (high - low)  # the walk is drawn below the values
-    jitter = np.random.default_rng(SEED).uniform(-0.25, 0.25, data.sampled.shape)
+NUMBERS = np.arange(1, STATES + 1)  # of the states
+TICKS = {float(s): str(s) for s in NUMBERS}
+TRACK = [*STEPS.values()]
+
+
+def chain_view(data: Estimates) -> View:
+    """The chain: for each state how far the estimates scatter around which mean, what one agent says, its last walk."""
+    methods = [("TD, n = 1", 0, "red"), ("Monte Carlo, n = ∞", -1, "blue")]
+    agents = [*data.both]
+    if data.n not in (1, INFINITE):
+        methods.insert(1, (f"n = {data.n}", int((data.n == N).argmax()), "green"))
+        agents.insert(1, data.sampled[0])
+    rows = [row for _, row, _ in methods]
+    means, deviations = (data.value + data.bias)[rows], np.sqrt(data.variance[rows])
+    low = float(min((means - deviations).min(), data.guess.min(), 0.0))
+    high = float(max((means + deviations).max(), data.guess.max(), 1.0))
+    floor = low - 0.35 * (high - low)  # the walk is drawn below the values
     path = last_walk(data.episodes)
-    trail = floor + 0.22 * (high - low) * np.linspace(1, 0, len(path))
+    trail = floor + 0.25 * (high - low) * np.linspace(1, 0, len(path))
+    guess, true = float(data.guess[-1]), float(data.value[-1])
+    apart = max(0.09 * (high - low) - abs(guess - true), 0.0) / 2 * (1 if guess >= true else -1)
     marks = [
         line(path, trail, "grey", width=1),
-        dots(path[-1:], trail[-1:], "ink", size=0.35, names=[f"the last of {data.episodes} episodes ends here"]),
-        dots((states + jitter).ravel(), data.sampled.ravel(), "sky", size=0.14, alpha=0.5),
-        *(line([s, s], [m - d, m + d], "blue", width=4) for s, m, d in zip(states, mean, deviation, strict=True)),
-        line(states, data.guess, "red", label="guess V̂", dash=True),
-        line(states, data.value, "ink", label="true V", width=2.5),
-        line(states, data.sampled[0], "green", label="one agent"),
-        dots(states, mean, "blue", size=0.4, label=f"mean of {SETS}"),
+        dots(path[-1:], trail[-1:], "ink", size=0.4, names=[f"the last of {data.episodes} episodes ends here"]),
+        line(NUMBERS, data.guess, "grey", dash=True),
+        line(NUMBERS, data.value, "ink", width=3),
+        text([STATES + 0.5] * 2, [guess + apart, true - apart], ["guess V̂", "true V"], ["grey", "ink"], anchor="start"),
     ]
-    ticks = {0.0: "end", **{float(s): str(s) for s in states}, STATES + 1.0: "+1"}
-    across = Axis(-0.4, STATES + 1.4, "state; below: the walk of the last episode", ticks=ticks)
-    title = f"values from {data.episodes} episodes, n = {name(data.n)}"
-    return View(across, Axis(floor, high + 0.05 * (high - low), "value"), marks, title)
+    for i, ((label, _, color), agent) in enumerate(zip(methods, agents, strict=True)):
+        beside = NUMBERS + 0.24 * (i - (len(methods) - 1) / 2)
+        names = [f"one agent, {label}\nstate {s}: {v:.2f}" for s, v in zip(NUMBERS, agent, strict=True)]
+        marks.append(bars(beside, means[i] - deviations[i], means[i] + deviations[i], color, width=0.2, alpha=0.35))
+        marks.append(dots(beside, agent, color, size=0.32, names=names))
+        row = high + (0.1 + 0.12 * (len(methods) - 1 - i)) * (high - low)
+        marks.append(text([-0.3], [row], [label], color, anchor="start", bold=True))
+    ticks = {0.0: "end", **TICKS, STATES + 1.0: "+1"}
+    across = Axis(-0.4, STATES + 1.9, "state; below: the walk of the last episode", ticks=ticks)
+    episodes = f"{data.episodes} episode{'' if data.episodes == 1 else 's'}"
+    title = f"estimates from {episodes}: bars, mean ± deviation; dots, one agent"
+    return View(across, Axis(floor, high + 0.45 * (high - low), "value"), marks, title)
 
 
 def errors_view(data: Estimates) -> View:
-    """The two parts of each state's error, and what the sampled sets measure."""
-    states, (bias, variance) = np.arange(1, STATES + 1), data.here
-    measured = np.nanmean((data.sampled - data.value) ** 2, axis=0)
-    top = max(float((bias**2 + variance).max()), float(measured.max()))
+    """The two parts of each state's error, with n to take hold of above them; the axis is the same for every n."""
+    bias, variance = data.here
+    top = 1.05 * float((data.bias**2 + data.variance).max())
+    height = 1.12 * top
     marks = [
-        bars(states, 0 * bias, bias**2, "red", label="bias²"),
-        bars(states, bias**2, bias**2 + variance, "sky", label="variance"),
-        dots(
-            states,
-            measured,
-            "ink",
-            size=0.3,
-            names=[f"state {s}: measured {e:.4f}" for s, e in zip(states, measured, strict=True)],
-        ),
+        bars(NUMBERS, 0 * bias, bias**2, "red", label="bias²"),
+        bars(NUMBERS, bias**2, bias**2 + variance, "sky", label="variance"),
+        *track((0.7, STATES + 0.3), height, "n", "n", TRACK, data.n),
+        text([0.6], [1.25 * top], ["TD, n = 1"], "red", anchor="start", bold=True),
+        text([STATES + 0.4], [1.25 * top], ["Monte Carlo, n = ∞"], "blue", anchor="end", bold=True),
     ]
-    across = Axis(0.4, STATES + 0.6, "state", ticks={float(s): str(s) for s in states})
-    return View(across, Axis(0, 1.1 * top, "squared error"), marks, f"its two parts; dots: measured in {SETS} sets")
+    across = Axis(0.4, STATES + 0.6, "state", ticks=TICKS)
+    title = f"error of each state: n = {name(data.n)} rewards, then the guess"
+    return View(across, Axis(0, 1.35 * top, "squared error"), marks, title)
 
 
 def lengths_view(data: Estimates) -> View:
     """The error for every n, mean over the states, with the chosen n to take hold of."""
     drawn, bias_squared = np.where(N == INFINITE, 48.0, N), (data.bias**2).mean(1)
     chosen = int(np.flatnonzero(data.n == N)[0])
-    stops = {48.0 if n == INFINITE else float(n): float(n) for n in STEPS.values()}
+    stops = {48.0 if n == INFINITE else float(n): float(n) for n in TRACK}
     marks = [
         area(drawn, 0 * drawn, bias_squared, "red", label="bias²", alpha=0.6),
         area(drawn, bias_squared, data.mse, "sky", label="variance", alpha=0.6),
         line(drawn, data.mse, "ink"),
         text([float(drawn[data.mse.argmin()])], [float(data.mse.min()) / 2], ["best"], bold=True),
-        handle(float(drawn[chosen]), float(data.mse[chosen]), "n", along_x="n", stops=stops),
+        handle(float(drawn[chosen]), float(data.mse[chosen]), "number of rewards", along_x="n", stops=stops),
     ]
     ticks = {float(n): str(n) for n in (1, 2, 4, 8, 16, 32)} | {48.0: "∞"}
     across = Axis(0.93, 52, "n, rewards before bootstrapping", log=True, ticks=ticks)
-    return View(across, Axis(0, 1.15 * float(data.mse.max()), "squared error"), marks, "the error for every n")
+    return View(across, up_to(data.mse, label="squared error"), marks, "mean error for every n")
+
+
+def sets_view(data: Estimates) -> View:
+    """What many agents say with the chosen n: their mean is off by the bias, their spread is the variance."""
+    bias, variance = data.here
+    mean, deviation = data.value + bias, np.sqrt(variance)
+    measured = np.nanmean((data.sampled - data.value) ** 2)
+    jitter = np.random.default_rng(SEED).uniform(-0.25, 0.25, data.sampled.shape)
+    marks = [
+        dots((NUMBERS + jitter).ravel().round(2), data.sampled.ravel(), "sky", size=0.14, alpha=0.5),
+        *(line([s, s], [m - d, m + d], "blue", width=4) for s, m, d in zip(NUMBERS, mean, deviation, strict=True)),
+        line(NUMBERS, data.value, "ink", label="true V", width=2.5),
+        dots(NUMBERS, mean, "blue", size=0.4, label="expected"),
+    ]
+    across = Axis(0.4, STATES + 0.9, "state", ticks=TICKS)
+    up = around(mean - 2 * deviation, mean + 2 * deviation, label="value", room=0.05)
+    return View(across, up, marks, f"{SETS} agents, n = {name(data.n)}: measured squared error {measured:.3f}")
 
 
 def last_walk(episodes: int) -> Int[np.ndarray, " T"]:

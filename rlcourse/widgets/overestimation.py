@@ -36,7 +36,7 @@ from scipy.special import ndtr
 from rlcourse.curves import signed
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import Panel, choice, slider
-from rlcourse.widgets.scene import Axis, Scene, View, area, dots, handle, line, text
+from rlcourse.widgets.scene import Axis, Mark, Scene, View, area, around, dots, handle, line, text, track, up_to
 
 LECTURE = "2 DQN"
 QUESTION = "Why is the largest of many guesses too high?"
@@ -311,108 +311,84 @@ def scene(data: OneState | AlongStates) -> Scene:
     return Scene(headline, (main,), others)
 
 
+STRIP, END = 1.08, 1.75  # right of the row, which is 1 long: where the maxima so far begin and end
+
+
 def one_state_views(data: OneState) -> tuple[View, tuple[View, View]]:
     """The row of estimates with what is picked in each draw beside it; bias and bound by the number of actions."""
-    setting, chosen, m = data.setting, data.setting.chosen, data.setting.actions
-    name, color, actions = setting.names[chosen], INKS[chosen], np.arange(1, m + 1)
-    strip, wide = 1.08 * m + 1, 0.3 * m + 1  # to the right of the row: the maxima so far, the oldest on the left
-    so_far = strip + wide * (np.arange(setting.draws) + 0.5) / MOST_DRAWS
-    reach = 4 * data.scale or 1.0
-    true = np.where(actions == 1, 0.0, -setting.gap)
-    marks = [
-        line([0.5, strip + 1.15 * wide], [0, 0], "ink", label="true maximum 0", dash=True),
-        dots(
-            actions,
-            true,
-            "ink",
-            size=0.25,
-            names=[f"action {a}: true value {v:g}" for a, v in zip(actions, true, strict=True)],
-        ),
-    ]
-    if setting.estimator == "min of N":
-        each = np.tile(actions, setting.critics)
-        marks.append(dots(each, data.estimates.ravel(), "grey", size=0.2, alpha=0.6))
-        lowest = data.estimates.min(0)
-        marks.append(dots(actions, lowest, "sky", size=0.45, names=words("lowest estimate", actions, lowest)))
-    else:
-        first = data.estimates[0]
-        marks.append(dots(actions, first, "sky", size=0.45, names=words("estimate", actions, first)))
-    best, value = data.selected + 1, float(data.taken[-1])
-    if setting.estimator == "double":
-        second = data.estimates[1]
-        marks.append(dots(actions, second, "green", size=0.3, names=words("second set", actions, second)))
-        marks.append(line([best, best], [data.estimates[0, data.selected], value], "red", width=1.5))
-        marks.append(dots([best], data.estimates[0, best - 1 : best], "red", size=0.7, hollow=True))
-    marks += [
-        dots([best], [value], color, size=0.75, hollow=True),
-        line([best, so_far[-1]], [value, value], color, width=1, dash=True),
-        dots(
-            so_far,
-            data.taken,
-            color,
-            size=0.3,
-            alpha=0.7,
-            names=[f"draw {i + 1}: {v:+.2f}" for i, v in enumerate(data.taken)],
-        ),
-        line(so_far, data.taken.cumsum() / np.arange(1, setting.draws + 1), color, width=3),
-        line(
-            [strip, strip + wide],
-            [data.here[chosen]] * 2,
-            color,
-            label=f"expected {signed(data.here[chosen])}",
-            dash=True,
-        ),
-    ]
-    ticks = {float(a): str(a) for a in np.unique(np.linspace(1, m, min(m, 10)).round())} | {
-        strip + wide / 2: "picked so far"
-    }
-    row = View(
-        Axis(
-            0.3,
-            strip + 1.15 * wide,
-            "action",
-            ticks={place: words.removesuffix(".0") for place, words in ticks.items()},
-        ),
-        Axis(-reach - setting.gap, reach, "estimate"),
-        marks,
-        title=f"draw {setting.draws}: {name} picks action {best}",
-    )
-
-    lines = [line([M[0], M[-1]], [0, 0], "grey", width=1)]
-    lines += [
-        line(M, b, c, label=n, width=3.5 if i == chosen else 1.5)
-        for i, (b, c, n) in enumerate(zip(data.bias, INKS, setting.names, strict=True))
-    ]
+    chosen, m = data.setting.chosen, data.setting.actions
+    lines = [line([M[0], M[-1]], [0, 0], "grey", width=1), *estimators(data.setting, M, data.bias)]
     lines.append(handle(m, float(data.here[chosen]), "number of actions", along_x="actions"))
-    low, high = float(data.bias.min()), max(float(data.bias.max()), 0.1)
-    pad = 0.1 * (high - low)
-    growth = View(
-        Axis(2, MOST_ACTIONS, "actions m"), Axis(low - pad, high + pad, "expected − true maximum"), lines, title="bias"
-    )
+    across = Axis(2, MOST_ACTIONS, "actions m")
+    up = around(data.bias, 0.1, label="expected − true maximum")
+    growth = View(across, up, lines, title="bias")
 
     title = "errors that sum to 0: how large is the largest?"
     if data.bound is None:
-        return row, (
-            growth,
-            View(
-                Axis(0, 1, ticks={}),
-                Axis(0, 1, ticks={}),
-                [text([0.5], [0.5], ["no bound: the true values differ"])],
-                title,
-            ),
-        )
-    lows, highs = data.centred.min(0), data.centred.max(0)
+        words = [text([0.5], [0.5], ["no bound: the true values differ"])]
+        return row(data), (growth, View(Axis(0, 1, ticks={}), Axis(0, 1, ticks={}), words, title))
+    highs = data.centred.max(0)
     bound = [
-        area(M, lows, highs, "sky", label=f"{CENTRED_DRAWS} draws"),
+        area(M, data.centred.min(0), highs, "sky", label=f"{CENTRED_DRAWS} draws"),
         line(M, data.centred.mean(0), "blue", label="mean: grows"),
         line(M, data.bound, "red", label="bound: falls", dash=True, width=3),
     ]
-    return row, (
-        growth,
-        View(
-            Axis(2, MOST_ACTIONS, "actions m"), Axis(0, 1.1 * float(highs.max()) or 1.0, "largest error"), bound, title
-        ),
-    )
+    return row(data), (growth, View(across, up_to(highs, label="largest error"), bound, title))
+
+
+def row(data: OneState) -> View:
+    """One estimate per action, the one that is picked in its ring, and to the right what was picked in each draw."""
+    setting, chosen, m = data.setting, data.setting.chosen, data.setting.actions
+    name, color, actions = setting.names[chosen], INKS[chosen], np.arange(1, m + 1)
+    places = (actions - 0.5) / m
+    so_far = STRIP + (END - STRIP) * (np.arange(setting.draws) + 0.5) / MOST_DRAWS
+    reach = 3.6 * data.scale or 1.0
+    low = -1.1 * reach - setting.gap
+    true = np.where(actions == 1, 0.0, -setting.gap)
+    running = data.taken.cumsum() / np.arange(1, setting.draws + 1)
+    mean = float(running[-1])
+    marks = [
+        area(so_far, 0 * running, running, color, alpha=0.2),
+        line([0, END], [0, 0], "ink", label="true maximum 0", width=3),
+        dots(places, true, "ink", size=0.25, names=words("true value", actions, true)),
+    ]
+    if setting.estimator == "min of N":
+        each = np.tile(places, setting.critics)
+        marks.append(dots(each, data.estimates.ravel(), "grey", size=0.2, alpha=0.6))
+        lowest = data.estimates.min(0)
+        marks.append(dots(places, lowest, "sky", size=0.45, names=words("lowest estimate", actions, lowest)))
+    else:
+        first = data.estimates[0]
+        marks.append(dots(places, first, "sky", size=0.45, names=words("estimate", actions, first)))
+    best, value = float(places[data.selected]), float(data.taken[-1])
+    if setting.estimator == "double":
+        first, second = data.estimates[:2]
+        marks.append(dots(places, second, "green", size=0.3, names=words("second set", actions, second)))
+        marks.append(line([best, best], [first[data.selected], value], "red", width=1.5))
+        marks.append(dots([best], first[[data.selected]], "red", size=0.7, hollow=True))
+    names = [f"draw {i + 1}: {signed(v)}" for i, v in enumerate(data.taken)]
+    marks += [
+        dots([best], [value], color, size=0.75, hollow=True),
+        line([best, so_far[-1]], [value, value], color, width=1, dash=True),
+        dots(so_far, data.taken, color, size=0.3, alpha=0.7, names=names),
+        line(so_far, running, color, width=4),
+        line([so_far[-1], END], [mean, mean], color, label=f"mean {signed(mean)}", width=1),
+        line([STRIP, END], [data.here[chosen]] * 2, color, label=f"expected {signed(data.here[chosen])}", dash=True),
+        *track((0, 1), low, "actions", "number of actions", M.tolist(), m),
+    ]
+    here = (m - M[0]) / (M[-1] - M[0])
+    ends = {place: words for place, words in ((0.0, "2"), (1.0, "50")) if abs(place - here) > 0.25}
+    ticks = ends | {here: f"{m} actions", (STRIP + END) / 2: "picked so far"}
+    title = f"draw {setting.draws}: {name} picks action {data.selected + 1} and takes {signed(value)} for the maximum"
+    return View(Axis(-0.03, END + 0.02, ticks=ticks), Axis(low, reach, "estimate"), marks, title)
+
+
+def estimators(setting: Setting, x: Float[np.ndarray, " n"], bias: Float[np.ndarray, "3 n"]) -> list[Mark]:
+    """A curve for each of the three, the chosen one thick."""
+    return [
+        line(x, each, color, label=name, width=3.5 if i == setting.chosen else 1.5)
+        for i, (each, color, name) in enumerate(zip(bias, INKS, setting.names, strict=True))
+    ]
 
 
 def words(what: str, actions: Int[np.ndarray, " m"], values: Float[np.ndarray, " m"]) -> list[str]:
@@ -424,36 +400,23 @@ def along_states_views(data: AlongStates) -> tuple[View, tuple[View, View]]:
     # Every second state: a curve of 61 points looks the same.
     thin = slice(None, None, 2)
     setting, chosen = data.setting, data.setting.chosen
-    shown = np.concatenate([data.value, data.maximum, np.percentile(data.estimates, (4, 96))])
-    low, high = float(shown.min()), float(shown.max())
-    pad = 0.15 * max(high - low, 0.5)
-    across, up = Axis(-6, 6, "state s"), Axis(low - pad, high + pad, "value")
+    across = Axis(-6, 6, "state s")
+    up = around(data.value, data.maximum, np.percentile(data.estimates, (4, 96)), label="value", room=0.15)
+    true = line(STATES[thin], data.value[thin], "purple", label="true value", width=3.5)
+    maximum = ("maximum", "double's", f"max of min of {setting.critics}")[chosen]
     curves = [line(STATES[thin], estimate[thin], "green", width=1) for estimate in data.estimates[1:]]
     curves.append(line(STATES[thin], data.estimates[0, thin], "green", width=1, label="estimates"))
-    curves.append(line(STATES[thin], data.value[thin], "purple", label="true value", width=3.5))
-    curves.append(
-        line(
-            STATES[thin],
-            data.maximum[thin],
-            "ink",
-            label=("maximum", "double's", f"max of min of {setting.critics}")[chosen],
-            dash=True,
-        )
-    )
+    curves.append(area(STATES[thin], data.value[thin], data.maximum[thin], INKS[chosen], alpha=0.2))
+    curves += [true, line(STATES[thin], data.maximum[thin], INKS[chosen], label=maximum, width=3.5)]
     every = View(across, up, curves, title=f"all {setting.actions} actions, degree {DEGREES[setting.function]}")
     one = View(across, up, [
-        line(STATES[thin], data.value[thin], "purple", label="true value", width=3.5),
+        true,
         line(STATES[thin], data.estimates[0, thin], "green", label="estimate"),
         dots(data.points, data.samples, "green", label=""),
     ], title=f"one action, {data.points.size} samples")  # fmt: skip
-    lines = [line([-6, 6], [0, 0], "grey", width=1)]
-    lines += [
-        line(STATES[thin], b[thin], c, label=n, width=3.5 if i == chosen else 1.5)
-        for i, (b, c, n) in enumerate(zip(data.bias, INKS, setting.names, strict=True))
-    ]
-    low, high = float(data.bias.min()), float(data.bias.max())
-    pad = 0.1 * max(high - low, 0.5)
-    return every, (one, View(across, Axis(low - pad, high + pad, "maximum − true value"), lines, title="bias"))
+    lines = [line([-6, 6], [0, 0], "grey", width=1), *estimators(setting, STATES[thin], data.bias[:, thin])]
+    bias = View(across, around(data.bias, label="maximum − true value"), lines, title="bias")
+    return every, (one, bias)
 
 
 def describe(data: OneState | AlongStates) -> str:

@@ -213,6 +213,12 @@ def choice(value: Any, options: Sequence[Any], name: str) -> ipywidgets.Dropdown
     return ipywidgets.Dropdown(value=value, options=options, description=name, style=style, layout=layout)
 
 
+def buttons(value: Any, options: Sequence[Any], name: str) -> ipywidgets.ToggleButtons:
+    """A button for each choice, all of them in sight."""
+    style = {"description_width": "initial", "button_width": "auto"}
+    return ipywidgets.ToggleButtons(value=value, options=options, description=name, style=style)
+
+
 def player(control: Any, interval: int = 300) -> ipywidgets.Play:
     """A Play button that moves a slider on, every `interval` milliseconds."""
     if hasattr(control, "options"):

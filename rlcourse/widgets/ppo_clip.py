@@ -23,7 +23,7 @@ from rlcourse.algorithms import ppo
 from rlcourse.curves import signed
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import Panel, choice, slider
-from rlcourse.widgets.scene import Axis, Mark, Scene, View, area, dots, handle, line
+from rlcourse.widgets.scene import Axis, Mark, Scene, View, area, around, dots, handle, line, up_to
 
 LECTURE = "5 PPO"
 QUESTION = "When does a clipped sample stop pushing?"
@@ -130,20 +130,19 @@ def scene(data: Clip) -> Scene:
 
 def curves(data: Clip, lines: Float[np.ndarray, "3 R"], here: float, title: str) -> View:
     """The three objectives, or their slopes, over the ratio, with the sample to take hold of."""
-    low, high = float(lines.min()), float(lines.max())
-    pad = 0.1 * max(high - low, 0.5)
-    up, thin = Axis(low - pad, high + pad), slice(None, None, 6)
+    up, thin = around(lines, room=0.1), slice(None, None, 6)
     marks = [within(data.clip, up)]
     for i in (2, 1, 0):
         width = 3.5 if i == data.chosen else 1.5
         marks.append(line(RATIOS[thin], lines[i, thin], INKS[i], label=OBJECTIVES[i], width=width, dash=i > 0))
+    marks.append(handle(1 + data.clip, up.low, "clip range ε", along_x="clip", zero=1.0, color="green", size=0.5))
     marks.append(handle(data.ratio, here, "ratio", along_x="ratio"))
     return View(Axis(0, 3, "ratio r = π / π_old; grey: 1 − ε to 1 + ε"), up, marks, title)
 
 
 def batch(data: Clip) -> View:
     """Every sample of the batch; those without a gradient are hollow."""
-    across, up = Axis(0, max(2.0, 1.05 * float(data.ratios.max())), "ratio r"), Axis(-3.5, 3.5, "advantage A")
+    across, up = up_to(data.ratios, 1.9, label="ratio r", room=0.05), Axis(-3.5, 3.5, "advantage A")
     marks = [within(data.clip, up), line([0, across.high], [0, 0], "grey", width=1)]
     for blocked, color in ((False, "blue"), (True, "red")):
         mask = data.blocked == blocked

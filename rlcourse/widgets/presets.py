@@ -7,7 +7,7 @@ from typing import Any
 import ipywidgets
 from traitlets import TraitError
 
-from rlcourse.widgets.panel import Panel
+from rlcourse.widgets.panel import Panel, buttons
 
 Presets = Mapping[str, Mapping[str, Any]]  # name → the values of all controls
 
@@ -53,26 +53,26 @@ def start(presets: Presets, preset: str, changes: Mapping[str, Any]) -> dict[str
 
 def attach(panel: Panel, presets: Presets) -> Panel:
     """The panel with a row of buttons on top; none is pressed while the controls stand at no preset."""
-    buttons = ipywidgets.ToggleButtons(options=list(presets), value=None, style={"button_width": "auto"})
+    named = buttons(None, list(presets), "")
 
     loading = False
 
     def load(_: Any) -> None:
         nonlocal loading
-        if buttons.value is not None:
+        if named.value is not None:
             loading = True
             with panel.one_redraw():
-                for name, value in presets[buttons.value].items():
+                for name, value in presets[named.value].items():
                     panel.controls[name].value = value
             loading = False
 
     def name_it(_: Any = None) -> None:
         if not loading:
-            buttons.value = next((name for name, preset in presets.items() if preset == panel.values), None)
+            named.value = next((name for name, preset in presets.items() if preset == panel.values), None)
 
     name_it()
-    buttons.observe(load, "value")
+    named.observe(load, "value")
     for control in panel.controls.values():
         control.observe(name_it, "value")
-    panel.children = (ipywidgets.HBox([buttons]), *panel.children)
+    panel.children = (ipywidgets.HBox([named]), *panel.children)
     return panel

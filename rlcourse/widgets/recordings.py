@@ -25,6 +25,8 @@ EVERY = 150  # updates between two looks at the embeddings
 MOMENTS = (300, 1_000, 3_000)  # updates at which the errors of the whole buffer are taken
 STATES = 512  # in which the embeddings are looked at: the first, from random actions
 ROWS = 1_000  # of the buffer that are stored
+DOTS = 128  # of the states whose embeddings are drawn
+SPEED = 8  # the place of the speed forwards in an observation
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Recording:
         loss: of the encoder, relative to the spread of what it predicts: 1 is no better than the mean.
         error: |δ| of transitions of one buffer, the larger of both critics', at each of `MOMENTS`.
         known: the |δ| that their priorities were made from; NaN for those not yet replayed.
+        cloud: of the first seed, `DOTS` embeddings at every look: where they lie in `flat`.
+        speed: the speed forwards in these states.
     """
 
     updates: Float[np.ndarray, " T"]
@@ -48,6 +52,8 @@ class Recording:
     loss: Float[np.ndarray, "2 N T"]
     error: Float[np.ndarray, "moments rows"]
     known: Float[np.ndarray, "moments rows"]
+    cloud: Float[np.ndarray, "2 T dots 2"]
+    speed: Float[np.ndarray, " dots"]
 
 
 def effective_rank(z: Float[torch.Tensor, "B E"]) -> float:
@@ -70,6 +76,19 @@ def look(agent: td7.TD7) -> tuple[float, float, float, float]:
 
 
 @torch.no_grad()
+def embedded(agent: td7.TD7) -> Float[np.ndarray, "dots E"]:
+    """The z^s of `DOTS` states."""
+    return agent.encoder.state(agent.replay.gather(torch.arange(DOTS)).obs).numpy()
+
+
+def flat(clouds: Float[np.ndarray, "T dots E"]) -> Float[np.ndarray, "T dots 2"]:
+    """One plane for all looks, the one in which all clouds together are widest; each cloud around its middle."""
+    centred = clouds - clouds.mean(1, keepdims=True)
+    _, _, directions = np.linalg.svd(centred.reshape(-1, centred.shape[-1]), full_matrices=False)
+    return np.asarray(centred @ directions[:2].T)
+
+
+@torch.no_grad()
 def errors(agent: td7.TD7, batch: Batch) -> Float[np.ndarray, " B"]:
     """|δ|, the larger of both critics', with the noise on the target's action left out."""
     targets = td7.bind_embeddings(agent.target_encoder, batch.next_obs, agent.target_actor, agent.target_critic)
@@ -78,8 +97,8 @@ def errors(agent: td7.TD7, batch: Batch) -> Float[np.ndarray, " B"]:
     return (y - critic(batch.obs, batch.action)).abs().amax(0).numpy()
 
 
-def watch(normed: bool, seed: int) -> tuple[list[Any], list[Any]]:
-    """Train once; what `look` saw every `EVERY` updates, and (|δ|, known |δ|) of the buffer at `MOMENTS`."""
+def watch(normed: bool, seed: int) -> tuple[list[Any], list[Any], list[Any], Float[np.ndarray, " dots"]]:
+    """Train once; what `look` and `embedded` saw every `EVERY` updates, (|δ|, known |δ|) at `MOMENTS`, and speeds."""
     torch.set_num_threads(1)
     env = envs.make(ENV)
     agent = td7.TD7(flatdim(env.observation_space), env.action_space, replace(CONFIG, normed=normed), seed)
@@ -92,13 +111,15 @@ def watch(normed: bool, seed: int) -> tuple[list[Any], list[Any]]:
     agent.update = watched  # type: ignore[method-assign]
     seen: list[Any] = []
     buffers: list[Any] = []
+    clouds: list[Any] = []
     for metrics in loop.train(env, agent, STEPS, seed):
         if "critic_loss" in metrics and agent.updates % EVERY == 0:
             seen.append((agent.updates, *look(agent)))
+            clouds.append(embedded(agent))
         if "critic_loss" in metrics and agent.updates in MOMENTS:
             rows = np.random.default_rng(0).choice(len(agent.replay), ROWS, replace=False)
             buffers.append((errors(agent, agent.replay.gather(torch.arange(len(agent.replay))))[rows], known[rows]))
-    return seen, buffers
+    return seen, buffers, clouds, agent.replay.gather(torch.arange(DOTS)).obs[:, SPEED].numpy()
 
 
 def load() -> Recording:
@@ -113,7 +134,9 @@ def main() -> None:
     updates, raw, scale, rank, loss = np.moveaxis(seen.reshape(2, SEEDS, *seen.shape[1:]), -1, 0)
     error, known = np.array(runs[0][1], np.float32).transpose(1, 0, 2)
     PATH.parent.mkdir(exist_ok=True)
-    recording = Recording(updates[0, 0], raw, scale, rank, loss, error, known)
+    # Half precision: a screen shows three digits.
+    cloud = np.array([flat(np.array(run[2])) for run in (runs[0], runs[SEEDS])], np.float16)
+    recording = Recording(updates[0, 0], raw, scale, rank, loss, error, known, cloud, runs[0][3])
     np.savez_compressed(PATH, code=np.array(code_hash("td7")), **vars(recording))
 
 

@@ -21,12 +21,13 @@ from jaxtyping import Float, Int
 
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import Panel, selection, slider
-from rlcourse.widgets.scene import Axis, Scene, View, dots, line
+from rlcourse.widgets.scene import Axis, Scene, View, around, dots, handle, line, up_to
 
 LECTURE = "2 DQN"
 QUESTION = "What does a batch from the past contain?"
 
 STEPS, RUNS, SEED, LR = 1000, 4, 0, 0.5
+EVERY = 50  # steps between two moments that can be looked at
 LEARNERS = ("without replay", "with replay")
 WALKS = (1, 2, 5, 10, 20, 50, 100)
 BUFFERS = (32, 64, 125, 250, 500, 1000)
@@ -34,7 +35,7 @@ STATES = np.linspace(0, 1, 101)
 BINS = 20  # of states, where the error at the last visit is shown
 CENTRES = np.linspace(0, 1, 16)  # of the tanh units
 
-_SLOW = {"walks": 1, "buffer": STEPS, "batch": 16}
+_SLOW = {"walks": 1, "buffer": STEPS, "batch": 16, "steps": STEPS}
 PRESETS: dict[str, dict[str, Any]] = {
     "one slow walk: what is not replayed is forgotten": _SLOW,
     "ten walks: each overwrites part of the last": _SLOW | {"walks": 10},
@@ -45,7 +46,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Replay:
-    """Both learners after `STEPS` steps, mean over `RUNS` runs where there is no first axis for them.
+    """Both learners after `steps` of all `STEPS` steps, mean over `RUNS` runs where there is no first axis for them.
 
     Attributes:
         path: of the first run, the state at each step.
@@ -53,13 +54,15 @@ class Replay:
         correlation: of two transitions from one batch, for both learners.
         estimates: of the value in `STATES`.
         error: |estimate − value| in `STATES`.
-        visit_error: without replay, per bin of states, the error of the last visit, before its update.
+        visit_error: without replay, per bin of states, the error of the last visit, before its update; not a number
+            where the walks have not been yet.
         rmse: root mean square error over all states, of each run.
     """
 
     walks: int
     buffer: int
     batch: int
+    steps: int
     path: Float[np.ndarray, " T"]
     batches: Int[np.ndarray, "2 B"]
     correlation: Float[np.ndarray, "2"]
@@ -72,6 +75,11 @@ class Replay:
     def old(self) -> Float[np.ndarray, "2"]:
         """Mean error in the first quarter of the corridor, which a walk leaves first."""
         return self.error[:, STATES <= 0.25].mean(1)
+
+    @property
+    def at_visit(self) -> float:
+        """The same without replay when the walks were last there, as far as they have been."""
+        return float(np.nanmean(self.visit_error[: BINS // 4]))
 
 
 def value(state: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
@@ -105,8 +113,8 @@ def _windows(x: Float[np.ndarray, "runs T"], window: int) -> Float[np.ndarray, "
     return total[:, window:] - total[:, :-window]
 
 
-def compute(walks: int, buffer: int, batch: int) -> Replay:
-    """Train both learners in all runs at once.
+def compute(walks: int, buffer: int, batch: int, steps: int = STEPS) -> Replay:
+    """Train both learners in all runs at once, for so many of the steps.
 
     Raises:
         ValueError: the batch does not fit into the buffer.
@@ -121,7 +129,7 @@ def compute(walks: int, buffer: int, batch: int) -> Replay:
     weights = np.zeros((2, RUNS, inputs.shape[-1], 1))
     rows = np.empty((2, RUNS, batch), int)
     visit_error = np.empty((RUNS, STEPS))
-    for t in range(STEPS):
+    for t in range(steps):
         rows[0] = np.maximum(t - np.arange(batch), 0)
         oldest = max(0, t + 1 - buffer)
         rows[1] = oldest + uniform[t] * (t + 1 - oldest)
@@ -134,12 +142,13 @@ def compute(walks: int, buffer: int, batch: int) -> Replay:
     error = np.abs(estimates - value(STATES))
     last_visit = np.full((RUNS, BINS), np.nan)
     bins = np.minimum((states * BINS).astype(int), BINS - 1)
-    for t in range(STEPS):
+    for t in range(steps):
         last_visit[runs[0, :, 0], bins[:, t]] = visit_error[:, t]
     return Replay(
         walks,
         buffer,
         batch,
+        steps,
         states[0],
         rows[:, 0],
         np.array([correlation(states, batch), correlation(states, buffer)]),
@@ -153,40 +162,46 @@ def compute(walks: int, buffer: int, batch: int) -> Replay:
 def scene(data: Replay) -> Scene:
     without, kept = data.old
     headline = (
-        f"Where the walks were first, the error at the end is {without:.2f} without replay and {kept:.2f} with it "
-        f"(when last there, without: {data.visit_error[: BINS // 4].mean():.2f})."
+        f"After {data.steps} steps, where the walks began: error {without:.2f} without replay, {kept:.2f} with it "
+        f"(when last there, without: {data.at_visit:.2f})."
     )
-    return Scene(headline, (learned(data),), (where(data), errors(data)))
+    return Scene(headline, (learned(data), where(data)), (errors(data),))
 
 
 def learned(data: Replay) -> View:
-    """What both learners believe at the end."""
+    """What both learners believe, and where the walker is now."""
     thin = slice(None, None, 2)
-    shown = np.concatenate([value(STATES), data.estimates.ravel()])
-    low, high = float(shown.min()), float(shown.max())
-    pad = 0.08 * (high - low)
     marks = [line(STATES[thin], value(STATES)[thin], "ink", label="true value", width=4, dash=True)]
     for i, color in enumerate(("red", "blue")):
         marks.append(line(STATES[thin], data.estimates[i, thin], color, label=LEARNERS[i], width=3))
-    title = f"learned values after {STEPS} steps, the walks go from left to right"
-    return View(Axis(0, 1, "state"), Axis(low - pad, high + pad, "value"), marks, title)
+    here = float(data.path[data.steps - 1])
+    truth = float(value(np.array(here)))
+    marks.append(
+        line([here, here], [float(data.estimates[0, np.abs(STATES - here).argmin()]), truth], "red", dash=True)
+    )
+    marks.append(dots([here], [truth], "orange", size=0.7, names=["the walker"]))
+    # The same at every step: the true values, and what the learners make of them.
+    up = around(value(STATES), data.estimates, -0.6, 1.0, label="value")
+    return View(Axis(0, 1.05, "state; orange: the walker, from left to right"), up, marks, "learned values")
 
 
 def where(data: Replay) -> View:
-    """Where the transitions of the last batch come from."""
-    steps = np.unique(np.linspace(0, STEPS - 1, 240).round().astype(int))
+    """The walks so far, and where the transitions of the last batch come from."""
+    steps = np.unique(np.linspace(0, data.steps - 1, 240).round().astype(int))
     marks = [line(steps, data.path[steps], "grey", width=1)]
     for i, color in enumerate(("red", "blue")):
         near = f"{LEARNERS[i]}: correlation {data.correlation[i]:z.2f}".replace("-", "−")
         names = [near] * len(data.batches[i])
         marks.append(dots(data.batches[i], data.path[data.batches[i]], color, size=0.35, names=names))
     near, far = (f"{each:z.2f}".replace("-", "−") for each in data.correlation)
-    title = f"the last batch: correlation {near} without replay, {far} with"
-    return View(Axis(0, STEPS, "step"), Axis(-0.03, 1.03, "state"), marks, title)
+    here = float(data.path[data.steps - 1])
+    marks.append(handle(float(data.steps), here, "steps", along_x="steps"))
+    title = f"its last batch: correlation {near} without replay (red), {far} with (blue)"
+    return View(Axis(0, 1.02 * STEPS, "step"), Axis(-0.03, 1.03, "state"), marks, title)
 
 
 def errors(data: Replay) -> View:
-    """What is wrong at the end, and what was wrong when the walk was last there."""
+    """What is wrong now, and what was wrong when the walk was last there."""
     thin = slice(None, None, 2)
     marks = [
         line(STATES[thin], data.error[i, thin], color, label=f"{LEARNERS[i]}: {data.error[i].mean():.2f}")
@@ -195,9 +210,8 @@ def errors(data: Replay) -> View:
     centres = (np.arange(BINS) + 0.5) / BINS
     names = [f"without replay, when last there: {each:.2f}" for each in data.visit_error]
     marks.append(dots(centres, data.visit_error, "red", size=0.3, hollow=True, names=names))
-    top = 1.1 * max(float(data.error.max()), float(data.visit_error.max()))
-    title = "error at the end; circles: without replay, when last there"
-    return View(Axis(0, 1, "state"), Axis(0, top, "error"), marks, title)
+    title = "error now; circles: without replay, when last there"
+    return View(Axis(0, 1, "state"), up_to(data.error, data.visit_error, label="error"), marks, title)
 
 
 def describe(data: Replay) -> str:
@@ -207,9 +221,9 @@ def describe(data: Replay) -> str:
         for i, name in enumerate(LEARNERS)
     ]
     return (
-        f"Walks through all states: {data.walks}, in {STEPS} steps; buffer {data.buffer}, batch {data.batch}, mean of "
-        f"{RUNS} runs. {'; '.join(parts)}. Without replay the error at the last visit to the first quarter was "
-        f"{data.visit_error[: BINS // 4].mean():.3f}."
+        f"Walks through all states: {data.walks}, in {STEPS} steps, seen after {data.steps}; buffer {data.buffer}, "
+        f"batch {data.batch}, mean of {RUNS} runs. {'; '.join(parts)}. Without replay the error at the last visit to "
+        f"the first quarter was {data.at_visit:.3f}."
     )
 
 
@@ -229,5 +243,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         "walks": selection(values["walks"], WALKS, "walks"),
         "buffer": selection(values["buffer"], BUFFERS, "buffer size"),
         "batch": slider(values["batch"], 2, 32, 1, "batch size"),
+        "steps": slider(values["steps"], EVERY, STEPS, EVERY, "steps"),
     }
-    return presets.attach(Panel(compute, scene, describe, controls), PRESETS)
+    panel = Panel(compute, scene, describe, controls, more=("batch",), play="steps")
+    return presets.attach(panel, PRESETS)

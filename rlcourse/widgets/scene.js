@@ -60,6 +60,16 @@ function ticks({ low, high, log, ticks: given }, room) {
   return found;
 }
 
+// Lines of at most so many letters, broken between words.
+function wrapped(words, most) {
+  const lines = [""];
+  for (const word of words.split(" ")) {
+    if (lines.at(-1) && lines.at(-1).length + 1 + word.length > most) lines.push("");
+    lines[lines.length - 1] += (lines.at(-1) && " ") + word;
+  }
+  return lines;
+}
+
 function scale({ low, high, log }, from, to) {
   const map = log ? Math.log : (value) => value, back = log ? Math.exp : (value) => value;
   const [start, size] = [map(low), map(high) - map(low) || 1];
@@ -73,8 +83,11 @@ function drawView(svg, view, box, em, palette, letters) {
   const labels = view.marks.filter((mark) => mark.label && mark.kind !== "handle");
   const wide = Math.max(0, ...labels.map((mark) => mark.label.length)) * 0.56 * em;
   const steps = ticks(view.y, Math.max(2, Math.floor(box.height / (4.5 * em))));
-  const margin = { left: (0.9 + 0.6 * Math.max(0, ...steps.map(([, words]) => words.length))) * em, right: Math.min(wide + em, 0.4 * box.width),
-    top: (view.title ? 1.7 : 0.4) * em + (view.y.label ? 1.4 * em : 0), bottom: (view.x.label ? 3.1 : 1.8) * em };
+  const margin = { left: (0.9 + 0.6 * Math.max(0, ...steps.map(([, words]) => words.length))) * em, right: Math.min(wide + em, 0.4 * box.width) };
+  const title = view.title ? wrapped(view.title, (box.width - margin.left) / (0.6 * em)) : [];
+  margin.top = (title.length ? 0.4 + 1.3 * title.length : 0.4) * em + (view.y.label ? 1.4 * em : 0);
+  const below = view.x.label ? wrapped(view.x.label, (box.width - margin.left) / (0.56 * em)) : [];
+  margin.bottom = (below.length ? 1.8 + 1.3 * below.length : 1.8) * em;
   if (view.x.ticks?.length === 0 && !view.x.label) margin.bottom = 0.6 * em;
   const area = { left: box.left + margin.left, top: box.top + margin.top,
     width: Math.max(20, box.width - margin.left - margin.right), height: Math.max(20, box.height - margin.top - margin.bottom) };
@@ -91,10 +104,14 @@ function drawView(svg, view, box, em, palette, letters) {
     element("text", { x: place, y: height, fill: palette.ink, "font-size": em, ...extra }, group, words);
 
   const low = area.top + area.height;
-  const fit = (words) => Math.min(em, (box.width - margin.left) / (0.6 * words.length)); // a long title in a narrow view
-  if (view.title) write(box.left + margin.left, box.top + 1.1 * em, view.title, { "font-weight": "bold", "font-size": fit(view.title) });
+  const writeLines = (place, height, lines, extra) => {
+    if (!lines.length) return;
+    const whole = write(place, height, undefined, extra);
+    lines.forEach((words, i) => element("tspan", { x: place, dy: i && 1.3 * em }, whole, i + 1 < lines.length ? `${words} ` : words));
+  };
+  writeLines(box.left + margin.left, box.top + 1.1 * em, title, { "font-weight": "bold" });
   if (view.y.label) write(box.left + Math.max(0.3 * em, margin.left - 3 * em), area.top - 0.6 * em, view.y.label, { fill: letter("grey") });
-  if (view.x.label) write(area.left + area.width / 2, low + 2.7 * em, view.x.label, { "text-anchor": "middle", fill: letter("grey") });
+  writeLines(area.left + area.width / 2, low + 2.7 * em, below, { "text-anchor": "middle", fill: letter("grey") });
   for (const [value, words] of steps) {
     if (words && !view.equal) element("line", { x1: area.left, x2: area.left + area.width, y1: y(value), y2: y(value), stroke: palette.faint }, group);
     write(area.left - 0.5 * em, y(value) + 0.35 * em, words, { "text-anchor": "end", fill: letter("grey") });
@@ -125,7 +142,7 @@ function drawView(svg, view, box, em, palette, letters) {
     let last = ys.length - 1;
     while (last > 0 && ys[last] === null) last--;
     const height = Math.min(Math.max(y(ys[last] ?? 0), area.top), low);
-    ends.push({ place: Math.min(x(xs[last]), area.left + area.width), height, words: mark.label, color: letter(mark.color) });
+    ends.push({ place: Math.min(x(xs[last]), area.left + area.width) + (mark.kind === "dots" ? at(mark.size, last) * em : 0), height, words: mark.label, color: letter(mark.color) });
   };
 
   for (const mark of view.marks) {
@@ -153,11 +170,11 @@ function drawView(svg, view, box, em, palette, letters) {
         const [left, right] = [x(value - mark.width / 2), x(value + mark.width / 2)];
         const [top, bottom] = [y(Math.max(mark.high[i], mark.low[i])), y(Math.min(mark.high[i], mark.low[i]))];
         element("rect", { class: "mark", x: Math.min(left, right), width: Math.abs(right - left), y: top, height: Math.max(0, bottom - top),
-          "fill-opacity": mark.alpha, ...paint }, inside);
+          "fill-opacity": mark.alpha, fill: color(at(mark.color, i)) }, inside);
         read((left + right) / 2, (top + bottom) / 2, numbers(mark.label, value, mark.high[i] - mark.low[i]));
       });
       const last = mark.x.length - 1;
-      if (mark.label) ends.push({ place: x(mark.x[last] + mark.width / 2), height: (y(mark.high[last]) + y(mark.low[last])) / 2, words: mark.label, color: letter(mark.color) });
+      if (mark.label) ends.push({ place: x(mark.x[last] + mark.width / 2), height: (y(mark.high[last]) + y(mark.low[last])) / 2, words: mark.label, color: letter(at(mark.color, last)) });
     } else if (mark.kind === "patches") {
       mark.corners.forEach((corners, i) => {
         const points = corners.map(([a, b]) => [x(a), y(b)]);
@@ -186,6 +203,9 @@ function drawView(svg, view, box, em, palette, letters) {
       read(x(mark.x), y(mark.y), `${mark.label}: drag`);
     }
   }
+  // A label does not begin under a single disc, as what a hand takes hold of is.
+  for (const { x: a, y: b, size } of view.marks.filter((mark) => mark.kind === "handle" || (mark.kind === "dots" && mark.x.length === 1)))
+    for (const one of ends) if (Math.abs(x(at(a, 0)) - one.place) < at(size, 0) * em && Math.abs(y(at(b, 0)) - one.height) < at(size, 0) * em) one.place += at(size, 0) * em;
   // Labels that would lie on each other make way, downwards and then up again where the bottom is near.
   ends.sort((a, b) => a.height - b.height);
   ends.forEach((one, i) => { if (i) one.height = Math.max(one.height, ends[i - 1].height + 1.2 * em); });
@@ -216,7 +236,8 @@ export default {
       const box = svg.getBoundingClientRect(), zoom = box.width / width || 1;
       const room = (innerHeight - box.top - scrollY) / zoom - 4 * em; // down to the window's end, in a demo
       const fills = getComputedStyle(root).getPropertyValue("--rlcourse-fill").trim() === "1";
-      const side = (views) => (width / views.length < 26 * em ? 1 : views.length); // else below each other
+      const least = (views) => (views.every((view) => view.equal) ? 13 : 26) * em; // maps have nothing beside them
+      const side = (views) => (fills || width / views.length >= least(views) ? views.length : 1); // else below each other
       const rows = (views) => views.length / side(views);
       const tall = Math.max(Math.min(0.42 * width, 460), 16 * em) * (rows(shown.main) + (others.length ? 0.6 * rows(others) : 0));
       const height = fills ? Math.max(200, room) : tall;

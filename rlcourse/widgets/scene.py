@@ -67,6 +67,20 @@ class Axis:
     ticks: Mapping[float, str] | None = None
 
 
+def around(*shown: Numbers | float, label: str = "", room: float = 0.08) -> Axis:
+    """An axis that holds all these numbers, with some room at both ends: a share of their range."""
+    found = np.concatenate([np.ravel(each) for each in shown]).astype(float)
+    low, high = float(np.nanmin(found)), float(np.nanmax(found))
+    margin = room * ((high - low) or 1.0)
+    return Axis(low - margin, high + margin, label)
+
+
+def up_to(*shown: Numbers | float, label: str = "", room: float = 0.15) -> Axis:
+    """An axis from 0 to the largest of these numbers and a little further; to 1 where none is positive."""
+    highest = max(float(np.nanmax(each)) for each in shown)
+    return Axis(0, (1 + room) * highest if highest > 0 else 1.0, label)
+
+
 @dataclass(frozen=True)
 class View:
     """One pair of axes and what lies on it.
@@ -134,13 +148,25 @@ def dots(
 
 
 def bars(
-    x: Numbers, low: Numbers, high: Numbers, color: str, *, label: str = "", width: float = 0.8, alpha: float = 1
+    x: Numbers,
+    low: Numbers,
+    high: Numbers,
+    color: str | Sequence[str],
+    *,
+    label: str = "",
+    width: float = 0.8,
+    alpha: float = 1,
 ) -> Mark:
-    """Upright bars around `x`, `width` wide in its units."""
+    """Upright bars around `x`, `width` wide in its units; of one colour, or each of its own."""
     return {
         "kind": "bars", "x": x, "low": low, "high": high, "color": color, "label": label, "width": width,
         "alpha": alpha,
     }  # fmt: skip
+
+
+def highlight(count: int, chosen: int, color: str = "blue") -> list[str]:
+    """Colours of `count` things: grey, but one of them."""
+    return [color if i == chosen else "grey" for i in range(count)]
 
 
 def patches(corners: np.ndarray, colors: Sequence[str], names: Sequence[str] = ()) -> Mark:
@@ -191,6 +217,19 @@ def handle(
         "kind": "handle", "x": x, "y": y, "label": label, "along_x": along_x, "along_y": along_y, "zero": zero,
         "stops": list((stops or {}).items()), "color": color, "size": size,
     }  # fmt: skip
+
+
+def track(
+    ends: tuple[float, float], height: float, control: str, label: str, values: Sequence[float], value: float
+) -> list[Mark]:
+    """A slider on the picture: the control's `values` at equal distances on a line between the x of both `ends`."""
+    places = np.linspace(*ends, len(values))
+    here = float(places[np.abs(np.asarray(values, float) - value).argmin()])
+    stops = dict(zip(places.tolist(), map(float, values), strict=True))
+    return [
+        line(ends, [height, height], "grey", width=5),
+        handle(here, height, label, along_x=control, stops=stops),
+    ]
 
 
 def payload(scene: Scene) -> dict[str, Any]:

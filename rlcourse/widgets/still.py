@@ -1,20 +1,23 @@
 """Pictures on paper: a figure with its alternative text, and scenes drawn with matplotlib instead of in a browser."""
 
-import io
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from textwrap import fill
 from typing import Any
 
+import imageio.v3 as imageio
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 
 from rlcourse.widgets import scene as scenes
 from rlcourse.widgets.scene import Mark, Scene, View
 
-COLORS = tuple(scenes.COLORS.values())[:7]
+# In the order in which matplotlib takes them, where curves have no names for colours.
+COLORS = tuple(scenes.COLORS[name] for name in ("blue", "red", "green", "purple", "orange", "sky", "ink"))
 STYLE = {
     "axes.prop_cycle": f"cycler('color', {list(COLORS)})",
     "axes.spines.right": False,
@@ -40,12 +43,12 @@ class Still:
         self.alt, self.width, self.figure = alt, round(size[0] * CSS_PIXELS), Figure(figsize=size)
         with rc_context(STYLE):
             draw(self.figure)
-            buffer = io.BytesIO()
-            # Without the version in the file, the same figure gives the same bytes.
-            self.figure.savefig(
-                buffer, format="png", dpi=DPI, metadata={"Software": None}, pil_kwargs={"compress_level": 4}
-            )
-        self.png = buffer.getvalue()
+            self.figure.set_dpi(DPI)
+            canvas = FigureCanvasAgg(self.figure)
+            canvas.draw()
+        # Nothing shines through: without the fourth channel the files are a tenth smaller, and a lecture has many.
+        opaque = np.asarray(canvas.buffer_rgba())[..., :3]
+        self.png = imageio.imwrite("<bytes>", opaque, extension=".png")
 
     def __repr__(self) -> str:
         return self.alt
@@ -55,23 +58,46 @@ class Still:
 
 
 WRAP = 105  # letters of a headline on a line
+SIZE = 13, 5.4  # inches
 
 
 def on_paper(scene: Scene, alt: str) -> Still:
-    """The same scene without a browser: the main view large, the others beside it, the headline above."""
+    """The same scene without a browser: the headline, and below it what is seen at first sight.
+
+    Beside a single main view there is room for the others; two or more take the whole width.
+    """
 
     def draw(figure: Figure) -> None:
-        headline = fill(scene.headline, WRAP)
+        headline, caption = fill(scene.headline, WRAP), fill(scene.caption, WRAP + 25)
         figure.text(0.01, 0.985, headline, ha="left", va="top", weight="bold", fontsize=14)
-        figure.text(0.01, 0.94 - 0.05 * headline.count("\n"), fill(scene.caption, WRAP + 25), ha="left", va="top")
-        wide = (0.6 if scene.others else 1.0) / len(scene.main)
+        below = 0.985 - (0.055 * (headline.count("\n") + 1) if headline else 0)
+        figure.text(0.01, below, caption, ha="left", va="top")
+        top = below - (0.05 * (caption.count("\n") + 1) if caption else 0)
+        beside = scene.others if len(scene.main) == 1 else ()
+        wide = (0.6 if beside else 1.0) / len(scene.main)
         for i, view in enumerate(scene.main):
-            draw_view(figure.add_axes((i * wide + 0.05, 0.13, wide - 0.14, 0.68)), view)
-        tall = 0.93 / max(1, len(scene.others))
-        for i, view in enumerate(reversed(scene.others)):
-            draw_view(figure.add_axes((0.66, 0.13 + i * tall, 0.22, tall - 0.25)), view)
+            _place(figure, view, (i * wide, 0.0, wide, top))
+        tall = top / max(1, len(beside))
+        for i, view in enumerate(reversed(beside)):
+            _place(figure, view, (0.61, i * tall, 0.39, tall))
 
-    return Still(draw, alt, size=(13, 5.4))
+    return Still(draw, alt, SIZE)
+
+
+def _place(figure: Figure, view: View, box: tuple[float, float, float, float]) -> None:
+    """Draw a view into a box `(left, bottom, width, height)`, in shares of the figure, with its words around it."""
+    left, bottom, width, height = box
+    labels = max(
+        (len(mark["label"]) for mark in view.marks if mark.get("label") and mark["kind"] != "handle"), default=0
+    )
+    right = min(0.006 * labels + 0.02, 0.4 * width)
+    title = fill(view.title, int((width - 0.06) * SIZE[0] / 0.108))  # a bold letter is about a ninth of an inch wide
+    across = fill(view.x.label, int((width - 0.06) * SIZE[0] / 0.095))
+    lines = (title.count("\n") + 1 if title else 0, across.count("\n") + 1 if across else 0)
+    above = 0.02 + 0.045 * lines[0] + 0.055 * bool(view.y.label)
+    below = 0.02 + (0.05 if view.x.ticks != {} else 0) + 0.045 * lines[1]
+    area = (left + 0.05, bottom + below, width - 0.05 - right, height - below - above)
+    draw_view(figure.add_axes(area), replace(view, title=title, x=replace(view.x, label=across)))
 
 
 def draw_view(ax: Axes, view: View) -> None:
@@ -83,13 +109,20 @@ def draw_view(ax: Axes, view: View) -> None:
         if axis.ticks is not None:
             ax.set(**{f"{name}ticks": list(axis.ticks), f"{name}ticklabels": list(axis.ticks.values())})
             ax.minorticks_off()
+            ax.spines["bottom" if name == "x" else "left"].set_visible(bool(axis.ticks))
     ax.set_xlabel(view.x.label)
     if view.y.label:
         ax.text(0, 1.03, view.y.label, transform=ax.transAxes, color=scenes.LETTERS["grey"])
     ax.set_title(view.title, loc="left", pad=24 if view.y.label else 6, weight="bold")
     if view.equal:
         ax.set_aspect("equal")
-    ends = [end for mark in view.marks if (end := DRAW[mark["kind"]](ax, mark))]
+    ends = []
+    for number, mark in enumerate(view.marks):
+        there = set(ax.get_children())
+        if end := DRAW[mark["kind"]](ax, mark):
+            ends.append(end)
+        for artist in set(ax.get_children()) - there:
+            artist.set_zorder(2.1 + number / 100)  # in the scene's order; matplotlib has lines above patches
     _write_ends(ax, ends)
 
 
@@ -116,9 +149,7 @@ def _dots(ax: Axes, mark: Mark) -> tuple[float, float, Mark] | None:
         return None
     color, area = _color(mark["color"]), (2 * 12 * np.asarray(mark["size"])) ** 2  # letters of 12 points
     face = "none" if mark["hollow"] else color
-    ax.scatter(
-        x, y, area, facecolors=face, edgecolors=color if mark["hollow"] else "none", alpha=mark["alpha"], zorder=3
-    )
+    ax.scatter(x, y, area, facecolors=face, edgecolors=color if mark["hollow"] else "none", alpha=mark["alpha"])
     return float(x[-1]), float(y[-1]), mark
 
 
@@ -165,7 +196,12 @@ def _text(ax: Axes, mark: Mark) -> None:
 
 def _handle(ax: Axes, mark: Mark) -> None:
     ax.scatter(
-        [mark["x"]], [mark["y"]], (2 * 12 * mark["size"]) ** 2, color=_color(mark["color"]), edgecolors="k", zorder=5
+        [mark["x"]],
+        [mark["y"]],
+        (2 * 12 * mark["size"]) ** 2,
+        color=_color(mark["color"]),
+        edgecolors="k",
+        clip_on=False,
     )
 
 
@@ -177,7 +213,8 @@ DRAW: Mapping[str, Callable[[Axes, Mark], tuple[float, float, Mark] | None]] = {
 
 def _write_ends(ax: Axes, ends: list[tuple[float, float, Mark]]) -> None:
     """Each label where its curve ends; those that would lie on each other make way upwards."""
-    room = 1.35 * 12 / 72 * ax.figure.dpi / ax.bbox.height  # a line of letters, as a share of the axes
+    letter = 12 / 72 * ax.figure.dpi
+    room = 1.35 * letter / ax.bbox.height  # a line of letters, as a share of the axes
     placed = -np.inf
     to_share = ax.transData + ax.transAxes.inverted()
     for (x, y), mark in sorted(
@@ -185,8 +222,10 @@ def _write_ends(ax: Axes, ends: list[tuple[float, float, Mark]]) -> None:
     ):
         placed = max(float(np.clip(y, 0, 1)), placed + room)
         color = mark["color"] if isinstance(mark["color"], str) else mark["color"][-1]
+        radius = np.ravel(mark["size"])[-1] if mark["kind"] == "dots" else 0
+        beside = radius * letter / ax.bbox.width
         ax.text(
-            min(x, 1) + 0.01,
+            min(x, 1) + 0.01 + beside,
             placed,
             mark["label"],
             transform=ax.transAxes,

@@ -15,7 +15,7 @@ still rises; mean over the runs.
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from numpy.polynomial import legendre
 
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import Panel, choice, selection, slider
-from rlcourse.widgets.scene import Axis, Scene, View, handle, line
+from rlcourse.widgets.scene import Axis, Scene, View, around, dots, handle, line, up_to
 
 LECTURE = "6 DDPG and TD3"
 QUESTION = "What do a slow target and a delayed actor calm down?"
@@ -39,7 +39,7 @@ GRID = np.linspace(-1, 1, 2001)
 FEATURES = legendre.legvander(GRID, DEGREE) * np.sqrt(2 * np.arange(DEGREE + 1) + 1)
 SLOPES = np.gradient(FEATURES, GRID, axis=0)
 
-_FAST = {"policy": "learning", "tau": 1.0, "delay": 1, "gamma": 0.9, "noise": 1.0}
+_FAST = {"policy": "learning", "tau": 1.0, "delay": 1, "gamma": 0.9, "noise": 1.0, "update": UPDATES}
 PRESETS: dict[str, dict[str, Any]] = {
     "τ = 1: too high, and restless": _FAST,
     "the same with a fixed policy: right": _FAST | {"policy": "fixed"},
@@ -55,6 +55,7 @@ class Study:
     """`RUNS` runs for the chosen τ and policy, and how restless every τ is.
 
     Attributes:
+        update: the one that is looked at, counted from 1.
         believed: the critic's value of the actor's action after each update.
         action: the actor's.
         true: what that action is worth.
@@ -66,6 +67,7 @@ class Study:
     delay: int
     gamma: float
     noise: float
+    update: int
     believed: Float[np.ndarray, "updates runs"]
     action: Float[np.ndarray, "updates runs"]
     true: Float[np.ndarray, "updates runs"]
@@ -75,6 +77,11 @@ class Study:
     def ends(self) -> tuple[float, float]:
         """Believed and true, mean over the last updates."""
         return float(self.believed[-LAST:].mean()), float(self.true[-LAST:].mean())
+
+    @property
+    def now(self) -> tuple[float, float]:
+        """Believed and true after the chosen update, mean over the runs."""
+        return float(self.believed[self.update - 1].mean()), float(self.true[self.update - 1].mean())
 
     @property
     def here(self) -> float:
@@ -121,6 +128,14 @@ def learn(
     return believed, action
 
 
+@lru_cache(16)  # while a hand or Play moves through the updates, all else stays
+def learned(
+    delay: int, gamma: float, noise: float
+) -> tuple[Float[np.ndarray, "updates n runs"], Float[np.ndarray, "updates n runs"]]:
+    """The same for both `POLICIES` with all `TAUS`."""
+    return learn(np.tile(TAUS, 2), np.repeat([1.0, 0.0], len(TAUS)), delay, gamma, noise)
+
+
 def restlessness(values: Float[np.ndarray, "last ..."]) -> Float[np.ndarray, "..."]:
     """The standard deviation over time around the straight line that fits best."""
     time = np.linspace(-1, 1, len(values)).reshape(-1, *[1] * (values.ndim - 1))
@@ -128,9 +143,8 @@ def restlessness(values: Float[np.ndarray, "last ..."]) -> Float[np.ndarray, "..
     return np.asarray((values - slope * time).std(0))
 
 
-def compute(policy: str, tau: float, delay: int, gamma: float, noise: float) -> Study:
-    taus, moving = np.tile(TAUS, 2), np.repeat([1.0, 0.0], len(TAUS))
-    believed, action = learn(taus, moving, delay, gamma, noise)
+def compute(policy: str, tau: float, delay: int, gamma: float, noise: float, update: int = UPDATES) -> Study:
+    believed, action = learned(delay, gamma, noise)
     chosen = POLICIES.index(policy) * len(TAUS) + TAUS.index(tau)
     own = action[:, chosen]
     return Study(
@@ -139,6 +153,7 @@ def compute(policy: str, tau: float, delay: int, gamma: float, noise: float) -> 
         delay,
         gamma,
         noise,
+        update,
         believed[:, chosen],
         own,
         (1 - (own - BEST) ** 2) / (1 - gamma),
@@ -147,38 +162,60 @@ def compute(policy: str, tau: float, delay: int, gamma: float, noise: float) -> 
 
 
 def scene(data: Study) -> Scene:
-    believed, true = data.ends
+    whole = data.update == UPDATES
+    believed, true = data.ends if whole else data.now
     gap = believed - true
     verdict = "right" if abs(gap) < 0.05 else f"{abs(gap):.2f} too {'high' if gap > 0 else 'low'}"
     headline = (
-        f"At the end the critic believes {believed:.2f}, the truth is {true:.2f}: {verdict}; "
-        f"it wobbles by {data.here:.2f}."
+        f"{'At the end' if whole else f'After {data.update} updates'} the critic believes {believed:.2f}, the truth is "
+        f"{true:.2f}: {verdict}{f'; it wobbles by {data.here:.2f}' if whole else ''}."
     )
-    updates, thin = np.arange(1, UPDATES + 1), np.unique(np.append(np.arange(0, UPDATES, 8), UPDATES - 1))
-    runs = [line(updates[thin], run[thin], "sky", width=0.8) for run in data.believed.T]
-    shown = np.concatenate([data.believed.ravel(), data.true.mean(1)])
-    low, high = float(shown.min()), float(shown.max())
-    pad = 0.05 * (high - low)
-    chase = View(Axis(0, UPDATES, "update"), Axis(low - pad, high + pad, "value of the one state"), [
-        *runs,
-        line(updates[thin], data.true.mean(1)[thin], "purple", label="true", width=3, dash=True),
-        line(updates[thin], data.believed.mean(1)[thin], "blue", label="believed", width=3),
-    ], f"the critic chases the value of a {data.policy} policy; thin: {RUNS} runs")  # fmt: skip
-    moves = [line(updates[thin], run[thin], "sky", width=0.8) for run in data.action.T]
-    moves += [line([0, UPDATES], [BEST, BEST], "purple", label="best", dash=True)]
-    moves += [line(updates[thin], data.action.mean(1)[thin], "blue", label="mean", width=3)]
-    actor = View(Axis(0, UPDATES, "update"), Axis(-1.05, 1.05, "action"), moves, "the actor")
-    taus = np.array(TAUS)
-    ticks = {tau: f"{tau:g}" for tau in TAUS}
-    wobble = Axis(0, 1.15 * float(data.restless.max()) or 1.0, "wobble")
+    return Scene(headline, (chase(data),), (actor(data), calm(data)))
+
+
+def chase(data: Study) -> View:
+    """The critic's value as a dot that chases the true value, both with their trails."""
+    some = moments(data.update)
+    believed, true = data.now
+    now = float(data.update)
+    marks = [line(some + 1, run[some], "sky", width=0.8) for run in data.believed.T]
+    marks += [
+        line([now, now], [believed, true], "grey", width=1, dash=True),
+        line(some + 1, data.true.mean(1)[some], "purple", width=3, dash=True),
+        line(some + 1, data.believed.mean(1)[some], "blue", width=3),
+        dots([now], [true], "purple", size=0.7, label=f"true {true:.1f}"),
+        dots([now], [believed], "blue", size=0.7, label=f"believed {believed:.1f}"),
+    ]
+    # Of the whole run, so that it stands still while it is played; there the dots chase each other.
+    up = around(data.believed, data.true.mean(1), label="value of the one state", room=0.05)
+    marks.append(handle(now, up.low, "updates", along_x="update", size=0.55))
+    title = f"the critic chases the value of a {data.policy} policy; thin: {RUNS} runs"
+    return View(Axis(0, 1.02 * UPDATES, "update"), up, marks, title)
+
+
+def moments(update: int) -> Int[np.ndarray, " some"]:
+    """Which updates to draw, up to this one."""
+    return np.unique(np.append(np.arange(0, update, 8), update - 1))
+
+
+def actor(data: Study) -> View:
+    """Where the actor of each run goes."""
+    some = moments(data.update)
+    marks = [line(some + 1, run[some], "sky", width=0.8) for run in data.action.T]
+    marks.append(line([0, UPDATES], [BEST, BEST], "purple", label="best", dash=True))
+    marks.append(line(some + 1, data.action.mean(1)[some], "blue", label="mean", width=3))
+    return View(Axis(0, UPDATES, "update"), Axis(-1.05, 1.05, "action"), marks, "the actor")
+
+
+def calm(data: Study) -> View:
+    """How restless the value is for every target rate, with the chosen one to take hold of."""
     curves = [
-        line(taus, row, ink, label=name, dash=name == "fixed")
-        for row, ink, name in zip(data.restless, ("blue", "red"), POLICIES, strict=True)
+        line(np.array(TAUS), each, ink, label=name, dash=name == "fixed")
+        for each, ink, name in zip(data.restless, ("blue", "red"), POLICIES, strict=True)
     ]
     curves.append(handle(data.tau, data.here, "τ", along_x="tau"))
-    across = Axis(1.3, 0.008, "target rate τ", log=True, ticks=ticks)
-    calm = View(across, wobble, curves, f"how restless the value is, delay {data.delay}")
-    return Scene(headline, (chase,), (actor, calm))
+    across = Axis(1.3, 0.008, "target rate τ", log=True, ticks={tau: f"{tau:g}" for tau in TAUS})
+    return View(across, up_to(data.restless, label="wobble"), curves, f"how restless the value is, delay {data.delay}")
 
 
 def describe(data: Study) -> str:
@@ -208,10 +245,12 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     """
     values = presets.start(PRESETS, preset, changes)
     controls = {
-        "policy": choice(values["policy"], POLICIES, "policy"),
         "tau": selection(values["tau"], TAUS, "τ"),
         "delay": slider(values["delay"], 1, 8, 1, "delay d"),
+        "update": slider(values["update"], 10, UPDATES, 10, "updates"),
+        "policy": choice(values["policy"], POLICIES, "policy"),
         "gamma": slider(values["gamma"], 0.0, 0.95, 0.05, "γ"),
         "noise": slider(values["noise"], 0.0, 2.0, 0.1, "noise"),
     }
-    return presets.attach(Panel(compute, scene, describe, controls, more=("gamma", "noise")), PRESETS)
+    panel = Panel(compute, scene, describe, controls, more=("policy", "gamma", "noise"), play="update")
+    return presets.attach(panel, PRESETS)

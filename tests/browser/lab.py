@@ -191,6 +191,17 @@ class Notebook:
         self.page.wait_for_function(f"() => {PANEL}.node.getBoundingClientRect().right <= window.innerWidth")
         self.picture.scroll_into_view_if_needed()
 
+    def smallest_letters(self) -> float:
+        """Of the picture and of the names of controls, in pixels of the screen."""
+        return float(
+            self.page.evaluate("""() => {
+                const zoom = Number(getComputedStyle(document.documentElement).getPropertyValue("--fill")) || 1;
+                const parts = document.querySelectorAll(".widget-label, .widget-readout, .rlcourse-picture text");
+                const size = (part) => parseFloat(getComputedStyle(part).fontSize);
+                return zoom * Math.min(...[...parts].filter((part) => part.textContent).map(size));
+            }""")
+        )
+
     def blemishes(self) -> list[str]:
         """Controls' texts that do not fit their place, tooltips that say nothing, and what sticks out to the right."""
         found = self.page.locator(".jp-OutputArea-output").evaluate_all("""(outputs) => outputs.flatMap((output) => {

@@ -19,12 +19,18 @@ from playwright.sync_api import ViewportSize, expect
 
 from rlcourse import demos as pages
 from rlcourse.widgets import batch_td, deadly_triad, gae
+from rlcourse.widgets.scene import COLORS, NIGHT
 from tests.browser.conftest import ARTIFACTS
 from tests.browser.lab import SESSION, SIZES, Lab, Notebook
+from tests.test_scenes import NIGHT_PAPER
 
 pytestmark = pytest.mark.browser
 NAMES = [name for asked in pages.questions().values() for name in asked]
-PROJECTORS: tuple[ViewportSize, ...] = ({"width": 1280, "height": 720}, {"width": 1920, "height": 1080})
+PROJECTORS: tuple[ViewportSize, ...] = (
+    {"width": 1280, "height": 720},
+    {"width": 1024, "height": 768},
+    {"width": 1920, "height": 1080},
+)
 
 
 @dataclass
@@ -52,7 +58,7 @@ class Shown:
             case ipywidgets.Checkbox():
                 self.page.checkbox(label).set_checked(value)
             case ipywidgets.ToggleButtons():
-                self.page.button(value).click()
+                self.page.button(words(control)[choices(control).index(value)]).click()
             case ipywidgets.Dropdown():
                 self.page.dropdown(label).select_option(index=choices(control).index(value))
             case ipywidgets.SelectionSlider():
@@ -93,6 +99,11 @@ def choices(control: Any) -> list[Any]:
     if hasattr(control, "options"):
         return [option[1] if isinstance(option, tuple) else option for option in control.options]
     return [*np.arange(control.min, control.max, control.step).round(9).tolist(), control.max]
+
+
+def words(control: Any) -> list[str]:
+    """What stands on its buttons."""
+    return [option[0] if isinstance(option, tuple) else option for option in control.options]
 
 
 def moves(control: Any, between: bool) -> list[Any]:
@@ -153,6 +164,7 @@ def test_it_fits(shown: Shown, name: str, contact_sheet: dict[str, bytes]) -> No
             contact_sheet.setdefault(name, shown.page.page.screenshot())
         else:
             shown.page.resize(size)
+        assert shown.page.smallest_letters() >= (14 if shown.demo else 11)
         assert shown.page.blemishes() == []
 
 
@@ -197,9 +209,13 @@ def test_by_keyboard_and_drawn_once(shown: Shown) -> None:
     controls["preset"].value = second
     shown.agree()
     controls.pop("preset")
-    *_, last = (label for label, control in controls.items() if not control.disabled)
-    passed += page.tab_to("picture" if shown.twin.picture.takes_keys else last)
-    assert {label for label, control in controls.items() if not control.disabled} <= set(passed)
+    # Of buttons each has the keyboard in turn, under its own name.
+    reached = {label: control for label, control in controls.items() if not control.disabled}
+    names = [
+        words(each)[-1] if isinstance(each, ipywidgets.ToggleButtons) else label for label, each in reached.items()
+    ]
+    passed += page.tab_to("picture" if shown.twin.picture.takes_keys else names[-1])
+    assert set(names) <= set(passed)
     if not shown.demo:
         page.settle()
     assert page.redraws() == 1
@@ -209,14 +225,13 @@ def fills(demo: Notebook) -> None:
     demo.page.wait_for_function(
         "() => document.querySelector('.rlcourse-picture').getBoundingClientRect().width >= 0.8 * innerWidth"
     )
-    width, height, across, down, letters = demo.page.evaluate("""() => {
-        const root = document.documentElement, parts = document.querySelectorAll(".widget-label, .widget-readout");
-        const sizes = [...parts].map((part) => parseFloat(getComputedStyle(part).fontSize));
-        return [innerWidth, innerHeight, root.scrollWidth, root.scrollHeight, Math.min(...sizes)];
+    width, height, across, down = demo.page.evaluate("""() => {
+        const root = document.documentElement;
+        return [innerWidth, innerHeight, root.scrollWidth, root.scrollHeight];
     }""")
     assert across <= width
     assert down <= height
-    assert letters >= 14
+    assert demo.smallest_letters() >= 14
 
 
 @pytest.mark.parametrize(
@@ -265,6 +280,23 @@ def test_pictures_come_during_a_drag_and_a_handle_is_one_more_slider(lab: Lab) -
         tip = notebook.page.locator(".rlcourse-scene .tip")
         tip.wait_for()
         assert tip.inner_text().startswith("λ: 0.95\n")
+
+
+def test_by_night_it_is_drawn_in_colours_of_the_night(lab: Lab) -> None:
+    """That these can be read on the theme's paper is a test without a browser; here, that they are what is drawn."""
+    with lab.notebook("from rlcourse.widgets import gae\ngae.widget()") as notebook:
+        notebook.run()
+        notebook.expect_picture(gae.widget().picture.alt)
+        theme = "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
+        try:
+            notebook.page.evaluate(theme, "JupyterLab Dark")
+            expect(notebook.picture.get_by_text("best")).to_have_attribute("fill", NIGHT["ink"])
+            expect(notebook.picture.get_by_text("variance", exact=True)).to_have_attribute("fill", NIGHT["sky"])
+            paper = "() => getComputedStyle(document.body).getPropertyValue('--jp-layout-color0').trim()"
+            assert notebook.page.evaluate(paper).upper() in (NIGHT_PAPER, f"#{NIGHT_PAPER[-3:]}")
+        finally:
+            notebook.page.evaluate(theme, "JupyterLab Light")
+        expect(notebook.picture.get_by_text("best")).to_have_attribute("fill", COLORS["ink"])
 
 
 def test_after_a_restart_of_the_kernel_it_says_that_nothing_answers(lab: Lab) -> None:
