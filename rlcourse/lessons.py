@@ -15,7 +15,7 @@ from functools import cache
 from html import escape
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import imageio.v3 as imageio
 import ipywidgets
@@ -37,9 +37,11 @@ from rlcourse.pictures import estimates as estimates
 from rlcourse.pictures import plot_drives as plot_drives
 from rlcourse.pictures import plot_each_seed as plot_each_seed
 from rlcourse.pictures import plot_passing as plot_passing
+from rlcourse.rendering import moving_picture
 from rlcourse.rendering import record as record
 from rlcourse.widgets.panel import Choice, Keys
 
+T = TypeVar("T")
 PREDICTIONS = Path("predictions.json")  # in the notebook's own folder: that is where its kernel runs
 LETTERS = "ABCDEFGH"  # of the choices, for a show of hands and where a letter must be enough
 PACKAGE = Path(__file__).parent
@@ -283,6 +285,28 @@ def _write_predictions(predictions: dict[str, str]) -> None:
     files.write(PREDICTIONS, json.dumps(predictions, indent=2, ensure_ascii=False))
 
 
+def choose(label: str, options: Sequence[T]) -> T:
+    """What is chosen in a menu in the output of the cell that asks; until somebody chooses, the first option.
+
+    The cell takes the new choice when it is run again, and then its menu still says the same.
+
+    Raises:
+        ValueError: fewer than two options.
+    """
+    if len(options) < 2:
+        raise ValueError(f"options = {list(options)}: give two or more")
+    key = label, *map(str, options)
+    if key not in _menus:
+        named = [(str(option), option) for option in options]
+        _menus[key] = ipywidgets.Dropdown(options=named, description=label, style={"description_width": "initial"})
+    display(ipywidgets.VBox([_menus[key], Keys()]))
+    chosen: T = _menus[key].value
+    return chosen
+
+
+_menus: dict[tuple[str, ...], ipywidgets.Dropdown] = {}
+
+
 def budget(quick: int, full: int | None = None) -> int:
     """How long to train: `quick` in a lecture, `full` where the environment variable `RLCOURSE_BUDGET` says "full".
 
@@ -387,11 +411,23 @@ def verdict(what: str, value: float, at_least: float) -> None:
 def video(frames: Sequence[UInt8[np.ndarray, "height width 3"]], fps: float, alt: str) -> Image:
     """Show frames as a small looping picture, which is stored in the notebook."""
     data = imageio.imwrite("<bytes>", np.stack(frames), extension=".gif", duration=1000 / fps, loop=0)
-    return Image(data, format="gif", metadata={"alt": alt})
+    return Film(data, format="gif", metadata={"alt": alt})
 
 
-def stored_video(name: str, alt: str) -> HTML:
-    """Show the film `name` from `assets/videos` (without the ending), which is stored in the notebook."""
+class Film(Image):
+    """A moving picture that JupyterLab shows as HTML, which can stand still; what is stored is the picture."""
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
+        data, metadata = super()._repr_mimebundle_(include, exclude)
+        return data | {"text/html": moving_picture(self.data, self.metadata["alt"])}, metadata
+
+
+def stored_video(name: str, alt: str, height: int = 480) -> HTML:
+    """Show the film `name` from `assets/videos` (without the ending), which is stored in the notebook.
+
+    Films are 480 pixels wide and high; with a smaller `height` the upper part, empty sky, is cut off.
+    """
     data = base64.b64encode((PACKAGE.parent / "assets" / "videos" / f"{name}.mp4").read_bytes()).decode()
     source = f"data:video/mp4;base64,{data}"
-    return HTML(f"<video src='{source}' aria-label='{escape(alt)}' width='480' autoplay loop muted controls></video>")
+    shape = f"width='480' height='{height}' style='object-fit:cover;object-position:bottom'"
+    return HTML(f"<video src='{source}' aria-label='{escape(alt)}' {shape} autoplay loop muted controls></video>")

@@ -5,7 +5,9 @@ import os
 import platform
 import subprocess
 import sys
+from base64 import b64encode
 from functools import cache
+from html import escape
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,3 +110,14 @@ def _follow(env: "gym.Env") -> None:
     model = getattr(env, "model", None)
     if model is not None and "track" in (model.camera(i).name for i in range(model.ncam)):
         env.mujoco_renderer.camera_id = model.camera("track").id  # type: ignore[attr-defined]
+
+
+def moving_picture(gif: bytes, alt: str) -> str:
+    """HTML of a moving picture that stands still, at its first frame, for whoever has asked for less motion."""
+    import imageio.v3 as imageio
+
+    still = imageio.imwrite("<bytes>", imageio.imread(gif, index=0, extension=".gif"), extension=".png")
+    kinds = {"png": still, "gif": gif}
+    first, moving = (f"data:image/{kind};base64,{b64encode(data).decode()}" for kind, data in kinds.items())
+    calm = f'<source media="(prefers-reduced-motion: reduce)" srcset="{first}">'
+    return f'<picture>{calm}<img src="{moving}" alt="{escape(alt)}"></picture>'

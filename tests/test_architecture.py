@@ -57,7 +57,7 @@ ALLOWED: Mapping[str, set[str]] = {
     },
     "grading": {"files", "grading", "operations.publish"},
     "demos": {"demos", "files", "widgets", "operations.publish"},
-    "slides": {"operations.publish"},
+    "slides": {"operations.publish", "operations.saving", "rendering"},
     "operations": {
         "algorithms",
         "checkpoints",

@@ -136,6 +136,8 @@ WRONG = {
         ("(1 / rank) ** alpha", "1 / rank", "α is missing"),
         ("** -beta", "** beta", "the weight grows with the probability"),
         ("weight / weight.max()", "weight", "not divided by the largest"),
+        ("** -beta", "** -alpha", "the exponent of the weight is β, not α"),
+        ("(1 / rank) ** alpha", "(1 / rank) ** beta", "the exponent of the rank is α, not β"),
     ],
     "mixed-residual": [
         ("value.detach()", "value", "nothing is detached"),

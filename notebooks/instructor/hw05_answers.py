@@ -170,6 +170,11 @@ WRONG = {
         ("np.maximum(free, held)", "np.minimum(free, held)", "the smaller of the two errors"),
         ("np.where(free >= held, value - target, 0.0)", "(value - target)", "no longer depends on the value"),
         ("old_value - clip, old_value + clip", "target - clip, target + clip", "clips around the target"),
+        (
+            "np.clip(value, old_value - clip, old_value + clip)",
+            "np.minimum(value, old_value + clip)",
+            "from above only",
+        ),
         ("old_value - clip, old_value + clip", "1 - clip, 1 + clip", "as if it were a ratio"),
         ("0.5 * np", "np", "½ is missing"),
         (".mean()", ".sum()", "the sum over the batch"),
@@ -193,6 +198,7 @@ WRONG = {
         ("gamma * trace[t]", "gamma * lam * np.prod(np.minimum(1.0, ratio))", "one product of all ratios"),
     ],
     "early-stopping": [
+        ("kls[-1] > 1.5", "kls[-1] >= 1.5", "that equals the limit is not above it"),
         ("if kls[-1] > 1.5", "if kls[-2:][0] > 1.5 and len(kls) > 1", "one step late"),
         ("ratio > 1 - clip)", "True)", "A < 0 are never clipped"),
         ("ratio > 1 - clip)", "ratio < 1 + clip)", "where A < 0 the clip acts"),

@@ -167,6 +167,7 @@ WRONG = {
         ("share * wrong / bits, share * (bits - wrong) / bits", "0.5 * share, 0.5 * share", "equally likely"),
     ],
     "relabel": [
+        ("lot < k", "lot <= k", "a lot that equals the share"),
         ('source["next_obs"][:, achieved]', 'source["obs"][:, achieved]', "before the chosen step"),
         ("    next_obs[chosen, -goal_size:] = goal[chosen]\n", "", "the target still reads the old goal"),
         ("    obs[chosen, -goal_size:] = goal[chosen]\n", "", "s was not relabelled"),

@@ -191,6 +191,11 @@ WRONG = {
         ("            spent.append(len(episodes))", "            spent.append(len(episodes) - rank + 1)", "runs all n"),
     ],
     "clip-and-copy": [
+        (
+            "min(seen[0], y.min()), max(seen[1], y.max())",
+            "min(seen[0], r.min()), max(seen[1], r.max())",
+            "the extremes of the rewards",
+        ),
         ("gamma * (1 - ended)", "gamma", "bootstraps past the end"),
         ("(0.0, 0.0), (np.inf, -np.inf)", "(-np.inf, np.inf), (np.inf, -np.inf)", "begin at 0 and 0"),
         ("update % every == 0", "update % 1 == 0", "take effect at once"),

@@ -12,7 +12,7 @@ import copy
 import io
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -24,6 +24,7 @@ MAX_TEXT = 300  # characters of a student's value or message in a verdict
 DIGITS = 6  # of a number in a verdict: float32 has seven
 STUB = "your answer goes here"  # what a place for an answer raises, until it is written
 UNWRITTEN = "not answered yet"  # what a check says of it
+SIGNS = str.maketrans("−‐‑‒–—‘’", "------''")  # as text programs write what a keyboard has
 
 
 def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -56,8 +57,8 @@ def choices(answer: Any, allowed: Mapping[str, Sequence[str]]) -> None:
 
 
 def plain(value: Any) -> Any:
-    """As JSON holds it: arrays and tensors are nested lists, sets are sorted, fractions and numbers of other precision
-    are floats, anything else is its type's name."""
+    """As JSON holds it: arrays, tensors and whatever else can be gone through are nested lists, sets are sorted,
+    fractions and numbers of other precision are floats, anything else is its type's name."""
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor):
         return plain(value.tolist())
@@ -67,11 +68,13 @@ def plain(value: Any) -> Any:
         return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, set | frozenset):
         return sorted((plain(each) for each in value), key=repr)
-    if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
     if isinstance(value, bool | int | float | str | None):
         return value
-    return float(value) if isinstance(value, Real) else f"<{type(value).__name__}>"
+    if isinstance(value, Real):
+        return float(value)
+    if isinstance(value, Iterable) and not isinstance(value, bytes | bytearray):
+        return [plain(each) for each in value]
+    return f"<{type(value).__name__}>"
 
 
 def marked(text: str) -> list[str]:
@@ -131,12 +134,12 @@ def _close(expected: Any, found: Any, atol: float) -> bool:
 
 
 def _same_text(a: Any, b: Any) -> bool:
-    """Whether two texts differ at most in case, blanks and the kind of minus sign or apostrophe."""
+    """Whether two texts differ at most in case, blanks and the kind of minus sign, dash or apostrophe."""
     return isinstance(a, str) and isinstance(b, str) and _letters(a) == _letters(b)
 
 
 def _letters(text: str) -> str:
-    return "".join(text.casefold().replace("−", "-").replace("’", "'").split())
+    return "".join(text.casefold().translate(SIGNS).split())
 
 
 class Check:

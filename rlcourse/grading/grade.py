@@ -165,9 +165,11 @@ def _cluster(scheduler: str | None, workers: int) -> Iterator[None]:
 
     That one has threads, since each run is a process anyway: so that Ctrl-C reaches them, and nothing is left behind.
     """
-    import dask
-    from dask.distributed import Client
-
+    try:
+        import dask
+        from dask.distributed import Client
+    except ImportError:
+        raise GradingError("--backend dask needs Dask: pip install -c constraints.txt -e '.[cluster]'") from None
     if scheduler is not None:
         with Client(scheduler):
             yield

@@ -40,16 +40,25 @@ def by_hand(out: Path, students: Collection[str], questions: Collection[str]) ->
     """What assistants decided: points, or None where they stay, and a comment, by student and question.
 
     Raises:
-        GradingError: a row names nobody, no question, or no points; says which and what it must hold.
+        GradingError: a row names nobody, no question, no points or the same as another; says which and what it must
+            hold.
     """
+    keys = {
+        harmless(each).strip(): each for each in students
+    }  # as they stand in grades.csv, from where they are copied
     path = out / BY_HAND
     if not path.exists():
         files.write(path, ",".join(HEADING) + "\n")
     text = path.read_text(encoding="utf-8-sig", errors="replace")
     separator = ";" if ";" in text.partition("\n")[0] else ","
     found: Decisions = {}
-    for number, row in enumerate(csv.reader(io.StringIO(text), delimiter=separator), start=1):
+    try:
+        rows = [*csv.reader(io.StringIO(text), delimiter=separator)]
+    except csv.Error as error:
+        raise GradingError(f"{path}: {error}: it must hold the columns {', '.join(HEADING)}") from None
+    for number, row in enumerate(rows, start=1):
         student, name, points, comment = [*(each.strip() for each in row), "", "", "", ""][:4]
+        student = keys.get(student, student)
         if number == 1 or not any(row):
             continue
         try:
@@ -59,6 +68,7 @@ def by_hand(out: Path, students: Collection[str], questions: Collection[str]) ->
         for fault, wanted in (
             (student not in students, f"student {student!r} must be one of the column `student` in grades.csv"),
             (name not in questions, f"question {name!r} must be one of {', '.join(sorted(questions))}"),
+            ((student, name) in found, f"{student!r}, {name!r} was decided in a line before: leave one of the two"),
             (value is not None and not 0 <= value < 1e6, f"points {points!r} must be a number, 0 or more, or nothing"),
         ):
             if fault:

@@ -7,7 +7,9 @@ import os
 import re
 import unicodedata
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -26,7 +28,10 @@ GRADES = ("grade", "points", "score")
 LONGEST = 200  # bytes of a student's key, to which endings are appended; file systems allow 255
 SKIPPED = ("__MACOSX", ".")
 DEPTH, FILES = 8, 5000  # how deep a submission's folders are looked into, and how many files of it
-UNPACKED = 2_000_000_000  # bytes, of one zip file
+ZIPPED = 5 * MAX_BYTES  # of a student's zip file
+UNPACKED = 10 * MAX_BYTES  # of all that a student packed
+# Browsers and Windows append to a name what they take for the kind of a file.
+NOTEBOOK = re.compile(r"\.ipynb(?:\.(?:txt|json))?$", re.I)
 
 
 class MappingError(ValueError):
@@ -120,9 +125,14 @@ def roster(path: Path) -> Roster:
     words = [word.strip().casefold() for word in table[0]]
     ids = next((words.index(each) for each in IDS if each in words), None)
     if ids is None:
-        return Roster(tuple(table))
-    names = next((words.index(each) for each in NAMES if each in words and words.index(each) != ids), ids)
-    return Roster(tuple(table[1:]), table[0], ids, names)
+        found = Roster(tuple(table))
+    else:
+        names = next((words.index(each) for each in NAMES if each in words and words.index(each) != ids), ids)
+        found = Roster(tuple(table[1:]), table[0], ids, names)
+    keys = [key for row in found.rows if (key := row[found.ids].strip())]
+    if double := next((key for key in keys if keys.count(key) > 1), None):
+        raise MappingError(f"{path}: {double!r} stands there twice: one row for each student")
+    return found
 
 
 def entries(folder: Path, homework: str, scratch: Path, students: Roster | None = None) -> list[Entry]:
@@ -135,26 +145,32 @@ def entries(folder: Path, homework: str, scratch: Path, students: Roster | None 
     """
     if not folder.exists():
         raise FileNotFoundError(f"there is no folder {folder}: name the one with the submissions")
+    packed: dict[str, str] = {}
     if not folder.is_dir():
         try:
-            folder = unpack(folder, scratch)
+            folder, packed = _unpacked_class(folder, scratch)
         except UnreadableError as error:
             raise FileNotFoundError(f"{folder} is neither a folder nor a zip file that can be read: {error}") from None
     grouped: dict[str, list[Path]] = {}
     faults: dict[str, list[str]] = {}
-    for path in sorted(folder.iterdir()):
+    spent: dict[str, Counter[str]] = {}
+    for path in sorted({*folder.iterdir(), *(folder / name for name in packed)}):
         if path.name.startswith(SKIPPED):
             continue
         whole = path.is_dir() and not path.is_symlink()
-        name = LATE.sub("_", _stripped(path.name if whole else path.stem))
+        name = LATE.sub("_", _stripped(path.name if whole else _stem(path)))
         key = (students.find(name) if students else None) or name
+        found: list[Path] = []
         try:
-            found = [*_files(path, scratch)] if whole else [path]
-            found = [each for one in found for each in (_notebooks(one, scratch) if one.suffix == ".zip" else [one])]
+            if path.name in packed:
+                raise UnreadableError(packed[path.name])
+            for one in _files(path) if whole else [path]:
+                zipped = one.suffix.lower() == ".zip"
+                found += _notebooks(one, scratch, spent.setdefault(key, Counter())) if zipped else [one]
         except UnreadableError as error:
             found = []
             faults.setdefault(key, []).append(str(error))
-        grouped.setdefault(key, []).extend(each for each in found if each.suffix == ".ipynb" or not whole)
+        grouped.setdefault(key, []).extend(each for each in found if NOTEBOOK.search(each.name) or not whole)
     if not grouped:
         raise FileNotFoundError(f"{folder} is empty: name the folder with the submissions")
     names = students.students() if students else {}
@@ -200,9 +216,13 @@ def _stripped(stem: str) -> str:
     return stem
 
 
+def _stem(path: Path) -> str:
+    return NOTEBOOK.sub("", path.name) if NOTEBOOK.search(path.name) else path.stem
+
+
 def _rank(path: Path) -> tuple[bool, bool, int, str]:
     """What was handed in late counts first; then the highest number that a browser gave; last what is called a copy."""
-    late, plain, number, stem = False, True, 0, path.stem
+    late, plain, number, stem = False, True, 0, _stem(path)
     while (found := SUFFIX.search(stem)) and found.start():
         late, plain = late or bool(found["late"]), plain and not found["copy"]
         number = max(number, int(found["number"] or 0))
@@ -210,7 +230,7 @@ def _rank(path: Path) -> tuple[bool, bool, int, str]:
     return late or bool(LATE.search(stem)), plain, number, path.name
 
 
-def _files(folder: Path, scratch: Path) -> Iterator[Path]:
+def _files(folder: Path) -> Iterator[Path]:
     """The notebooks and zip files in a folder, within bounds.
 
     Raises:
@@ -230,51 +250,109 @@ def _files(folder: Path, scratch: Path) -> Iterator[Path]:
                         continue
                     if each.is_dir(follow_symlinks=False):
                         todo.append((Path(each.path), depth + 1))
-                    elif each.name.endswith((".ipynb", ".zip")):
+                    elif _of_use(each.name):
                         yield Path(each.path)
         except OSError as error:
             raise UnreadableError(f"a folder cannot be read: {error.strerror}") from None
 
 
-def _notebooks(path: Path, scratch: Path) -> list[Path]:
-    return [each for each in _files(unpack(path, scratch), scratch) if each.suffix == ".ipynb"]
+def _of_use(name: str) -> bool:
+    return NOTEBOOK.search(name) is not None or name.lower().endswith(".zip")
 
 
-def unpack(path: Path, scratch: Path) -> Path:
-    """Unpack the notebooks, and the zip files, of a zip file into a new folder in `scratch`; nothing leaves it.
+def _notebooks(path: Path, scratch: Path, spent: Counter[str]) -> list[Path]:
+    return [each for each in _files(unpack(path, scratch, spent)) if NOTEBOOK.search(each.name)]
+
+
+def unpack(path: Path, scratch: Path, spent: Counter[str]) -> Path:
+    """Unpack the notebooks and zip files of a student's zip file into a new folder in `scratch`; nothing leaves it.
+
+    Args:
+        spent: files and bytes that this student's zip files took so far.
 
     Raises:
-        UnreadableError: it is none, holds too much, or has a password.
+        UnreadableError: it is none, is damaged, holds too much, or has a password.
     """
-    target = scratch / f"zip-{len(list(scratch.iterdir()))}"
-    target.mkdir(parents=True)
     if path.is_symlink():
         raise UnreadableError("it is a link or no file at all")
-    total = 0
+    if path.stat().st_size > ZIPPED:
+        raise UnreadableError(f"the zip file is larger than {ZIPPED / 1e6:.0f} MB")
+    target = _new_folder(scratch)
+    with _opened(path) as file:
+        for member, parts in _members(file):
+            _extract(file, member, target.joinpath(*parts), spent)
+    return target
+
+
+def _unpacked_class(path: Path, scratch: Path) -> tuple[Path, dict[str, str]]:
+    """Unpack a zip file in which each folder or file is a student's, and say what is wrong with whose.
+
+    Raises:
+        UnreadableError: it is no zip file at all.
+    """
+    target, faults = _new_folder(scratch), dict[str, str]()
+    spent: dict[str, Counter[str]] = {}
+    with _opened(path) as file:
+        for member, parts in _members(file):
+            owner, place = parts[0], target.joinpath(*parts)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if owner not in faults:
+                try:
+                    _extract(file, member, place, spent.setdefault(owner, Counter()))
+                except UnreadableError as error:
+                    faults[owner] = str(error)
+    return target, faults
+
+
+def _new_folder(scratch: Path) -> Path:
+    target = scratch / f"zip-{len(list(scratch.iterdir()))}"
+    target.mkdir(parents=True)
+    return target
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """A zip file; whatever goes wrong with it, what Python's library raises is in words."""
     try:
         with zipfile.ZipFile(path) as file:
-            members = [each for each in file.infolist() if each.filename.lower().endswith((".ipynb", ".zip"))]
-            if len(members) > FILES:
-                raise UnreadableError(f"it holds more than {FILES} files")
-            for number, member in enumerate(members):
-                parts = PurePosixPath(member.filename.replace("\\", "/")).parts
-                safe = [presentable(part) for part in parts if part not in ("/", "..") and ":" not in part][-DEPTH:]
-                if not safe or any(part.startswith(SKIPPED) for part in safe) or member.external_attr >> 28 == 0xA:
-                    continue  # a link
-                most = 10 * MAX_BYTES if member.filename.lower().endswith(".zip") else MAX_BYTES
-                with file.open(member) as content:
-                    data = content.read(most + 1)  # one more than is read later: it will be called too large
-                if (total := total + len(data)) > UNPACKED:
-                    raise UnreadableError(f"it unpacks to more than {UNPACKED / 1e9:.0f} GB")
-                place = target.joinpath(*safe)
-                place = place if not place.exists() else place.with_name(f"{number}-{place.name}")
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_bytes(data)
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError, EOFError, ValueError) as error:
-        if isinstance(error, UnreadableError):
-            raise
+            yield file
+    except UnreadableError:
+        raise
+    except Exception as error:  # of a damaged file BadZipFile, zlib.error, struct.error, EOFError, ...
         raise UnreadableError(f"the zip file cannot be read: {error}") from None
-    return target
+
+
+def _members(file: zipfile.ZipFile) -> Iterator[tuple[zipfile.ZipInfo, list[str]]]:
+    """What is of use in a zip file, and its place: whatever a name says, below the folder that it is unpacked into."""
+    for member in file.infolist():
+        parts = PurePosixPath(member.filename.replace("\\", "/")).parts
+        safe = [presentable(part) for part in parts if part not in ("/", "..") and ":" not in part]
+        link = member.external_attr >> 28 == 0xA
+        if safe and not link and _of_use(safe[-1]) and not any(part.startswith(SKIPPED) for part in safe):
+            yield member, [*safe[:1], *safe[1:][-DEPTH:]]
+
+
+def _extract(file: zipfile.ZipFile, member: zipfile.ZipInfo, place: Path, spent: Counter[str]) -> None:
+    """Write a member of a zip file, beside another one of its name.
+
+    Raises:
+        UnreadableError: it is damaged, or its owner packed too much.
+    """
+    most = ZIPPED if member.filename.lower().endswith(".zip") else MAX_BYTES
+    try:
+        with file.open(member) as content:
+            data = content.read(most + 1)  # one more than is read later: it will be called too large
+    except Exception as error:
+        raise UnreadableError(f"the zip file cannot be read: {error}") from None
+    spent.update(files=1, bytes=len(data))
+    if spent["files"] > FILES:
+        raise UnreadableError(f"it holds more than {FILES} files")
+    if spent["bytes"] > UNPACKED:
+        raise UnreadableError(f"it unpacks to more than {UNPACKED / 1e6:.0f} MB")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    while place.exists():
+        place = place.with_name(f"{spent['files']}-{place.name}")
+    place.write_bytes(data)
 
 
 def _entry(

@@ -42,6 +42,7 @@ LOOK = 0.5  # seconds between two looks at what the processes use
 GRACE = 5  # seconds in which an interrupted cell must end
 IDLE_TIMEOUT = 10  # seconds from the reply of a cell until its last output
 STARTUP_TIMEOUT = 60  # seconds
+ENDED = "it ended the kernel: take `exit` or `quit` out"
 SOCKETS, NOTEBOOK = "sockets", "graded.ipynb"  # in the working folder
 
 
@@ -233,6 +234,8 @@ class Watch:
         yield
         # A patched showtraceback hides an exception from the output, not from the reply.
         reply = item.parent.kernel.reply
+        if any(each.get("source") == "ask_exit" and not each.get("keepkernel") for each in reply.get("payload", [])):
+            raise StoppedError("died", ENDED)  # it does so after its reply, and the next cell would be blamed
         if reply["status"] != "ok":
             raise RuntimeError(f"{reply.get('ename')}: {reply.get('evalue')}")
 

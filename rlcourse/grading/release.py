@@ -1,5 +1,7 @@
 """`rlcourse release`: from the instructor's source to what students get, with nothing of the solution left in it."""
 
+import posixpath
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable
@@ -21,6 +23,7 @@ WORKSHOPS = "workshops"  # the name of their folder, beside the homework's and b
 PRISTINE = ".release"
 CHECKED = "# NBVAL_CHECK_OUTPUT"
 PRIVATE = ("notebooks/instructor/", "tests/grading/")
+LINK = re.compile(rb"\[([^\]]*)\]\(([^)\s]+)\)")
 CELL_TIMEOUT = 120  # seconds, for the solution; a student's answers have the homework's own `seconds`
 SHORTEST_LEAK = 16  # characters; shorter lines (`return target`) are no secret
 
@@ -127,7 +130,7 @@ def release_all(paths: Iterable[Path], target: Path) -> None:
 
 
 def student_edition(root: Path, target: Path) -> None:
-    """Copy the repository without instructor sources, hidden checks and mutants.
+    """Copy the repository without instructor sources, hidden checks and mutants; links to these become plain words.
 
     Raises:
         FileExistsError: the target is there already.
@@ -147,3 +150,13 @@ def student_edition(root: Path, target: Path) -> None:
     for name in names:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(root / name, target / name)
+        if name.endswith(".md"):
+            (target / name).write_bytes(_without_private_links((root / name).read_bytes(), posixpath.dirname(name)))
+
+
+def _without_private_links(text: bytes, folder: str) -> bytes:
+    def kept(found: re.Match[bytes]) -> bytes:
+        goal = posixpath.normpath(posixpath.join(folder, found[2].decode(errors="replace")))
+        return found[1] if f"{goal}/".startswith(PRIVATE) else found[0]
+
+    return LINK.sub(kept, text)

@@ -5,22 +5,30 @@ official ones as they were released. So it does not matter that running and savi
 and the verdict on a visible check is the grade's. What would not be run is listed at the end.
 """
 
+import ast
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from queue import Empty
+from tempfile import TemporaryDirectory
 from typing import Any
+from unittest import mock
 
 import nbformat
+import nbval.plugin
 import pytest
+from nbformat import NotebookNode
+from nbval.kernel import RunningKernel
 from nbval.plugin import IPyNbFile
 
 from rlcourse.grading import checks, homework, limits
 from rlcourse.grading.collect import HomeworkCell, cells_of, printed, raised
 from rlcourse.grading.homework import role
 from rlcourse.grading.release import PRISTINE
-from rlcourse.grading.submissions import UnreadableError, graft, read, tampered
+from rlcourse.grading.submissions import UnreadableError, graft, read, tampered, tree
 
 REMARKS = pytest.StashKey[list[str]]()
+LOOK = 1.0  # seconds between two looks whether the kernel lives
 
 
 class Fault(pytest.Item):
@@ -63,11 +71,38 @@ class CheckedCell(HomeworkCell):
             pytest.fail(f"{self.cell.id}: {used:.0f} seconds of processor time; the grade allows {seconds:g}", False)
 
 
+class LivingKernel(RunningKernel):
+    """A kernel that has none of the student's other files, as in the grade, and is not waited for once it has died."""
+
+    def __init__(self, kernel_name: str, cwd: str | None = None, startup_timeout: float = 60) -> None:
+        self.folder = TemporaryDirectory(prefix="rlcourse-")
+        super().__init__(kernel_name, self.folder.name, startup_timeout)
+
+    def get_message(self, stream: str, timeout: float | None = None) -> dict[str, Any]:
+        deadline = time.monotonic() + (timeout or LOOK)
+        while True:
+            try:
+                return dict(super().get_message(stream, min(LOOK, max(0.0, deadline - time.monotonic()))))
+            except Empty:
+                if not self.is_alive():
+                    raise RuntimeError("the kernel died: exit, os._exit, out of memory, or a crash") from None
+                if time.monotonic() >= deadline:
+                    raise
+
+    def stop(self) -> None:
+        super().stop()
+        self.folder.cleanup()
+
+
 class Homework(IPyNbFile):
     """A student's notebook, its checks as released."""
 
     seconds = 0.0
     left = 0.0  # seconds for the student's own cells together
+
+    def setup(self) -> None:
+        with mock.patch.object(nbval.plugin, "RunningKernel", LivingKernel):
+            super().setup()
 
     def collect(self) -> Iterator[pytest.Item]:
         released = nbformat.read(pristine(self.path), as_version=4)
@@ -82,7 +117,7 @@ class Homework(IPyNbFile):
             yield self._fault(f"fault {number}", message)
         references = {cell.id: checks.marked(printed(cell.outputs)) for cell in homework.with_role(released, "check")}
         grafted = graft(released, submission)
-        for each in (*grafted.notes, *grafted.left_out):
+        for each in (*grafted.notes, *grafted.left_out, *_modules(grafted.cells, self.path.parent)):
             remark(self.config, each)
         self.nb = homework.notebook_of(grafted.cells)
         yield from cells_of(self, self.nb.cells, references, CheckedCell)
@@ -91,6 +126,17 @@ class Homework(IPyNbFile):
         fault = Fault.from_parent(self, name=name)
         fault.message = message
         return fault
+
+
+def _modules(cells: Iterable[NotebookNode], folder: Path) -> Iterator[str]:
+    """What cells import from files of the student's own, in words."""
+    for cell in cells:
+        for node in ast.walk(tree(cell.source) or ast.Module([], [])):
+            wanted = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            wanted += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+            for name in (each.partition(".")[0] for each in wanted):
+                if (folder / f"{name}.py").exists() or (folder / name / "__init__.py").exists():
+                    yield f"the module {name} beside your notebook: nobody hands it in, so put it into a cell"
 
 
 def remark(config: pytest.Config, text: str) -> None:

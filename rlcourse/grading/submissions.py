@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,10 @@ MAX_OWN = 200_000  # characters of a student's own cells together, and of a cell
 KINDS = ("code", "markdown", "raw")
 SIMPLE = (ast.Constant, ast.Tuple, ast.List, ast.Dict, ast.Set, ast.Name, ast.Attribute, ast.UnaryOp)
 LEAVES = (ast.Lambda, ast.expr_context, ast.unaryop)
+# What IPython takes and Python does not: %magic, !command, help?, and what they return given a name.
+COMMAND = re.compile(r"^([ \t]*)(?:\w[\w, ]*=[ \t]*)?(?:[%!?].*|[\w.%*]+\?{1,2}[ \t]*)$", re.MULTILINE)
+TIMED = re.compile(r"^\s*%%(?:time|capture|prun)\b.*\n")  # magics under which a cell defines what it would without
+TEXT = "the answer cell is no code cell: in JupyterLab, select it and press Y"
 
 
 class UnreadableError(ValueError):
@@ -144,23 +149,28 @@ class Graft:
 def graft(released: NotebookNode, submission: NotebookNode) -> Graft:
     """Put into `released` the student's answers, and their own cells after the cell that they follow.
 
+    Hidden checks come before what follows the visible check in the student's notebook, where an answer may be tried out
+    and its name given away: nothing there says that a hidden check is to follow.
     Of an own cell the definitions come first, by themselves, so that they are there even if the rest of it takes too
     long. What a student added to a setup cell is run before that cell, of an experiment only the definitions.
     """
     owner = {id(theirs): name for name, found in match(released, submission).items() for theirs in found}
     official, originals = graded(released), {cell.id: cell for cell in released.cells}
+    behind = _behind_hidden(official)
     places = {cell.id: number for number, cell in enumerate(official)}
     last = max((n for n, cell in enumerate(official) if role(cell) != "hidden"), default=0)
     before: dict[str, list[NotebookNode]] = {}
     after: dict[str | None, list[NotebookNode]] = {}
     parts: dict[str, list[str]] = {}
     notes, left_out, place, total = [], [], None, 0
+    texts = set()
     for number, theirs in enumerate(submission.cells):
         name = owner.get(id(theirs))
-        place = name if name in places else place
-        if theirs.cell_type != "code":
-            continue
+        place = behind.get(name, name) if name in places else place
         kind = role(originals[name]) if name is not None else None
+        if theirs.cell_type != "code":
+            texts |= {name} if kind == "answer" else set()
+            continue
         if kind == "answer":
             parts.setdefault(str(name), []).append(theirs.source)
         elif kind == "check":
@@ -181,6 +191,7 @@ def graft(released: NotebookNode, submission: NotebookNode) -> Graft:
     for cell in official:
         if role(cell) == "answer":
             source, note = _answer(parts.get(cell.id, []), stub(cell.source))
+            note = TEXT if note is not None and cell.id in texts and cell.id not in parts else note
             notes += [f"{question(cell)}: {note}"] if note else []
             cell = replaced(cell, source)
         cells += [*before.get(cell.id, []), cell, *after.get(cell.id, [])]
@@ -198,7 +209,17 @@ def _answer(parts: Sequence[str], empty: str) -> tuple[str, str | None]:
         return parts[0], None
     filled = [part for part in parts if not _same(part, empty)] or parts[:1]
     good = [part for part in filled if tree(part) is not None] or filled[:1]
-    return "\n\n".join(good), f"{len(parts)} answer cells, run one after the other" if len(good) > 1 else None
+    whole = "\n\n".join(good[:1] + [TIMED.sub("", part) for part in good[1:]])
+    return whole, f"{len(parts)} answer cells, run one after the other" if len(good) > 1 else None
+
+
+def _behind_hidden(official: Sequence[NotebookNode]) -> dict[str, str]:
+    """For each cell that hidden checks follow, the last of them."""
+    found: dict[str, str] = {}
+    for cell, following in reversed([*pairwise(official)]):
+        if role(following) == "hidden":
+            found[cell.id] = found.get(following.id, following.id)
+    return found
 
 
 def _same(source: str, other: str) -> bool:
@@ -220,7 +241,7 @@ def tree(source: str) -> ast.Module | None:
     if len(source) > MAX_OWN:
         return None
     try:
-        return ast.parse(re.sub(r"^([ \t]*)[%!?].*$", r"\1pass", source, flags=re.MULTILINE))
+        return ast.parse(COMMAND.sub(r"\1pass", source))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
@@ -248,7 +269,10 @@ def _simple(node: ast.AST) -> bool:
 
 
 def match(released: NotebookNode, submission: NotebookNode) -> dict[str, list[NotebookNode]]:
-    """The student's cells for each released one: same id, or else an answer or check of the same question."""
+    """The student's cells for each released one: same id, or else an answer or check of the same question.
+
+    An answer of which no cell is left may stand in cells of one's own: those that define what it is to define.
+    """
     by_mark = {(role(cell), question(cell)): cell.id for cell in with_role(released, "answer", "check")}
     matches: dict[str, list[NotebookNode]] = {cell.id: [] for cell in released.cells}
     for cell in submission.cells:
@@ -256,7 +280,24 @@ def match(released: NotebookNode, submission: NotebookNode) -> dict[str, list[No
         found = name if name in matches else by_mark.get((role(cell), question(cell)))
         if found is not None:
             matches[found].append(cell)
+    missing = {cell.id: _defined(stub(cell.source)) for cell in with_role(released, "answer") if not matches[cell.id]}
+    taken = {id(cell) for found in matches.values() for cell in found}
+    for cell in submission.cells if missing else []:
+        if cell.cell_type == "code" and id(cell) not in taken:
+            there = _defined(cell.source)
+            for name in (name for name, wanted in missing.items() if wanted & there):
+                matches[name].append(cell)
+                break
     return matches
+
+
+def _defined(source: str) -> set[str]:
+    """The names that a cell gives to functions and values, outside of functions."""
+    program = tree(source)
+    body = [] if program is None else program.body
+    targets = [each for node in body if isinstance(node, ast.Assign) for each in node.targets]
+    functions = {node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    return functions | {each.id for each in targets if isinstance(each, ast.Name)}
 
 
 def tampered(released: NotebookNode, submission: NotebookNode) -> list[str]:

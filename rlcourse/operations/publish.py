@@ -11,8 +11,9 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 from tqdm import tqdm
 
+from rlcourse.operations.saving import without_view
+
 CELL_TIMEOUT = 300  # seconds; a lecture has five minutes in all
-LIVE_VIEW = "application/vnd.jupyter.widget-view+json"
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 KEPT_CELL_METADATA = ("jupyter", "rlcourse", "slideshow", "tags")  # jupyter: whether the source is folded
 
@@ -61,12 +62,12 @@ def normalise(notebook: NotebookNode) -> None:
 def _worth_keeping(output: NotebookNode) -> bool:
     """Remove the live view, and say whether more is left than the text that replaces it (a progress bar's, say).
 
-    An answer that waits for a prediction waits in vain here: what stays is the text that holds it, folded.
+    An answer that waits for a prediction waits in vain here: what stays is the text that holds it, folded. Of a film
+    stays the picture, which needs half the space.
     """
-    if "answer" in output.get("metadata", {}).get("text/markdown", {}):
-        del output.data["text/html"]
-    live = output.get("data", {}).pop(LIVE_VIEW, None)
-    return live is None or set(output.data) != {"text/plain"}
+    if "answer" in output.get("metadata", {}).get("text/markdown", {}) or "image/gif" in output.get("data", {}):
+        output.data.pop("text/html", None)
+    return without_view(output)
 
 
 def sources_hash(notebook: NotebookNode) -> str:

@@ -11,6 +11,7 @@ What a notebook folds away, an answer or an explanation, is shown to the speaker
 """
 
 import re
+from base64 import b64decode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from html import escape
@@ -24,6 +25,8 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_notebook, new_raw_cell
 
 from rlcourse.operations.publish import lectures
+from rlcourse.operations.saving import AT_REST
+from rlcourse.rendering import moving_picture
 
 FOLDED = re.compile(r"<details><summary>(.*?)</summary>(.*?)</details>", re.DOTALL)
 HEADING = re.compile(r"#+ (.*)\n*")
@@ -142,6 +145,8 @@ def _marks(cell: NotebookNode) -> dict[str, Any]:
 def _parts(cell: NotebookNode) -> Iterator[tuple[NotebookNode, bool]]:
     """A code cell's outputs as parts of a slide, each with whether it is hidden until the speaker uncovers it."""
     for output in cell.outputs:
+        if output == AT_REST:
+            continue
         data, metadata = output.get("data", {}), output.get("metadata", {})
         text, html = data.get("text/markdown", ""), data.get("text/html", "")
         image = next((kind for kind in ("image/png", "image/gif") if kind in data), None)
@@ -149,9 +154,10 @@ def _parts(cell: NotebookNode) -> Iterator[tuple[NotebookNode, bool]]:
             columns = max(map(len, output.text.splitlines()))
             yield new_raw_cell(f'<pre style="--columns:{columns}">{escape(output.text.rstrip())}</pre>'), False
         elif image:
-            alt = escape(metadata.get(image, metadata)["alt"])
-            source = f"data:{image};base64,{data[image].strip()}"
-            yield new_raw_cell(f'{PICTURE}<img src="{source}" alt="{alt}"></div>'), False
+            alt, source = metadata.get(image, metadata)["alt"], f"data:{image};base64,{data[image].strip()}"
+            still = f'<img src="{source}" alt="{escape(alt)}">'
+            shown = moving_picture(b64decode(data[image]), alt) if image == "image/gif" else still
+            yield new_raw_cell(f"{PICTURE}{shown}</div>"), False
         elif "<video" in html:
             yield new_raw_cell(f"{PICTURE}{html}</div>"), False
         elif html:

@@ -42,6 +42,21 @@ BLEMISHES = """() => {
 }"""
 
 
+# Every page of a print: what is wrong with it, in words.
+MISPRINTS = """() => [...document.querySelectorAll(".pdf-page")].flatMap((page, index) => {
+    const found = [], edge = page.getBoundingClientRect();
+    const say = (what) => found.push(`page ${index + 1}: ${what}`);
+    if (edge.height !== 720) say(`${edge.height} high`);
+    for (const part of page.querySelectorAll("section *")) {
+        if (part.closest("aside, svg, mjx-assistive-mml")) continue;
+        const box = part.getBoundingClientRect();
+        if (box.right > edge.right || box.bottom > edge.bottom) say(`${part.tagName} leaves the page`);
+        if (part.matches(".picture img, .picture video") && box.height < 240) say(`picture ${box.height} high`);
+    }
+    return found;
+})"""
+
+
 @pytest.fixture(scope="module")
 def decks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {deck.stem: deck for deck in slides.build(LECTURES, tmp_path_factory.mktemp("slides"))}
@@ -112,3 +127,28 @@ def test_the_speakers_window_shows_the_notes(deck: Page) -> None:
         popup.value.wait_for_function("(said) => document.body.innerText.includes(said)", arg=said)
         deck.keyboard.press("Space")
     popup.value.close()
+
+
+@pytest.mark.parametrize("name", [LECTURES[1].stem])
+def test_every_page_of_a_print_shows_what_its_slide_shows(deck: Page) -> None:
+    pictures = deck.locator(".picture").count()
+    slides = deck.evaluate("() => Reveal.getTotalSlides()")
+    deck.goto(f"{deck.url.partition('#')[0]}?print-pdf")
+    deck.wait_for_function("() => document.querySelector('.pdf-page:last-child .slide-number-pdf, .pdf-page aside')")
+    deck.wait_for_function("(slides) => document.querySelectorAll('.pdf-page').length >= slides", arg=slides)
+    assert deck.locator(".picture").count() >= pictures >= 10
+    deck.emulate_media(media="print")
+    assert deck.evaluate(MISPRINTS) == []
+
+
+FILM = "picture:has(img[src^='data:image/gif']) img, video"
+
+
+@pytest.mark.parametrize("name", [path.stem for path in LECTURES if "<video" in path.read_text(encoding="utf-8")][:1])
+def test_films_stand_still_for_whoever_asked_for_less_motion(deck: Page) -> None:
+    moves = "(films) => films.map((film) => film.localName === 'video' ? film.autoplay : film.currentSrc.slice(11, 14))"
+    assert set(deck.locator(FILM).evaluate_all(moves)) == {"gif", True}
+    deck.emulate_media(reduced_motion="reduce")
+    deck.reload()
+    deck.wait_for_function("() => window.Reveal?.isReady()")
+    assert set(deck.locator(FILM).evaluate_all(moves)) == {"png", False}

@@ -149,14 +149,14 @@ def try_folder(rng: random.Random, folder: Path) -> str:
 
 def try_zip(rng: random.Random, folder: Path) -> str:
     content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
+    with zipfile.ZipFile(content, "w", rng.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])) as archive:
         for number in range(rng.randrange(4)):
             name = rng.choice(["../" * 5, "/", "a/", "..\\", "C:\\", "\u200b", "a" * 300, ""]) + f"{number}.ipynb"
             archive.writestr(name, notebook(rng))
     (folder / "scratch").mkdir()
     (folder / "s.zip").write_bytes(text(rng, content.getvalue()))
     try:
-        target = persons.unpack(folder / "s.zip", folder / "scratch")
+        target = persons.unpack(folder / "s.zip", folder / "scratch", Counter())
     except UnreadableError:
         return "refused"
     finally:

@@ -1,8 +1,8 @@
 """What a homework's checks say about right answers, about plausible mistakes, and about every small change.
 
 `python -m tests.grading.mutants hw01` prints what they say about the answers in `notebooks/instructor/hw01_answers.py`;
-with `--generate`, which small changes of the solution survive the hidden checks. All answers share one process: a
-kernel or a test run for each, as mutmut and cosmic-ray start them, would take hours.
+with `--generate`, which small changes of the solution survive the hidden checks, and which the visible ones. All
+answers share one process: a kernel or a test run for each, as mutmut and cosmic-ray start them, would take hours.
 """
 
 import argparse
@@ -238,6 +238,28 @@ class Course:
                 found[name] = survived[1:]
         return found
 
+    def unseen(self, asked: str) -> list[str]:
+        """The small changes that the visible checks do not tell from the solution."""
+        cells = [compile(cell.source, cell.id, "exec") for cell in self.cells(asked, "check")]
+
+        def complaints(source: str) -> list[str]:
+            out, names = io.StringIO(), self.names(source)
+            with contextlib.redirect_stdout(out):
+                for cell in cells:
+                    exec(cell, dict(names))
+            return [line for line in checks.marked(out.getvalue()) if line.startswith(checks.WRONG)]
+
+        start = time.process_time()
+        assert not complaints(self.official[asked])
+        limit, found = max(0.02, 5 * (time.process_time() - start)), []
+        for name, text in mutants(self.official[asked]).items():
+            try:
+                with processor_limit(limit), warnings.catch_warnings(action="ignore"):
+                    found += [name] if not complaints(HELPERS + text) else []
+            except (Exception, SystemExit, EndlessError):
+                continue
+        return found
+
 
 def _styled(function: Callable[..., Any], inward: Convert, outward: Convert) -> Callable[..., Any]:
     return lambda *given: outward(function(*map(inward, given)))
@@ -283,6 +305,8 @@ def generate(name: str) -> None:
             for change, nonces in survivors.items():
                 reason = known.get(change, "SURVIVES" if nonces else "dies, but only by chance")
                 print(f"  {len(nonces):3} of 60 nonces  {change!r}: {reason}")
+            unseen = [change for change in course.unseen(asked) if change not in known]
+            print(f"  {len(unseen)} of {changed} the visible checks take for right", *unseen, sep="\n    ")
 
 
 def main(names: list[str]) -> None:

@@ -12,6 +12,7 @@ from rlcourse.grading.homework import meta, role
 from rlcourse.grading.release import student_version
 from rlcourse.operations.publish import sources_hash
 from tests.grading import tiny
+from tests.test_links import dead
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / release.SOURCES).glob("hw*.ipynb"))
@@ -140,6 +141,12 @@ def test_the_students_edition_holds_no_solution(tmp_path: Path) -> None:
     assert not (tmp_path / "other").exists()
 
 
+def test_links_to_what_is_private_become_words() -> None:
+    links = b"[the guide](notebooks/instructor/README.md) [folder](notebooks/instructor) [lecture](notebooks/01.ipynb)"
+    assert release._without_private_links(links, "") == b"the guide folder [lecture](notebooks/01.ipynb)"
+    assert release._without_private_links(b"[a](../instructor/x.md) [b](x.md)", "notebooks/docs") == b"a [b](x.md)"
+
+
 def test_what_is_no_git_checkout_has_no_students_edition(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=rf"no files in {tmp_path} \(fatal: .*\): run this in the course's own"):
         release.student_edition(tmp_path, tmp_path / "edition")
@@ -151,3 +158,4 @@ def test_no_file_of_the_course_holds_a_solution(tmp_path: Path) -> None:
     release.student_edition(ROOT, tmp_path / "edition")
     assert (tmp_path / "edition" / "notebooks" / "homework" / SOURCES[0].name).exists()
     assert not (tmp_path / "edition" / release.SOURCES).exists()
+    assert dead(tmp_path / "edition") == []

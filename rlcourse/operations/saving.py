@@ -1,0 +1,60 @@
+"""What is saved in JupyterLab can be read another day: pictures and questions, where a widget's kernel is gone.
+
+JupyterLab prefers a stored view of a widget to the picture stored beside it, and where the kernel behind the view has
+ended it shows neither but "Error displaying widget: model not found". So this extension of Jupyter Server, switched on
+wherever the package is installed, takes the views out of what is written to the disk. The page that is open keeps them.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+LIVE_VIEW, STATE = "application/vnd.jupyter.widget-view+json", "application/vnd.jupyter.widget-state+json"
+PROGRESS = re.compile(r"\s*\d+(%\||it \[)")  # how tqdm writes its bar: "  0%|     | 0/25000", or "0it [00:00"
+AT_REST = {
+    "output_type": "display_data",
+    "data": {"text/markdown": "<small>*Not connected: run this cell again.*</small>"},
+    "metadata": {},
+}
+
+
+def _jupyter_server_extension_points() -> list[dict[str, str]]:
+    return [{"module": __name__}]
+
+
+def _load_jupyter_server_extension(app: Any) -> None:
+    app.contents_manager.register_pre_save_hook(drop_views)
+
+
+def drop_views(model: Mapping[str, Any], **_: Any) -> None:
+    """Take the widgets' views out of a notebook of the course that is about to be saved.
+
+    A view stays if its widget's state is saved along (a setting of JupyterLab). If this fails, Jupyter Server writes
+    that into its log and saves the notebook all the same.
+    """
+    if model["type"] != "notebook":
+        return
+    notebook = model["content"]
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    if not any("rlcourse" in "".join(cell["source"]) for cell in code):
+        return  # somebody else's notebook on the same server
+    saved = notebook["metadata"].get("widgets", {}).get(STATE, {}).get("state", {})
+    for cell in code:
+        cell["outputs"] = list(_at_rest(cell["outputs"], saved))
+
+
+def _at_rest(outputs: list[dict[str, Any]], saved: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for output in outputs:
+        data = output.get("data", {})
+        if LIVE_VIEW not in data or data[LIVE_VIEW]["model_id"] in saved:
+            yield output
+        elif not PROGRESS.match("".join(data.get("text/plain", ""))):
+            if without_view(output):
+                yield output
+            yield AT_REST
+
+
+def without_view(output: dict[str, Any]) -> bool:
+    """Remove the live view from an output, and say whether more is left than the text that replaces it."""
+    live = output.get("data", {}).pop(LIVE_VIEW, None)
+    return live is None or set(output["data"]) != {"text/plain"}

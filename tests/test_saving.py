@@ -1,0 +1,102 @@
+"""What Jupyter Server writes to the disk: pictures and words, no views; of the course's own notebooks only."""
+
+import json
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import nbformat
+import pytest
+from IPython.display import display
+from jupyter_server.services.contents.largefilemanager import LargeFileManager
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from tqdm.notebook import tqdm
+
+from rlcourse import lessons, slides
+from rlcourse.operations import saving
+from rlcourse.operations.saving import AT_REST, LIVE_VIEW, STATE
+from rlcourse.widgets import q_stepper
+from tests.screen import Screen
+
+OURS = "from rlcourse.widgets import q_stepper"
+VIEW = {"model_id": "abc", "version_major": 2, "version_minor": 0}
+PICTURE = {"image/png": "cGljdHVyZQ==", "text/plain": "words"}
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> LargeFileManager:
+    manager = LargeFileManager(root_dir=str(tmp_path))
+    saving._load_jupyter_server_extension(SimpleNamespace(contents_manager=manager))
+    return manager
+
+
+def shown(**data: Any) -> NotebookNode:
+    return new_output("display_data", data)
+
+
+def saved(server: LargeFileManager, *outputs: NotebookNode, source: str = OURS, **metadata: Any) -> list[Any]:
+    """The outputs of a code cell, as they lie on the disk after a save; they are not touched themselves."""
+    cells = [new_markdown_cell("text"), new_code_cell(source, outputs=list(outputs))]
+    content = json.loads(nbformat.writes(new_notebook(cells=cells, metadata=metadata)))
+    server.save({"type": "notebook", "format": "json", "content": content}, "lecture.ipynb")
+    read = nbformat.read(Path(server.root_dir) / "lecture.ipynb", as_version=4)
+    return list(read.cells[1].outputs)
+
+
+def test_a_picture_takes_the_views_place_and_says_that_it_is_one(server: LargeFileManager) -> None:
+    assert saved(server, shown(**PICTURE, **{LIVE_VIEW: VIEW})) == [shown(**PICTURE), AT_REST]
+
+
+def test_what_the_course_shows_is_a_picture_or_words_or_says_what_to_do(
+    server: LargeFileManager, screen: Screen, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    question = lessons.predict("q", "Which?", ["two", "three"])
+    display(q_stepper.widget(), question, question.reveal("three", "Because."))
+    tqdm([1, 2, 3]), tqdm(iter([1]))
+    kept = {"image/png": PICTURE["image/png"]}  # the picture itself is bytes until a kernel sends it
+    outputs = [shown(**{kind: kept.get(kind, data[kind]) for kind in data}) for data, _ in screen.now().values()]
+    assert [LIVE_VIEW in output.data for output in outputs] == [True, False, True, False, True, True]
+    panel, asked, _, answer, *_ = outputs
+    at_rest = shown(**kept, **{"text/plain": panel.data["text/plain"]})
+    assert saved(server, *outputs) == [at_rest, AT_REST, asked, AT_REST, answer]
+    assert asked.data["text/markdown"].startswith("**Predict:** Which?")
+    assert "Predict first" in answer.data["text/html"]
+
+
+def test_other_outputs_and_other_notebooks_stay_as_they_are(server: LargeFileManager) -> None:
+    others = [shown(**PICTURE), new_output("stream", text="1"), new_output("error", ename="E")]
+    assert saved(server, *others) == others
+    view = shown(**PICTURE, **{LIVE_VIEW: VIEW})
+    assert saved(server, view, source="import ipympl") == [view]
+    server.save({"type": "file", "format": "text", "content": LIVE_VIEW}, "rlcourse.txt")
+    assert (Path(server.root_dir) / "rlcourse.txt").read_text() == LIVE_VIEW
+
+
+def test_a_view_whose_widget_is_saved_along_stays(server: LargeFileManager) -> None:
+    view, other = (shown(**PICTURE, **{LIVE_VIEW: VIEW | {"model_id": name}}) for name in ("abc", "def"))
+    state = {STATE: {"state": {"abc": {}}, "version_major": 2, "version_minor": 0}}
+    assert saved(server, view, other, widgets=state) == [view, shown(**PICTURE), AT_REST]
+
+
+def test_what_cannot_be_understood_is_saved_as_it_is(
+    server: LargeFileManager, caplog: pytest.LogCaptureFixture
+) -> None:
+    strange = [shown(**{LIVE_VIEW: []}), shown(**PICTURE, **{LIVE_VIEW: VIEW})]
+    assert saved(server, *strange) == strange
+
+
+def test_no_slide_says_that_a_picture_is_one() -> None:
+    about = {"slideshow": {"slide_type": "slide"}}
+    outputs = [new_output("stream", text="1\n"), nbformat.from_dict(AT_REST)]
+    (slide,) = slides.slides(new_notebook(cells=[new_code_cell(OURS, outputs=outputs, metadata=about)]))
+    assert "Not connected" not in str(slide)
+
+
+def test_installing_the_package_switches_it_on() -> None:
+    (config,) = Path(saving.__file__).parent.glob("*.json")
+    (name,) = json.loads(config.read_text())["ServerApp"]["jpserver_extensions"]
+    (point,) = import_module(name)._jupyter_server_extension_points()
+    assert import_module(point["module"]) is saving
