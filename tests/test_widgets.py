@@ -167,7 +167,7 @@ def test_shares_and_regret_are_what_they_claim(outcome: exploration.Exploration)
 
 def test_what_is_seen_grows_step_by_step(outcome: exploration.Exploration) -> None:
     values = exploration.PRESETS["two goals: only the optimist always finds the far one"]
-    first, half = (exploration.compute(**values | {"steps": steps}) for steps in (exploration.EVERY, 150))
+    first, half = (exploration.compute(**{**values, "steps": steps}) for steps in (exploration.EVERY, 150))
     for data in (first, half):
         np.testing.assert_allclose(data.visits.sum(1), 1)
         np.testing.assert_array_equal(data.regret, outcome.regret)  # the curve is always whole
