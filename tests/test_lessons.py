@@ -411,7 +411,9 @@ def test_a_run_is_drawn_and_described_among_the_recorded_seeds(
     picture = lessons.compare_to_reference(history, "any")
     assert isinstance(picture, Still)
     assert "After 200 steps this run scores 5. The 3 reference seeds score 4 on average" in picture.alt
-    assert picture.alt in capsys.readouterr().out.replace("\n", " ")
+    printed = capsys.readouterr().out.splitlines()
+    assert " ".join(printed) == picture.alt
+    assert max(map(len, printed)) <= 100
     stopped_early = lessons.compare_to_reference(pictures.History(np.zeros((0, 2)), np.zeros((0, 2))), "any")
     assert not isinstance(stopped_early, Still)
     assert "nothing to compare yet" in stopped_early.data
