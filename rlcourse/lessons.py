@@ -15,7 +15,7 @@ from functools import cache
 from html import escape
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gymnasium as gym
 import imageio.v3 as imageio
@@ -42,6 +42,7 @@ from rlcourse.rendering import moving_picture
 from rlcourse.rendering import record as record
 from rlcourse.widgets.panel import Choice, Keys
 
+T = TypeVar("T")
 PREDICTIONS = Path("predictions.json")  # in the notebook's own folder: that is where its kernel runs
 LETTERS = "ABCDEFGH"  # of the choices, for a show of hands and where a letter must be enough
 PACKAGE = Path(__file__).parent
@@ -285,6 +286,28 @@ def _write_predictions(predictions: dict[str, str]) -> None:
     files.write(PREDICTIONS, json.dumps(predictions, indent=2, ensure_ascii=False))
 
 
+def choose(label: str, options: Sequence[T]) -> T:
+    """What is chosen in a menu in the output of the cell that asks; until somebody chooses, the first option.
+
+    The cell takes the new choice when it is run again, and then its menu still says the same.
+
+    Raises:
+        ValueError: fewer than two options.
+    """
+    if len(options) < 2:
+        raise ValueError(f"options = {list(options)}: give two or more")
+    key = label, *map(str, options)
+    if key not in _menus:
+        named = [(str(option), option) for option in options]
+        _menus[key] = ipywidgets.Dropdown(options=named, description=label, style={"description_width": "initial"})
+    display(ipywidgets.VBox([_menus[key], Keys()]))
+    chosen: T = _menus[key].value
+    return chosen
+
+
+_menus: dict[tuple[str, ...], ipywidgets.Dropdown] = {}
+
+
 def budget(quick: int, full: int | None = None) -> int:
     """How long to train: `quick` in a lecture, `full` where the environment variable `RLCOURSE_BUDGET` says "full".
 
@@ -421,8 +444,12 @@ class Film(Image):
         return data | {"text/html": moving_picture(self.data, self.metadata["alt"])}, metadata
 
 
-def stored_video(name: str, alt: str) -> HTML:
-    """Show the film `name` from `assets/videos` (without the ending), which is stored in the notebook."""
+def stored_video(name: str, alt: str, height: int = 480) -> HTML:
+    """Show the film `name` from `assets/videos` (without the ending), which is stored in the notebook.
+
+    Films are 480 pixels wide and high; with a smaller `height` the upper part, empty sky, is cut off.
+    """
     data = base64.b64encode((PACKAGE.parent / "assets" / "videos" / f"{name}.mp4").read_bytes()).decode()
     source = f"data:video/mp4;base64,{data}"
-    return HTML(f"<video src='{source}' aria-label='{escape(alt)}' width='480' autoplay loop muted controls></video>")
+    shape = f"width='480' height='{height}' style='object-fit:cover;object-position:bottom'"
+    return HTML(f"<video src='{source}' aria-label='{escape(alt)}' {shape} autoplay loop muted controls></video>")

@@ -35,16 +35,16 @@ def learning_curve(finished: list[tuple[float, float]], steps: int, goal: float 
     mean = np.convolve(returns, np.ones(width) / width, mode="valid") if len(returns) else returns
 
     def draw(figure: Figure) -> None:
-        ax = figure.add_axes((0.08, 0.17, 0.88, 0.74))
+        ax = figure.add_axes((0.08, 0.17, 0.63, 0.74))
         ax.plot(step, returns, ".", color=COLORS[5], markersize=3, alpha=0.5, rasterized=True)
         ax.plot(step[width - 1 :], mean, color=COLORS[0], label=f"mean of {width} episodes")
         if goal is not None:
             ax.axhline(goal, color=COLORS[1], linestyle="--", linewidth=1.5, label=f"goal {goal:g}")
         ax.set(xlabel="environment step", title="return of each episode", xlim=(0, steps))
-        ax.legend(frameon=False, loc="lower right")
+        ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))  # a curve may go anywhere inside
 
     latest = f"; mean of the last {width}: {mean[-1]:.1f}" if len(mean) else ""
-    return Still(draw, f"Return of {len(returns)} episodes{latest}.", size=(9, 3))
+    return Still(draw, f"Return of {len(returns)} episodes{latest}.", size=(11, 3))
 
 
 def curves(
@@ -54,35 +54,39 @@ def curves(
     title: str,
     log: bool = False,
     ylim: tuple[float, float] | None = None,
+    ends: bool = True,
 ) -> Still:
     """Draw one line per entry, the mean over its seeds, in a band from the lowest to the highest seed.
 
     If every entry has a single row, the curves are taken as exact and seeds are not mentioned. For shares pass
-    `ylim = (0, 1)`: otherwise 5 % would look like success.
+    `ylim = (0, 1)`: otherwise 5 % would look like success. Where the last value says nothing, as of noise, pass
+    `ends = False`.
     """
     exact = all(len(seeds) == 1 for seeds in runs.values())
+    heading = ("at the end" if exact else "mean at the end") if ends else None
 
     def draw(figure: Figure) -> None:
-        ax = figure.add_axes((0.08, 0.17, 0.66, 0.72))
+        ax = figure.add_axes((0.08, 0.17, 0.63, 0.72))
         for color, style, (name, seeds) in zip(
             COLORS, ("-", "--", "-.", ":", "-", "--", "-."), runs.items(), strict=False
         ):
-            ax.plot(x, seeds.mean(0), color=color, linestyle=style, label=f"{name}: {digits(seeds[:, -1].mean())}")
+            label = f"{name}: {digits(seeds[:, -1].mean())}" if ends else name
+            ax.plot(x, seeds.mean(0), color=color, linestyle=style, label=label)
             ax.fill_between(x, seeds.min(0), seeds.max(0), color=color, alpha=0.2, linewidth=0)
         ax.set(xlabel=xlabel, title=title, yscale="log" if log else "linear", ylim=ylim)
-        ax.legend(
-            frameon=False,
-            loc="center left",
-            bbox_to_anchor=(1, 0.5),
-            title="at the end" if exact else "mean at the end",
-        )
+        ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), title=heading)
 
-    ends = "; ".join(
-        f"{name} ends at {digits(seeds[:, -1].mean())}" + ("" if exact else f", {len(seeds)} seeds")
+    words = "; ".join(
+        (
+            f"{name} ends at {digits(seeds[:, -1].mean())}"
+            if ends
+            else f"{name} lies between {digits(seeds.min())} and {digits(seeds.max())}"
+        )
+        + ("" if exact else f", {len(seeds)} seeds")
         for name, seeds in runs.items()
     )
     what = f"{title} over {xlabel}" + ("" if exact else ", mean and range over seeds")
-    return Still(draw, f"{what}. {ends}.", size=(11, 3.6))
+    return Still(draw, f"{what}. {words}.", size=(11, 3.6))
 
 
 def plot_each_seed(agents: Mapping[str, Curve], title: str) -> Still:
@@ -251,12 +255,14 @@ def bias(agents: Mapping[str, Curve]) -> Still:
             assert curve.truth is not None
             values.plot(curve.step, curve.believed.mean(0), color=color)
             values.plot(curve.step, curve.truth.mean(0), color=color, linestyle="--")
-            label = f"{name}: {digits(ends[name].value, '+')}"
+            label = f"{name}\n{ends[name]}"
             difference.plot(curve.step, curve.bias.mean(0), color=color, label=label)
             difference.fill_between(curve.step, *mean_band(curve.bias), color=color, alpha=0.2, linewidth=0)
         values.set(xlabel="environment step", title="believed (solid), true (dashed)")
         difference.set(xlabel="environment step", title="bias: believed − true")
-        difference.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), title="mean at the end")
+        difference.legend(
+            frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), title="mean at the end\n(95 % interval)"
+        )
 
     ends = {name: mean_estimate(curve.bias[:, -1]) for name, curve in agents.items()}
     words = "; ".join(f"{name} {ends[name]} over {len(curve.bias)} seeds" for name, curve in agents.items())

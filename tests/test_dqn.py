@@ -318,6 +318,7 @@ def test_every_field_of_the_config_is_tried() -> None:
     assert CHANGES.keys() == {field.name for field in fields(Config)}
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("name", CHANGES)
 def test_every_setting_changes_what_is_learned(name: str) -> None:
     # β matters where priorities do, and the double target where the networks differ in which action they prefer.

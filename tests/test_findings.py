@@ -94,6 +94,19 @@ def test_other_recordings_bring_other_words(module: ModuleType, label: str, monk
     assert now != before
 
 
+@pytest.mark.parametrize(("module", "label"), PAGES)
+def test_a_result_and_its_caveat_stand_in_the_open(module: ModuleType, label: str) -> None:
+    """Nobody has to open a box for them. A page without a box is one table with words around it."""
+    text = getattr(module, label)().data
+    result, caveat, *_ = text.split("\n\n")
+    if "<summary>The numbers</summary>" in text:
+        assert result.startswith("**What the recordings say.**")
+        assert caveat.startswith("**Caveat.**")
+        assert len(result.split()) + len(caveat.split()) <= 150
+    else:
+        assert "| ---" in text.split("<details>")[0]
+
+
 # --- and nobody types what they say
 
 # Numbers in cells that speak of recordings, or stand beside a finding, and that are neither settings of the lecture's
@@ -303,7 +316,16 @@ def test_phrases_by_hand() -> None:
         "| --- | ---: | ---: |",
         "| a | +12 (+1 to +20) | better |",
     ]
-    assert phrases.folded("Yes.").data == "<details><summary>What the recordings say</summary>\n\nYes.\n\n</details>"
+    assert [phrases.listed(names) for names in ("a", "ab", "abc")] == ["a", "a and b", "a, b and c"]
+    told = {"a": up, "b": down, "c": up, "d": unknown}
+    assert phrases.summed(told) == "*a* and *c* are better; *b* is worse; *d* is not resolved"
+    assert phrases.finding("It is so.", "Here only.", "3 of 5.").data.split("\n\n") == [
+        "**What the recordings say.** It is so.",
+        "**Caveat.** Here only.",
+        "<details><summary>The numbers</summary>",
+        "3 of 5.",
+        "</details>",
+    ]
 
 
 # --- signs and thresholds that typed words need; where a sentence would turn, this fails and the words must change
@@ -368,6 +390,13 @@ def test_lecture_6_on_parts_and_thresholds() -> None:
     assert reference("06_pendulum_no_delay").gain(swing).low > 0  # "can gain more than a better critic does"
     for part in findings.td3.PARTS.values():  # "on the double pendulum nothing is resolved", in the speaker's notes
         assert not reference(f"06_double_pendulum_{part}").gain(double).resolved
+    changes = {
+        part: mean_estimate((reference(f"06_pendulum_{part}").bias - swing.bias)[:, -1])
+        for part in findings.td3.PARTS.values()
+    }
+    assert changes["no_twin"].low > 0  # the recap: "the second critic and smoothing lower what the critic believes"
+    assert changes["no_smoothing"].low > 0
+    assert not changes["no_delay"].resolved  # "for the delay five seeds cannot tell"
     early = double.returns[:, phrases.at(double, findings.td3.EARLY)]
     assert (end(swing) >= -200).sum() >= 4  # the live runs' thresholds: 19 of 20 seeds are wanted, there are five
     assert (early >= 9_000).sum() >= 4

@@ -25,6 +25,7 @@ def test_good_weights_balance_and_bad_ones_do_not() -> None:
     assert first_steps.balanced(pole, np.zeros(4), seed=0) < 20  # always to the left
 
 
+@pytest.mark.thorough
 def test_a_search_finds_weights_where_there_are_some() -> None:
     poles = [first_steps.without_velocities(gym.make("CartPole-v1"), remembered) for remembered in (1, 2)]
     found = [

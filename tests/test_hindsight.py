@@ -133,6 +133,7 @@ def test_relabelled_transitions_on_numbers() -> None:
 # --- what is sampled
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("end", ["terminated", "truncated"])
 @pytest.mark.parametrize("strategy", ["final", "future", "episode", "random"])
 def test_goals_come_from_where_the_strategy_says(strategy: her.Strategy, end: str) -> None:

@@ -19,7 +19,7 @@ from rlcourse.algorithms import ddpg
 from rlcourse.algorithms import q_iteration as qi
 from rlcourse.envs import GRIDS, TabularEnv
 from rlcourse.loop import evaluated, train
-from rlcourse.widgets.still import Still
+from rlcourse.widgets.still import DPI, Still
 from tests.screen import Screen
 
 
@@ -242,6 +242,16 @@ def test_a_verdict_on_a_training_cut_short_says_so(
     assert bad == "○ mean return: 6.9. RLCOURSE_BUDGET=test: too short a training for the 7 wanted."
 
 
+def test_a_menu_keeps_what_was_chosen_when_its_cell_is_run_again(screen: Screen) -> None:
+    assert lessons.choose("bits n", (10, 13)) == 10
+    (menu,) = lessons._menus.values()
+    menu.index = 1
+    assert lessons.choose("bits n", (10, 13)) == 13
+    assert lessons.choose("copies k", (4, 1)) == 4
+    with pytest.raises(ValueError, match=r"options = \[3\]"):
+        lessons.choose("alone", (3,))
+
+
 def test_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lessons.budget(quick=1, full=2) == 1
     monkeypatch.setenv("RLCOURSE_BUDGET", "full")
@@ -261,6 +271,35 @@ def test_curves_state_their_ends() -> None:
     assert exact.alt == "gain over share. a ends at 2; b ends at 3."
     share = lessons.curves({"a": np.array([[0.0, 0.05]])}, np.arange(2), "step", "share", ylim=(0, 1))
     assert share.figure.axes[0].get_ylim() == (0, 1)
+
+
+def test_of_noise_the_last_value_is_not_stated() -> None:
+    picture = lessons.curves({"a": np.array([[1.0, -3.0, 2.0]])}, np.arange(3), "step", "noise", ends=False)
+    assert picture.alt == "noise over step. a lies between -3 and 2."
+    (ax,) = picture.figure.axes
+    assert ax.get_legend_handles_labels()[1] == ["a"]
+    legend = ax.get_legend()
+    assert legend is not None
+    assert not legend.get_title().get_text()
+
+
+def test_a_legend_lies_on_no_curve() -> None:
+    two = np.array([[0.0, 1.0]])
+    recorded = curves.reference("06_pendulum_td3")
+    for picture in (
+        lessons.curves({"plain, minus wrong bits": two, "b": two}, np.arange(2), "step", "gain"),
+        pictures.learning_curve([(1, 5.0), (2, 9.0)], steps=2, goal=3, window=2),
+        lessons.bias({"a copy every 500 updates": recorded, "TD3": recorded}),
+        lessons.efficiency({"TD3": recorded}, "Pendulum-v1"),
+    ):
+        picture.figure.dpi = DPI  # else letters and places are measured at different scales
+        width, height = picture.figure.bbox.size
+        (legend,) = (ax.get_legend() for ax in picture.figure.axes if ax.get_legend())
+        box = legend.get_window_extent()
+        assert all(not box.overlaps(ax.bbox) for ax in picture.figure.axes)
+        assert box.x1 <= width
+        assert box.y0 >= 0
+        assert box.y1 <= height
 
 
 def test_every_seed_is_a_line_on_equal_axes() -> None:
@@ -308,7 +347,7 @@ def test_bias_over_training_is_believed_less_true() -> None:
     assert (zero, high, low) == ([0, 0], [0, 3], [-1, -1])
     band = np.asarray(difference.collections[0].get_paths()[0].vertices)[:, 1]
     assert (band.min(), band.max()) == pytest.approx((-9.706, 15.706), abs=1e-3)  # at the end; at first both have 0
-    assert difference.get_legend_handles_labels()[1] == ["high: +3", "low: -1"]
+    assert difference.get_legend_handles_labels()[1] == ["high\n3 (-9.71 to 15.7)", "low\n-1 (-1 to -1)"]
     with pytest.raises(ValueError, match="the truth was not measured"):
         lessons.bias({"unmeasured": curves.Curve(step, believed)})
 
@@ -347,6 +386,8 @@ def test_a_stored_film_is_embedded_with_a_description(tmp_path: Path, monkeypatc
     page = lessons.stored_video("run", 'It "runs"').data
     assert "data:video/mp4;base64," + base64.b64encode(b"a film").decode() in page
     assert "aria-label='It &quot;runs&quot;'" in page
+    assert "height='480'" in page
+    assert "height='360'" in lessons.stored_video("run", "without its sky", height=360).data
 
 
 def test_a_run_is_drawn_and_described_among_the_recorded_seeds(

@@ -116,6 +116,7 @@ def test_same_seed_same_numbers_and_another_seed_others(kind: Any) -> None:
     assert str(np.random.get_state()) == before[1]  # noqa: NPY002
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("kind", "switch", "first"),
     [
@@ -135,6 +136,7 @@ def test_a_switch_changes_nothing_before_the_first_update_it_affects(kind: Any, 
     assert one[affected]["step"] == first
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("kind", "changes"),
     [

@@ -305,6 +305,7 @@ def test_update_by_hand_with_a_decaying_step_size() -> None:
     assert agent.update(replace(step, obs=1, terminated=True))["td_error"] == pytest.approx(3 - 2)
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     "change",
     [{"gamma": 0.5}, {"lr": 0.5}, {"lr_power": 0.8}, {"epsilon": 0.9}, {"temperature": 1.0}, {"initial_value": 1.0}],
@@ -363,6 +364,7 @@ def test_every_field_of_the_config_is_tried() -> None:
     assert CHANGES.keys() == {field.name for field in fields(qi.Config)}
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("name", CHANGES)
 def test_every_setting_changes_what_is_learned(name: str) -> None:
     def learned(config: qi.Config) -> np.ndarray:

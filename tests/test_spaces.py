@@ -201,6 +201,7 @@ def check(name: str, seen_name: str, done_name: str, rounds: int, learns: bool) 
     np.testing.assert_array_equal(np.asarray(observed[0], float), np.asarray(first, float))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", AGENTS)
 def test_the_world_receives_what_the_agent_meant_or_the_agent_is_refused(name: str) -> None:
     suited = []

@@ -24,6 +24,7 @@ def test_a_discount_of_2_is_not_taken_for_one_of_099() -> None:
     assert q_stepper.widget(gamma=0.5).controls["gamma"].value == 0.5
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.rsplit(".", 1)[-1])
 def test_what_no_control_can_take_is_refused_by_name(module: ModuleType) -> None:
     controls = module.widget().controls

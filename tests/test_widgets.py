@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image
 from rlcourse.envs import ACTIONS, GRIDS, GridWorld
 from rlcourse.widgets import exploration, grid, mc_vs_td, q_stepper
 from rlcourse.widgets.panel import Panel, nearest, step
-from rlcourse.widgets.still import Still
+from rlcourse.widgets.still import DPI, Still
 from tests.test_presets import preset_of
 
 SMALL = GRIDS["small"]
@@ -276,6 +277,25 @@ def test_stills_are_reproducible_and_sharp() -> None:
     assert isinstance(one, Still)
     assert one.png == two.png
     assert Image.open(io.BytesIO(one.png)).width == round(1.5 * one.width)
+
+
+def test_numbers_in_a_grid_lie_on_nothing_else() -> None:
+    """Neither on each other nor on the arrows, and they stay in their cells."""
+    q = np.where(np.arange(4) == 1, -0.5, -1.99) * np.ones((12, 1))
+    figure = grid.panels(GRIDS["small"], {"Q": q}).figure
+    figure.dpi = DPI  # else letters and places are measured at different scales
+    (ax,) = figure.axes
+    written = [text for text in ax.texts if text.get_text().startswith("-") and "." in text.get_text()]
+    boxes = [text.get_window_extent() for text in written]
+    assert len(boxes) == 4 * 9
+    heads = [text.arrow_patch.get_window_extent() for text in ax.texts if getattr(text, "arrow_patch", None)]
+    assert len(heads) == 9
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    assert not any(box.overlaps(head) for box in boxes for head in heads)
+    for text, box in zip(written, boxes, strict=True):
+        column = np.rint(text.get_position()[0])
+        (left, _), (right, _) = ax.transData.transform([(column - 0.5, 0), (column + 0.5, 0)])
+        assert left <= box.x0 < box.x1 <= right
 
 
 def test_a_handle_moves_its_control_and_keeps_to_its_ends() -> None:

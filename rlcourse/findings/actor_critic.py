@@ -3,7 +3,7 @@
 from IPython.display import Markdown
 
 from rlcourse.curves import Curve, mean_estimate, reference
-from rlcourse.findings.phrases import at, folded, interval, number, seeds, verdict
+from rlcourse.findings.phrases import at, finding, interval, number, seeds, verdict
 
 SOLVED, FALLEN = 475, 250
 SHORT, LONG = 75_000, 100_000  # steps
@@ -30,11 +30,15 @@ def steps() -> Markdown:
     ahead = long.returns[:, at(long, SHORT)]
     gain = mean_estimate(ahead - td.returns[:, at(td, SHORT)])
     solved, fell, back = fallen()
-    return folded(
+    return finding(
+        f"(1) After {number(SHORT)} steps longer targets, compared with one-step targets, are {verdict(gain)}: "
+        f"{interval(gain)} of return. (2) What is learned can be lost again: of {solved} seeds that score {SOLVED} or "
+        f"more after {number(LONG)} steps, {fell} fall below {FALLEN} later.",
+        "This is one task, and its rewards have no noise. With noisy rewards long targets would pay with variance.",
         f"(1) After {number(SHORT)} steps the {seeds(td)} with n = 1 score between {low:.0f} and {high:.0f}. Those "
         f"with n = 16 score between {ahead.min():.0f} and {ahead.max():.0f}. The mean difference is {interval(gain)}, "
-        f"with its 95 % interval: longer targets are {verdict(gain)}. The rewards have no noise, so long targets cost "
-        "little variance. The bias of short ones is large, because the critic begins far below the true values.",
+        "with its 95 % interval. The rewards have no noise, so long targets cost little variance. The bias of short "
+        "ones is large, because the critic begins far below the true values.",
         f"(2) With n = 16, {solved} of {len(long.returns)} seeds score {SOLVED} or more after {number(LONG)} steps. "
         f"In the next {number(long.step[-1] - LONG)} steps {fell} of them fall below {FALLEN} at some evaluation, and "
         f"{back} of those are back at the end. Nothing in actor-critic keeps a step small, and one bad update changes "

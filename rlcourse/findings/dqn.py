@@ -5,7 +5,7 @@ import scipy
 from IPython.display import Markdown
 
 from rlcourse.curves import Curve, Estimate, mean_estimate, recorded_experiment, reference, share_estimate
-from rlcourse.findings.phrases import at, folded, gains, interval, number, reached, seeds, table, verdict
+from rlcourse.findings.phrases import at, finding, gains, interval, number, reached, seeds, table, verdict
 
 SOLVED = 475
 PARTS = {
@@ -57,19 +57,20 @@ def parts() -> Markdown:
     stood = no_replay.returns[:, halfway] >= SOLVED
     lost = (stood & (no_replay.returns[:, -1] < SOLVED)).sum()
     apart = fisher(no_target, no_replay)
-    return folded(
+    return finding(
+        f"Each of the two parts matters here: {reached(full, SOLVED)} seeds succeed with both, "
+        f"{reached(no_target, SOLVED)} without a target network, and {reached(no_replay, SOLVED)} without replay. "
+        f"Which of the two matters more is {'resolved' if apart < 0.05 else 'not resolved'}.",
+        "This holds for these settings. Others report that CartPole needs no target network, and with other step sizes "
+        "that may be true.",
         table(("", "seeds that succeed", "exact 95 % interval of the share"), rows),
-        f"**Each of the two parts matters here.** Fisher's exact test asks how often chance alone would make two rows "
-        f"so different. Against the row with everything it gives {chance(fisher(full, no_target))} without a target "
-        f"network and {chance(fisher(full, no_replay))} without replay.",
-        f"**Which of the two matters more is {'resolved' if apart < 0.05 else 'not resolved'}**: compared with each "
-        f"other they give {chance(apart)}.",
+        f"Fisher's exact test asks how often chance alone would make two rows so different. Against the row with "
+        f"everything it gives {chance(fisher(full, no_target))} without a target network and "
+        f"{chance(fisher(full, no_replay))} without replay. Compared with each other, the two give {chance(apart)}.",
         f"**Without replay an agent learns faster here, but it does not keep what it learned.** After "
         f"{number(HALFWAY)} steps {stood.sum()} of {len(stood)} seeds without replay score {SOLVED} or more; with "
         f"replay {reached(full, SOLVED, halfway)} do. At the end {lost} of those {stood.sum()} have lost it again. "
         "This is why we count the last policy, and not the best one on the way.",
-        "**This holds for these settings only.** Others report that CartPole needs no target network, and with other "
-        "step sizes that may be true. With ours CartPole needed it.",
     )
 
 
@@ -79,16 +80,20 @@ def targets() -> Markdown:
         (name, interval(end(curve)), verdict(end(curve), BIAS), reached(curve, SOLVED))
         for name, curve in curves.items()
     )
-    slow = recorded_experiment(SPEEDS["a copy every 500 updates"])
+    slow_curve, slow = curves["a copy every 500 updates"], recorded_experiment(SPEEDS["a copy every 500 updates"])
     updates = slow.steps - slow.config.learning_starts
     copies = updates // slow.config.target_every
     reach = sum(slow.config.gamma**t for t in range(copies))
-    return folded(
-        "**How fast may targets move?**",
+    most = max(int((curve.returns[:, -1] >= SOLVED).sum()) for curve in curves.values())
+    return finding(
+        "*How fast may targets move?* If they move fast, the critic believes too much; if they move slowly, it "
+        "believes too little.",
+        f"All these runs have one-step targets, and at no speed do more than {most} of {len(slow_curve.returns)} seeds "
+        "succeed.",
         table(("target network", "believed less true at the end (95 % interval)", "verdict", "succeed"), rows),
-        "**A target that moves fast lets the belief run away.** Some beliefs are larger than any policy can be worth, "
-        "and yet they stay finite; this is called *soft divergence* [DT].",
-        f"**A target that moves slowly holds the belief down.** {number(updates)} updates hold {copies} copies, and "
+        "**Fast targets let the belief run away.** Some beliefs are larger than any policy can be worth, and yet they "
+        "stay finite; this is called *soft divergence* [DT].",
+        f"**Slow targets hold the belief down.** {number(updates)} updates hold {copies} copies, and "
         f"each copy carries values one step further. So this critic can hardly believe in more than "
         f"$\\sum_{{t<{copies}}} \\gamma^t \\approx {reach:.0f}$, whatever the truth is.",
     )
@@ -107,12 +112,13 @@ def double() -> Markdown:
         words = verdict(change, ("higher", "lower", "not resolved"))
         rows.append((name, interval(end(plain)), interval(end(doubled)), interval(change), words))
     head = ("", "bias of DQN", "bias of Double DQN", "change, seed by seed", "verdict")
-    so_far = "" if all(change.resolved for change in changes) else " A change that is not resolved needs more seeds."
-    return folded(
-        "**Does Double help?**",
+    clear = sum(change.resolved for change in changes)
+    return finding(
+        "*Does Double help?* In both comparisons Double lowers the mean bias, as theory says.",
+        f"Of these two changes {clear or 'none'} {'are' if clear == len(pairs) else 'is'} resolved. A change that is "
+        "not resolved needs more seeds.",
         table(head, rows),
-        "The numbers belong to the last evaluation, and the intervals are 95 % intervals. **In both rows Double lowers "
-        f"the mean bias, as theory says.**{so_far}",
+        "The numbers belong to the last evaluation, and the intervals are 95 % intervals.",
         f"With two actions {reached(reference('02_double'), SOLVED)} seeds of Double DQN succeed, and "
         f"{reached(reference('02_one_step'), SOLVED)} of DQN.",
         "Double DQN removes only a part of the bias. Its target network is an old copy of the network that chooses, so "
@@ -133,10 +139,10 @@ def rainbow() -> Markdown:
     }
     better = " and ".join(name for name, curve in curves.items() if verdict(curve.gain(plain)) == "better")
     helps = f"Shown to help: {better}, and nothing else" if better else "No switch is shown to help"
-    return folded(
+    return finding(
+        f"{helps} on this task.",
+        "*Not resolved* does not mean that a switch does nothing. It means that so few seeds cannot tell.",
         table(("switch", "return gained over one-step DQN (95 % interval)", "verdict", "succeed"), rows),
-        f"**{helps} on this task.** *Not resolved* does not mean that a switch does nothing. It means that so few "
-        "seeds cannot tell.",
         "Dueling where each action stands several times over, against a single stream "
         f"({seeds(*(reference(f'02_actions{count}_single') for count in ACTIONS))} each):",
         gains(wide, ("CartPole with", "return gained by dueling")),

@@ -9,7 +9,7 @@ from IPython.display import Markdown
 from rlcourse import envs
 from rlcourse.curves import CURVES, Curve, Estimate, recorded_experiment, reference
 from rlcourse.findings import quoted
-from rlcourse.findings.phrases import at, folded, gains, interval, number, percent, seeds, table
+from rlcourse.findings.phrases import at, finding, gains, interval, number, percent, seeds, summed, table
 from rlcourse.runs import EVALUATION_SEED
 
 HINDSIGHT = {n: f"08_bits{n}_her" for n in (10, 15, 25)}
@@ -60,14 +60,17 @@ def bits() -> Markdown:
     learned = [curve.step[(curve.mean >= MOST).argmax()] for curve in (few, many)]
     run = recorded_experiment(HINDSIGHT[25])
     updates = (run.steps - run.config.learning_starts) // run.config.train_every * run.config.updates
-    return folded(
+    return finding(
+        f"With hindsight the work grows far more slowly than $2^n$. From 10 to 25 bits the number of goals becomes "
+        f"{number(2**15)} times as large. The steps until the mean reaches {100 * MOST:.0f} % go from "
+        f"{number(learned[0])} to {number(learned[1])}.",
+        f"There are {seeds(*curves)} each, and this world is easy in one respect: the same rule, to flip the bits that "
+        "differ, holds for all goals.",
         table(("", "bits n", "seeds", f"success after {number(SHORT)} steps (range over seeds)"), rows),
         f"At n = 25 the success is {percent(many.returns[:, -1])} after {number(many.step[-1])} steps, which hold "
         f"{number(updates)} gradient steps and at least {number(run.steps // 25)} episodes.",
-        f"**With hindsight the work grows far more slowly than $2^n$.** From 10 to 25 bits the number of goals becomes "
-        f"{number(2**15)} times as large, and the steps until the mean reaches {100 * MOST:.0f} % go from "
-        f"{number(learned[0])} to {number(learned[1])}. The network must learn one comparison for each bit. In the "
-        f"paper DQN with hindsight still succeeds at n = {quoted.HER_HINDSIGHT} [{quoted.HER_HINDSIGHT.source}].",
+        f"The network must learn one comparison for each bit. In the paper DQN with hindsight still succeeds at n = "
+        f"{quoted.HER_HINDSIGHT} [{quoted.HER_HINDSIGHT.source}].",
     )
 
 
@@ -85,10 +88,12 @@ def points(gain: Estimate) -> Estimate:
 
 def strategies() -> Markdown:
     head = (seeds(*(reference(file) for file in STRATEGIES.values())) + " each", "percentage points gained")
-    return folded(
-        gains(against_future(), head),
-        "These are few seeds in one world. A choice that is not resolved here may matter on a robot. *Random* has "
-        "another weakness there: most of its goals are the place where the block rests.",
+    estimates = against_future()
+    return finding(
+        f"Compared with *future, k = 4*, {summed(estimates)}.",
+        "These are few seeds in one world. A choice that is not resolved here may matter on a robot.",
+        gains(estimates, head),
+        "On a robot *random* has another weakness: most of its goals are the place where the block rests.",
     )
 
 
@@ -99,26 +104,28 @@ def shaping() -> Markdown:
         f"{(reference(file).returns[:, -1] == 1).sum()} of {len(reference(file).returns)} seeds {how}"
         for how, file in MAZE.items()
     )
-    return folded(
-        f"**BitFlip, n = 15: shaping works, and hindsight is faster.** At the end the success with minus the number of "
-        f"wrong bits is {percent(dense.returns[:, -1])}, and with hindsight {percent(hindsight.returns[:, -1])}. "
-        f"Averaged over the run, shaping gains {interval(gain)} percentage points over hindsight (95 % interval).",
-        f"**The maze: shaping misleads.** In the end the goal is reached by {reached}.",
-        "Why does plain DQN find the goal of the maze at all? Its network starts with beliefs near 0, and every step "
+    return finding(
+        "On BitFlip with n = 15 shaping works, and hindsight is faster. In the maze shaping misleads: in the end the "
+        f"goal is reached by {reached}.",
+        "Hindsight helps where successes are too rare. In this maze they are not: plain DQN finds the goal, too.",
+        f"**BitFlip.** At the end the success with minus the number of wrong bits is "
+        f"{percent(dense.returns[:, -1])}, and with hindsight {percent(hindsight.returns[:, -1])}. Averaged over the "
+        f"run, shaping gains {interval(gain)} percentage points over hindsight (95 % interval).",
+        "**The maze.** Why does plain DQN find the goal at all? Its network starts with beliefs near 0, and every step "
         "pays −1. So an action that was not tried looks better than those that were, and the agent explores. In 96 "
-        "cells this is enough; in $2^{15}$ states it was not. **Hindsight helps where successes are too rare. Where "
-        "there are enough, it has nothing to add.**",
+        "cells this is enough; in $2^{15}$ states it was not.",
     )
 
 
 def reach() -> Markdown:
     hindsight, plain = (reference(f"08_reach_{file}") for file in ("her", "plain"))
     gain = points(hindsight.gain(plain))
-    return folded(
+    return finding(
+        "FetchReach can be learned without hindsight, only more slowly: a hand meets its goal by chance now and then.",
+        f"There are only {seeds(hindsight, plain)} each, so the interval of the gain is wide: averaged over the run, "
+        f"hindsight gains {interval(gain)} percentage points (95 % interval).",
         f"The first evaluation of {100 * REACHED:.0f} % or more comes, seed by seed, at steps "
         f"{steps(first(hindsight, REACHED))} with hindsight, and at steps {steps(first(plain, REACHED))} without.",
-        f"**FetchReach can be learned without hindsight, only more slowly**: a hand meets its goal by chance now and "
-        f"then. Averaged over the run, hindsight gains {interval(gain)} percentage points (95 % interval).",
     )
 
 
@@ -151,10 +158,14 @@ def robots() -> Markdown:
     low, episodes = low_marks()
     push, slid, picked = lucky(FRESH)
     assert late.wall_time is not None
-    return folded(
+    ends = {name: f"{100 * curves[name].returns[:, -1].mean():.0f} %" for name in curves}
+    return finding(
+        f"With hindsight SAC learns to push ({ends['pushing']}), and without it does not "
+        f"({ends['pushing without hindsight']}). Picking ends at {ends['picking and placing']}, because the arm pushes "
+        f"and does not lift. Sliding has only begun ({ends['sliding']}).",
+        f"There are {seeds(*curves.values())} each, and a part is luck. In {push}, {slid} and {picked} of {FRESH} "
+        "fresh episodes of pushing, sliding and picking the block already lies within 5 cm of its goal.",
         table(("", "seeds", f"success after {number(late.step[-1])} steps (range over seeds)"), rows),
-        f"**A part of this is luck.** In {push}, {slid} and {picked} of {FRESH} fresh episodes of the three tasks "
-        "the block already lies within 5 cm of its goal.",
         "*Pushing.* If nothing was touched, every step of the relabelled episode succeeds. So all actions are praised. "
         f"The first evaluation of {100 * MOST:.0f} % comes at steps {steps(first(late, MOST))}, and with an early "
         f"start at steps {steps(first(early, MOST))}. So with an early start each seed arrives later. "
@@ -162,7 +173,7 @@ def robots() -> Markdown:
         f"*Picking.* In {low} of the {episodes} test episodes the mark is less than 5 cm above the table, and no "
         f"evaluation exceeds {100 * pick.returns.max():.0f} %. So the arm has learned to push and not to "
         "lift. [HER] begins half of the training episodes with the block in the hand.",
-        f"*Sliding.* Learning has only begun: the best evaluation is {100 * slide.returns.max():.0f} %.",
+        f"*Sliding.* The best evaluation is {100 * slide.returns.max():.0f} %.",
         f"[MG] took about a million steps for pushing, with 40 updates per 1900 steps. We took one update for each "
         f"step and at most {late.wall_time.max() / 60:.0f} minutes of a core (`assets/README.md`).",
     )

@@ -1,4 +1,4 @@
-"""The forms that all findings share: a folded page, a table, a number in its interval, a verdict."""
+"""The forms that all findings share: a result above its folded numbers, a table, an interval, a verdict."""
 
 from collections.abc import Iterable, Mapping
 
@@ -16,9 +16,16 @@ def page(*paragraphs: str) -> Markdown:
     return Markdown("\n\n".join(paragraphs))
 
 
-def folded(*paragraphs: str, summary: str = "What the recordings say") -> Markdown:
-    """Paragraphs behind a line that the reader opens: a prediction comes first."""
-    return page(f"<details><summary>{summary}</summary>", *paragraphs, "</details>")
+def finding(result: str, caveat: str, *details: str) -> Markdown:
+    """The result in a sentence or two and its caveat in the open; the numbers behind them, folded."""
+    told = f"**What the recordings say.** {result}", f"**Caveat.** {caveat}"
+    return page(*told, "<details><summary>The numbers</summary>", *details, "</details>")
+
+
+def listed(names: Iterable[str]) -> str:
+    """`a`, `a and b`, or `a, b and c`."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
@@ -37,6 +44,14 @@ def interval(estimate: Estimate, digits: int = 0) -> str:
 def verdict(estimate: Estimate, words: tuple[str, str, str] = VERDICTS) -> str:
     """One of three words: the interval lies above zero, below it, or holds it."""
     return words[2] if not estimate.resolved else words[0] if estimate.value > 0 else words[1]
+
+
+def summed(estimates: Mapping[str, Estimate], words: tuple[str, str, str] = VERDICTS) -> str:
+    """Names by their verdicts: `*a* and *b* are worse; *c* is not resolved`."""
+    told = {word: [f"*{name}*" for name, each in estimates.items() if verdict(each, words) == word] for word in words}
+    return "; ".join(
+        f"{listed(names)} {'is' if len(names) == 1 else 'are'} {word}" for word, names in told.items() if names
+    )
 
 
 def gains(

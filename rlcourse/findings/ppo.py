@@ -4,7 +4,7 @@ from IPython.display import Markdown
 
 from rlcourse.curves import mean_band, reference
 from rlcourse.findings import quoted
-from rlcourse.findings.phrases import INTERVAL, folded, gains, interval, page, seeds, table
+from rlcourse.findings.phrases import INTERVAL, finding, gains, interval, page, seeds, summed, table
 from rlcourse.widgets import seed_lottery
 
 DETAILS = {
@@ -27,11 +27,12 @@ def details() -> Markdown:
     default = reference("05_cartpole_default")
     estimates = {name: reference(f"05_cartpole_{file}").gain(default) for name, file in DETAILS.items()}
     by_size = dict(sorted(estimates.items(), key=lambda pair: pair[1].value))
-    return folded(
-        gains(by_size, ("changed detail", "return gained over the default"), ("better", "worse", "not resolved")),
+    return finding(
+        f"Compared with the default, {summed(by_size)}.",
         f"These numbers come from one easy task, six rollouts and {seeds(default)}; everything else had one setting. A "
-        "detail that does nothing here may matter on a robot, and the other way round. You can take over the method: "
-        "change one thing, run several seeds, look at the interval.",
+        "detail that does nothing here may matter on a robot, and the other way round.",
+        gains(by_size, ("changed detail", "return gained over the default")),
+        "You can take over the method: change one thing, run several seeds, look at the interval.",
     )
 
 
@@ -43,7 +44,10 @@ def lottery() -> Markdown:
         rows.append((rival, len(shown.every), interval(shown.truth), *wrong))
         certain[rival] = shares(rival, 3)
     missed = 100 * max(miss for _, miss in certain.values())
-    return folded(
+    return finding(
+        "The winner of three seeds is a lottery; their interval is not.",
+        f"Three seeds give wide intervals, and so these seldom say who wins: {100 * certain[UNSURE][0]:.0f} % of the "
+        f"draws are resolved against {UNSURE}, and {100 * certain[SURE][0]:.0f} % against {SURE}.",
         table(
             (
                 "default against",
@@ -55,10 +59,7 @@ def lottery() -> Markdown:
             rows,
         ),
         "A draw *errs* if its mean has another sign than that of all seeds together.",
-        f"**The winner of three seeds is a lottery; their interval is not.** Of all draws of three, at most "
-        f"{missed:.0f} % have an interval that misses what all seeds say. But three seeds give wide intervals, and so "
-        f"these seldom say who wins: {100 * certain[UNSURE][0]:.0f} % of the draws are resolved against {UNSURE}, and "
-        f"{100 * certain[SURE][0]:.0f} % against {SURE}.",
+        f"Of all draws of three, at most {missed:.0f} % have an interval that misses what all seeds say.",
         "How many seeds are enough depends on the difference and on the spread. So do not ask how many seeds a result "
         "has; ask for its interval. Student's interval is wider the fewer seeds there are.",
     )

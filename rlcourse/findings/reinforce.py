@@ -4,7 +4,7 @@ import numpy as np
 from IPython.display import Markdown
 
 from rlcourse.curves import reference
-from rlcourse.findings.phrases import folded, seeds
+from rlcourse.findings.phrases import finding, seeds
 
 LOW, HIGH = 300, 490
 
@@ -14,9 +14,10 @@ def worth() -> Markdown:
     best = np.maximum.accumulate(plain.returns, axis=1)
     halved = (plain.returns < best / 2).any(1).sum()
     ends = plain.returns[:, -1], both.returns[:, -1]
-    return folded(
-        f"**With neither**, {(ends[0] < LOW).sum()} of {len(ends[0])} seeds end below {LOW}, and {halved} of them "
-        "lose more than half of their best score on the way.",
-        f"**With both**, {(ends[1] > HIGH).sum()} of {len(ends[1])} seeds end above {HIGH}.",
-        f"The means at the end are {ends[0].mean():.0f} and {ends[1].mean():.0f} ({seeds(plain, both)} each).",
+    return finding(
+        f"With causality and a baseline, {(ends[1] > HIGH).sum()} of {len(ends[1])} seeds end above {HIGH}. With "
+        f"neither, {(ends[0] < LOW).sum()} of {len(ends[0])} end below {LOW}.",
+        "The two changes are made together, so these runs do not say what each of them is worth.",
+        f"The means at the end are {ends[1].mean():.0f} with both and {ends[0].mean():.0f} with neither "
+        f"({seeds(plain, both)} each). With neither, {halved} seeds lose more than half of their best score.",
     )

@@ -4,7 +4,7 @@ from IPython.display import Markdown
 
 from rlcourse.curves import Curve, reference
 from rlcourse.findings import quoted
-from rlcourse.findings.phrases import folded, gains, number, page, reached, seeds, table
+from rlcourse.findings.phrases import finding, gains, number, page, reached, seeds, summed, table
 
 LEARNED = "07_pendulum_sac"
 OTHERS = {
@@ -22,13 +22,14 @@ def temperature() -> Markdown:
     others = {name: reference(file) for name, file in OTHERS.items()}
     estimates = {name: curve.gain(learned) for name, curve in others.items()}
     solved = ", ".join(f"{name} {reached(curve, GOAL)}" for name, curve in {"SAC": learned, **others}.items())
-    return folded(
+    return finding(
+        f"Compared with SAC that learns its temperature, {summed(estimates)}.",
+        "This is one task with one setting of everything else. A fixed temperature that does well here was found for "
+        "rewards of this size.",
         gains(estimates, (f"{seeds(learned, *others.values())} each", "return gained over SAC")),
         f"Seeds that score −200 or more in the last evaluation: {solved}.",
         "The number is the mean difference of two curves. So it depends on how fast an agent learns as well as on how "
         "far it gets.",
-        "**This is one task with one setting of everything else.** A fixed temperature that does well here was found "
-        "for rewards of this size.",
     )
 
 
@@ -38,7 +39,7 @@ def milliseconds(curve: Curve) -> float:
 
 
 def which() -> Markdown:
-    rows, words = [], []
+    rows, words, shown = [], [], []
     for task in TASKS:
         curves = {"PPO": reference(f"05_{task.lower()}_ppo"), "SAC": reference(f"07_{task.lower()}_sac")}
         for name, curve in curves.items():
@@ -47,16 +48,16 @@ def which() -> Markdown:
             steps, seconds = number(curve.step[-1]), number(curve.seconds[-1])
             rows.append((task, name, f"{curve.mean[-1]:.0f}", spread, steps, seconds))
         words.append(beyond(task, **curves))
+        shown += curves.values()
     sac, ppo = (milliseconds(reference(file)) for file in ("07_hopper_sac", "05_hopper_ppo"))
-    return folded(
+    return finding(
+        f"{' '.join(words)} *So which?* Take SAC if steps are expensive, as on a robot or in a slow simulator: SAC "
+        "uses every step many times. Take PPO if steps cost nothing and many simulators run side by side: PPO makes "
+        "more steps in a second.",
+        "This is the usual advice, and SAC as built here needs continuous actions. Two tasks with "
+        f"{seeds(*shown)} each cannot prove it.",
         table(("", "agent", "return at the end", "range", "steps", "seconds"), rows),
-        *words,
         f"On Hopper a step of SAC took {sac:.1f} ms and one of PPO {ppo:.2f} ms: a factor of {sac / ppo:.0f}.",
-        "**Which when?** Take SAC if steps are expensive, as on a robot or in a slow simulator: SAC uses every step "
-        "many times. Take PPO if steps cost nothing and many simulators run side by side: PPO makes more steps in a "
-        "second. SAC as built here needs continuous actions. This is the usual advice. Two tasks and so few seeds "
-        "cannot prove it.",
-        summary="What the recordings say, and which when",
     )
 
 
@@ -64,17 +65,17 @@ def beyond(task: str, PPO: Curve, SAC: Curve) -> str:  # noqa: N803  (the agents
     """Where SAC's mean passes PPO's end for good."""
     above = PPO.mean[-1] <= SAC.mean
     if not above[-1]:
-        return f"**{task}.** SAC does not end above PPO's end."
+        return f"*{task}:* SAC does not end above PPO's end."
     for_good = len(above) - int((~above[::-1]).argmax()) if not above.all() else 0
     seconds = number(SAC.seconds[for_good])
     if for_good == len(above) - 1:
         return (
-            f"**{task}.** Only the last evaluation of SAC, after {number(SAC.step[-1])} steps and {seconds} seconds, "
+            f"*{task}:* Only the last evaluation of SAC, after {number(SAC.step[-1])} steps and {seconds} seconds, "
             f"lies above PPO's end. One evaluation decides nothing. So this is a tie, with {number(SAC.step[-1])} "
             f"steps of SAC and {number(PPO.step[-1])} of PPO."
         )
     return (
-        f"**{task}.** From step {number(SAC.step[for_good])} on, {seconds} seconds, SAC's mean stays above PPO's end. "
+        f"*{task}:* From step {number(SAC.step[for_good])} on, {seconds} seconds, SAC's mean stays above PPO's end. "
         f"SAC arrives there sooner by steps, and later by seconds."
     )
 

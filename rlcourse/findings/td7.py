@@ -9,7 +9,7 @@ from IPython.display import Markdown
 
 from rlcourse.curves import CURVES, Curve, mean_estimate, reference
 from rlcourse.findings import quoted
-from rlcourse.findings.phrases import at, folded, gains, interval, number, page, reached, seeds, table, verdict
+from rlcourse.findings.phrases import at, finding, gains, interval, listed, number, page, reached, table, verdict
 from rlcourse.findings.td3 import ROBOTS, ends
 from rlcourse.widgets import embeddings as widget
 
@@ -35,7 +35,10 @@ def embeddings() -> Markdown:
         for name, data in looked.items()
     )
     data = looked["effective rank"]
-    return folded(
+    words = [f"the {name} is {widget.verdict(each.ratio)}" for name, each in looked.items()]
+    return finding(
+        f"Without AvgL1Norm {listed(words)}.",
+        f"A smaller effective rank is not yet a collapse, and {number(data.updates[-1])} updates are few.",
         f"{data.values.shape[1]} seeds after {number(data.updates[-1])} updates on HalfCheetah:",
         table(("", "with AvgL1Norm", "without", "ratio (95 % interval)", "without it"), rows),
     )
@@ -45,20 +48,22 @@ def standing() -> Markdown:
     hopper = reference("09_hopper_td7")
     (returns,) = hopper.returns
     since = int((returns == returns[-1]).argmax())
-    return folded(
-        f"On Hopper at full size, one seed, the evaluated checkpoint stays the same from step "
-        f"{number(hopper.step[since])} on. It returns {returns[-1]:.0f}. An episode has 1000 steps, and each step pays "
-        "one point for not falling, so this policy stands still. No later policy had a better episode. A checkpoint "
-        "can hide what the latest policy does, so look at that one as well.",
+    return finding(
+        f"A checkpoint can hide what the latest policy does. On Hopper at full size the evaluated checkpoint stays the "
+        f"same from step {number(hopper.step[since])} on.",
+        "This is one seed. Look at the latest policy as well.",
+        f"The checkpoint returns {returns[-1]:.0f}. An episode has 1000 steps, and each step pays "
+        "one point for not falling, so this policy stands still. No later policy had a better episode.",
     )
 
 
 def pendulum() -> Markdown:
     td3, td7 = reference("06_pendulum_td3"), reference("09_pendulum_td7")
     gain = td7.gain(td3)
-    return folded(
-        f"Averaged over the curve and over {seeds(td7)}, TD7 gains {interval(gain)} over TD3 (with the 95 % interval): "
-        f"{verdict(gain)}.",
+    return finding(
+        f"TD7 in place of TD3 on Pendulum, averaged over the curve: {verdict(gain)}, by {interval(gain)} of return.",
+        f"This is a gain of speed. In the last evaluation {reached(td7, GOAL)} seeds of TD7 and {reached(td3, GOAL)} "
+        "of TD3 return −200 or more.",
         f"After {number(EARLY)} steps, {reached(td7, GOAL, at(td7, EARLY))} seeds of TD7 and "
         f"{reached(td3, GOAL, at(td3, EARLY))} of TD3 return −200 or more. In the last evaluation it is "
         f"{reached(td7, GOAL)} and {reached(td3, GOAL)}.",
@@ -86,11 +91,12 @@ def ladder() -> Markdown:
     last = [curves[name].returns[:, -1] for name in falls()]
     ranges = [f"between {end.min():.0f} and {end.max():.0f}" for end in last]
     unresolved = [name for name, estimate in estimates.items() if not estimate.resolved]
-    return folded(
+    return finding(
+        "Two rungs raise the return: the appendix changes and SALE. For the other rungs ten seeds cannot tell the gain "
+        f"from zero: {listed(unresolved)}.",
+        "The networks are small and the runs are short. The paper asks another question: it takes parts *away*, at "
+        "full size. The answer may be another one, too.",
         gains(estimates, (f"rung ({len(without)} paired seeds)", "return gained over the rung below")),
-        "**Two rungs raise the return: the appendix changes and SALE.** For the other rungs ten seeds cannot tell the "
-        f"gain from zero: {', '.join(unresolved)}. The paper asks another question: it takes parts *away*, at full "
-        "size. The answer may be another one, too.",
         f"**Checkpoints change single seeds.** The largest fall from one evaluation to the next is "
         f"{without.mean():.0f} without checkpoints and {with_them.mean():.0f} with them, on average over the seeds. "
         f"The change is {interval(change)}: {verdict(change, ('larger', 'smaller', 'not resolved'))}. At the end the "
@@ -144,9 +150,8 @@ def full_size() -> Markdown:
 
 def offline() -> Markdown:
     printed = quoted.TD7_OFFLINE
-    return folded(
-        f"{printed.source}: the sum over nine datasets ({printed.unit}), {printed.steps}, {printed.trials} trials; ± "
-        f"is the {printed.spread}.",
+    return page(
+        f"**The paper's offline table** ({printed.source}): the sum over nine datasets ({printed.unit}), "
+        f"{printed.steps}, {printed.trials} trials; ± is the {printed.spread}.",
         printed.markdown(("Total",)),
-        summary="The paper's offline table",
     )

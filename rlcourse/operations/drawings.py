@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import nbformat
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
@@ -94,11 +95,57 @@ def generations() -> Figure:
     return figure
 
 
+def replay_and_target() -> Figure:
+    figure, ax = _page(9.4, 4.5)
+    _box(ax, (1.0, 3.75), (1.3, 0.8), "world", WORLD)
+    _box(ax, (3.7, 3.75), (1.9, 0.8), "replay buffer\nold … new", FIXED)
+    _box(ax, (6.3, 3.75), (1.3, 0.8), "network\n$Q$", LEARNS)
+    _box(ax, (8.5, 3.75), (1.4, 0.8), "target\nnetwork $Q'$", FIXED)
+    _arrow(ax, (1.65, 3.75), (2.75, 3.75), "$s, a, r, s'$")
+    _arrow(ax, (4.65, 3.75), (5.65, 3.75), "batch")
+    _arrow(ax, (6.95, 3.95), (7.8, 3.95), "copy", color=FIXED)
+    _arrow(ax, (7.8, 3.55), (6.95, 3.55), "targets", (0, -0.16))
+    around = {"arrowstyle": "-|>", "color": "black", "linewidth": 1.6, "connectionstyle": "arc3,rad=-0.2"}
+    ax.annotate("", (1.0, 3.35), (6.3, 3.35), arrowprops=around)
+    ax.text(3.65, 2.55, "actions, ε-greedy", ha="center", fontsize=10)
+    updates = np.linspace(0, 1, 201)
+    learned = 0.55 + 1.3 * updates**0.6
+    copied = learned[(updates * 4.999).astype(int) * 40]
+    ax.plot(1.0 + 5.4 * updates, learned, color=LEARNS, linewidth=2)
+    ax.plot(1.0 + 5.4 * updates, copied, color=FIXED, linewidth=2, linestyle="--")
+    ax.text(6.55, learned[-1], "$Q$: a small step in every update", va="center", fontsize=10, color=LEARNS)
+    ax.text(6.55, copied[-1] - 0.15, "$Q'$: stands still, then copies", va="center", fontsize=10, color=FIXED)
+    _arrow(ax, (1.0, 0.4), (6.4, 0.4), "updates", (0, -0.18))
+    return figure
+
+
+def six_networks() -> Figure:
+    figure, ax = _page(9.4, 4.3)
+    names = {1.3: ("actor μ", "target\nactor μ′"), 5.2: ("critic $Q_1$", "target\ncritic $Q_1'$")}
+    names[8.2] = ("critic $Q_2$", "target\ncritic $Q_2'$")
+    for x, (learning, target) in names.items():
+        _box(ax, (x, 3.7), (1.5, 0.7), learning, LEARNS)
+        _box(ax, (x, 1.0), (1.5, 0.7), target, FIXED)
+    for x in (0.8, 4.7, 8.7):
+        _arrow(ax, (x, 3.35), (x, 1.35), color=FIXED)
+    ax.text(0.95, 2.35, "moves slowly,\nevery second update", va="center", fontsize=10, color=FIXED)
+    _box(ax, (6.7, 2.35), (2.0, 0.6), "target $y$: takes\nthe smaller value", FIXED)
+    for x, low, high in ((5.6, 6.2, 6.2), (7.8, 7.2, 7.2)):
+        _arrow(ax, (x, 1.35), (low, 2.05))
+        _arrow(ax, (high, 2.65), (x, 3.35))
+    _arrow(ax, (4.45, 3.7), (2.05, 3.7), "slope $∇_a Q_1$")
+    _arrow(ax, (2.05, 1.0), (4.45, 1.0), "$a' = μ'(s') + $ noise, for both")
+    ax.text(9.3, 0.15, "blue: learns   grey: targets", ha="right", fontsize=10)
+    return figure
+
+
 DRAWINGS: Mapping[str, Callable[[], Figure]] = MappingProxyType(
     {
         "agent-and-world.png": agent_and_world,
         "actor-critic.png": actor_critic,
         "generations.png": generations,
+        "replay-and-target.png": replay_and_target,
+        "six-networks.png": six_networks,
     }
 )
 

@@ -1,6 +1,6 @@
 """An IPython extension: a cell that is run before its turn says which cell to run first, below Python's own message.
 
-`environment/` holds the setting that loads it into every kernel of an environment in which the course is installed.
+`settings/` holds the setting that loads it into every kernel of an environment in which the course is installed.
 """
 
 import ast

@@ -1,6 +1,6 @@
 """A Jupyter server extension: JupyterLab's pages look as `custom/custom.css` says, in every environment of the course.
 
-`environment/` holds the settings that switch it on; installing the course puts them where Jupyter looks for them.
+`settings/` holds the settings that switch it on; installing the course puts them where Jupyter looks for them.
 """
 
 from pathlib import Path

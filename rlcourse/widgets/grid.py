@@ -6,10 +6,11 @@ import numpy as np
 from jaxtyping import Bool, Float
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 
 from rlcourse.envs import ACTIONS, GridWorld
-from rlcourse.widgets.scene import Axis, Mark, Scene, View, arrows, line, patches, text
-from rlcourse.widgets.still import Still, on_paper
+from rlcourse.widgets.scene import Axis, Mark, View, arrows, line, patches, text
+from rlcourse.widgets.still import Still, draw_view
 
 INK, PAPER, WALL = "#000000", "#FFFFFF", "#5A5A5A"
 VALUES = colormaps["RdBu"]  # red below 0, white at 0, blue above: the colour-blind tell these apart too
@@ -21,19 +22,37 @@ SQUARE = 0.5 * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
 LEGIBLE = 5  # columns of a grid in which four numbers fit into a cell; in a wider one a pointer reads them
 
 
-def panels(world: GridWorld, tables: Mapping[str, np.ndarray]) -> Still:
-    """Tables side by side under their names: V `(S,)` as numbers, Q or A `(S, A)` as triangles, π (bool) as arrows."""
+def panels(world: GridWorld, tables: Mapping[str, np.ndarray], goal: str = "") -> Still:
+    """Tables side by side under their names: V `(S,)` as numbers, Q or A `(S, A)` as triangles, π (bool) as arrows.
 
-    def marks(table: np.ndarray) -> list[Mark]:
+    A cell is as large as what stands in it needs. `goal` is written on the cells that end, instead of a reward.
+    """
+    rows, columns = world.shape
+    # Inches, all in sixteenths, which are whole pixels: around a grid, for its row and column numbers and its name.
+    left, right, below, above = 0.5, 0.25, 0.375, 0.375
+    pictures = []
+    for title, table in tables.items():
         scale = max(1.0, float(np.abs(table).max()))
         if table.dtype == bool:
-            return [*frame(world), policy(world, table)]
-        return values(world, table, scale) if table.ndim == 1 else q_values(world, table, scale)
+            marks, side = [*frame(world, goal), policy(world, table)], 0.4375
+        elif table.ndim == 1:
+            marks, side = values(world, table, scale), 0.6875
+        else:
+            marks, side = q_values(world, table, scale), 1.0625 if columns <= LEGIBLE else 0.6875
+        pictures.append((view(world, marks, title), side))
+    width = sum(left + side * columns + right for _, side in pictures)
+    height = below + max(side for _, side in pictures) * rows + above
+
+    def draw(figure: Figure) -> None:
+        x = left
+        for picture, side in pictures:
+            box = x, height - above - side * rows, side * columns, side * rows
+            draw_view(figure.add_axes((box[0] / width, box[1] / height, box[2] / width, box[3] / height)), picture)
+            x += side * columns + right + left
 
     inner, _ = inside(world)
     alt = "; ".join(f"{title}: {table[inner].min():.2f} to {table[inner].max():.2f}" for title, table in tables.items())
-    views = [view(world, marks(table), title) for title, table in tables.items()]
-    return on_paper(Scene("", views), f"Grid world, smallest to largest entry. {alt}.")
+    return Still(draw, f"Grid world, smallest to largest entry. {alt}.", size=(width, height))
 
 
 def view(world: GridWorld, marks: Sequence[Mark], title: str, touch: bool = False, below: float = 0) -> View:
@@ -64,8 +83,9 @@ def q_values(world: GridWorld, q: Float[np.ndarray, "S A"], scale: float) -> lis
     ]
     marks = [patches(triangles, [to_hex(color) for color in colors], names), *frame(world)]
     if world.shape[1] <= LEGIBLE:
-        x, y = (centres[:, None] + 0.33 * DIRECTIONS).reshape(-1, 2).T
+        x, y = (centres[:, None] + 0.31 * DIRECTIONS).reshape(-1, 2).T
         marks.append(text(x, y, numbers, [legible(color) for color in colors], size=0.85))
+        return [*marks, policy(world, greedy_actions(q), length=0.13)]  # not into the numbers
     return [*marks, policy(world, greedy_actions(q))]
 
 
@@ -82,11 +102,11 @@ def shares(world: GridWorld, visits: Float[np.ndarray, " S"]) -> list[Mark]:
     return cells(world, SHARES(0.9 * depth), [f"{100 * share:.0f}" for share in visits[inner]])
 
 
-def policy(world: GridWorld, chosen: Float[np.ndarray, "S A"] | Bool[np.ndarray, "S A"]) -> Mark:
+def policy(world: GridWorld, chosen: Float[np.ndarray, "S A"] | Bool[np.ndarray, "S A"], length: float = 0.2) -> Mark:
     """An arrow from a cell's centre for every action that the policy takes there."""
     inner, centres = inside(world)
     places, actions = np.nonzero(chosen[inner])
-    (x, y), (dx, dy) = centres[places].T, 0.2 * DIRECTIONS[actions].T
+    (x, y), (dx, dy) = centres[places].T, length * DIRECTIONS[actions].T
     return arrows(x, y, dx, dy, INK, width=2.5)
 
 

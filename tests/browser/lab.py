@@ -197,8 +197,8 @@ class Notebook:
             self.page.evaluate("""() => {
                 const zoom = Number(getComputedStyle(document.documentElement).getPropertyValue("--fill")) || 1;
                 const parts = document.querySelectorAll(".widget-label, .widget-readout, .rlcourse-picture text");
-                const sizes = [...parts].filter((part) => part.textContent).map((part) => getComputedStyle(part).fontSize);
-                return zoom * Math.min(...sizes.map(parseFloat));
+                const shown = [...parts].filter((part) => part.textContent);
+                return zoom * Math.min(...shown.map((part) => parseFloat(getComputedStyle(part).fontSize)));
             }""")
         )
 
