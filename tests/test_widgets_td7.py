@@ -95,6 +95,24 @@ def test_the_text_of_lap_sampling() -> None:
         assert f"{name} {100 * part:.0f} %" in text
 
 
+@pytest.mark.parametrize("added", [0.0, 20.0])
+def test_the_same_balls_go_up_and_down_on_the_same_axes(added: float) -> None:
+    views = {}
+    for scheme in lap_sampling.SCHEMES:
+        data = lap_sampling.compute(**lap_sampling.PRESETS["LAP as in TD7"] | {"scheme": scheme, "added": added})
+        views[scheme] = lap_sampling.scene(data).main
+        heights = len(data.error) * np.stack([data.probability, data.pull[lap_sampling.SCHEMES.index(scheme)]])
+        for view, height in zip(views[scheme], heights, strict=True):
+            balls = next(mark for mark in view.marks if mark["kind"] == "dots")
+            assert len(balls["x"]) == lap_sampling.BALLS
+            assert np.isin(balls["y"], height).all()
+            assert max(balls["y"]) < view.y.high
+            held = [mark["along_x"] for mark in view.marks if mark["kind"] == "handle"]
+            assert held == ["added", "floor"] if scheme in ("LAP + Huber", "PAL") else held == ["added"]
+    first = views[lap_sampling.SCHEMES[0]]
+    assert all([view.y for view in each] == [view.y for view in first] for each in views.values())
+
+
 # --- embeddings
 
 
@@ -109,6 +127,9 @@ def test_the_recording_is_whole_and_of_todays_code() -> None:
     for name in ("raw", "scale", "rank", "loss"):
         assert getattr(data, name).shape == (2, recordings.SEEDS, looks)
     assert data.error.shape == data.known.shape == (len(recordings.MOMENTS), recordings.ROWS)
+    assert data.cloud.shape == (2, looks, recordings.DOTS, 2)
+    assert data.speed.shape == (recordings.DOTS,)
+    assert np.isfinite(data.cloud).all()
     with np.load(recordings.PATH) as file:
         assert str(file["code"]) == code_hash("td7"), "td7 has changed since: run python -m rlcourse.widgets.recordings"
     assert {field.name for field in fields(data)} < set(np.load(recordings.PATH).files)
@@ -126,6 +147,27 @@ def test_the_presets_of_embeddings() -> None:
         ratios = np.log(data.values[1, :, at] / data.values[0, :, at])
         assert data.ratio.value == pytest.approx(math.exp(ratios.mean()))
         assert data.ratio.low <= data.ratio.value <= data.ratio.high
+
+
+@pytest.mark.parametrize("look", [1, 7, embeddings.LAST])
+def test_the_clouds_are_those_of_the_moment_on_one_scale(look: int) -> None:
+    data = looked(look=look)
+    views = embeddings.scene(data).main
+    for which, view in enumerate(views):
+        (drawn,) = (mark for mark in view.marks if mark["kind"] == "dots")
+        np.testing.assert_array_equal(np.stack([drawn["x"], drawn["y"]], -1), recordings.load().cloud[which, look - 1])
+        assert f"spread {data.spread[which]:.2f}" in view.title
+        assert view.x == view.y == views[0].x
+        assert view.x.high >= np.abs(recordings.load().cloud).max()
+
+
+def test_a_cloud_in_a_plane_keeps_its_shape() -> None:
+    rng = np.random.default_rng(0)
+    plane, _ = np.linalg.qr(rng.standard_normal((5, 2)))
+    seen = rng.standard_normal((3, 20, 2))
+    flat = recordings.flat(seen @ plane.T + 7)
+    centred = seen - seen.mean(1, keepdims=True)
+    np.testing.assert_allclose(flat @ flat.swapaxes(1, 2), centred @ centred.swapaxes(1, 2), atol=1e-9)
 
 
 def test_verdicts_by_hand() -> None:
@@ -168,6 +210,8 @@ def test_a_recording_is_made_and_read(tmp_path: Path, monkeypatch: pytest.Monkey
     assert data.scale.shape == (2, 2, 2)
     np.testing.assert_allclose(data.scale[0], 1, rtol=1e-4)
     assert data.error.shape == (2, 40)
+    assert data.cloud.shape == (2, 2, recordings.DOTS, 2)
+    np.testing.assert_allclose(data.cloud.mean(2), 0, atol=1e-3)  # half precision
     assert np.isnan(data.known).any()  # 560 transitions, few of them replayed
     assert not np.isnan(data.known).all()
 

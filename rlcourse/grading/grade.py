@@ -171,7 +171,11 @@ def _cluster(scheduler: str | None, workers: int) -> Iterator[None]:
     except ImportError:
         raise GradingError("--backend dask needs Dask: pip install -c constraints.txt -e '.[cluster]'") from None
     if scheduler is not None:
-        with Client(scheduler):
+        try:
+            client = Client(scheduler)
+        except ValueError as error:  # no address; where nobody answers it is an OSError
+            raise GradingError(f"--scheduler {scheduler}: {error}") from None
+        with client:
             yield
         return
     with (

@@ -249,9 +249,8 @@ def tree(source: str) -> ast.Module | None:
 def definitions(source: str) -> str:
     """The imports, functions, classes and plain values of a cell: what takes no time and others may need."""
     program = tree(source)
-    kept = [] if program is None else [node for node in program.body if _defines(node)]
     try:
-        return "\n".join(ast.unparse(node) for node in kept)
+        return "\n".join(ast.unparse(node) for node in (program.body if program else []) if _defines(node))
     except RecursionError:
         return ""
 

@@ -23,7 +23,7 @@ from jaxtyping import Float, Int
 from rlcourse.curves import signed
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import Panel, choice, slider
-from rlcourse.widgets.scene import Axis, Scene, View, area, bars, handle, line
+from rlcourse.widgets.scene import Axis, Scene, View, area, bars, handle, line, up_to
 
 LECTURE = "4 Actor-critic"
 QUESTION = "What has a discount to do with dying?"
@@ -132,7 +132,7 @@ def lives_view(data: Discounted) -> View:
     ]
     marks.append(line([data.horizon] * 2, [-0.6, some.size], "red", dash=True))
     title = f"{some.size} lives; mean of all {data.lifetimes.size}: {data.lifetimes.mean():.1f} rewards"
-    return View(Axis(0, 1.05 * float(some.max()), "rewards received"), Axis(-0.6, some.size, ticks={}), marks, title)
+    return View(up_to(some, label="rewards received", room=0.05), Axis(-0.6, some.size, ticks={}), marks, title)
 
 
 def sums_view(data: Discounted) -> View:

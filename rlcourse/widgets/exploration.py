@@ -102,7 +102,7 @@ def scene(data: Exploration) -> Scene:
     found = [f"{name} in {100 * share:.0f} %" for name, share in zip(STRATEGIES, data.found, strict=True)]
     headline = f"In {data.steps} steps the best reward is found by {found[0]}, {found[1]}, {found[2]} of {RUNS} runs."
     maps = [place(data, i) for i in range(len(STRATEGIES))]
-    steps, thin = np.arange(1, STEPS + 1), slice(None, None, 4)
+    steps, thin = np.arange(1, STEPS + 1), slice(3, None, 4)
     curves = [
         line(steps[thin], regret[thin], color, label=name)
         for name, regret, color in zip(STRATEGIES, data.regret, ("blue", "red", "green"), strict=True)
@@ -118,14 +118,15 @@ def scene(data: Exploration) -> Scene:
 def place(data: Exploration, strategy: int) -> View:
     """The world with the time spent in its cells, and under it the share of runs that have found its best reward."""
     height, width = data.world.shape
-    bottom, share = height - 0.05, float(data.found[strategy])
-    bar = np.array([(-0.5, -0.25), (0.5, -0.25), (0.5, 0.25), (-0.5, 0.25)])
+    bottom, share = height - 0.2, float(data.found[strategy])
+    bar = np.array([(-0.5, -0.1), (0.5, -0.1), (0.5, 0.1), (-0.5, 0.1)])
     marks = [
         *grid.shares(data.world, data.visits[strategy]),
         patches(
-            [bar * (length, 1) + (length / 2 - 0.5, bottom) for length in (width, width * share)], ["faint", "green"]
+            np.stack([bar * (long, 1) + (long / 2 - 0.5, bottom) for long in (width, width * share)]),
+            ["faint", "green"],
         ),
-        text([(width - 1) / 2], [bottom], [f"found by {100 * share:.0f} %"], bold=True),
+        text([(width - 1) / 2], [bottom + 0.45], [f"found by {100 * share:.0f} %"], bold=True),
     ]
     return grid.view(data.world, marks, data.settings[strategy], below=1)
 

@@ -27,7 +27,7 @@ from rlcourse.curves import Estimate, share_estimate
 from rlcourse.envs import FourGoals, TabularMDP
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import Panel, choice, selection, slider
-from rlcourse.widgets.scene import Axis, Mark, Scene, View, bars, dots, handle, line, patches, text
+from rlcourse.widgets.scene import Axis, Mark, Scene, View, bars, dots, handle, line, patches, text, up_to
 
 LECTURE = "7 SAC"
 QUESTION = "Can one policy want four things at once?"
@@ -221,10 +221,9 @@ def scene(data: Temperature) -> Scene:
     headline = f"From {at}, {who}: within {data.steps} steps its walks {reach}{' of the cases' if parts else ''}."
 
     degrees = np.degrees(WORLD.angles)
-    top = 1.1 * max(float(data.softmax.max()), float(data.gaussian.max()))
     directions = View(
         Axis(-15, 350, "direction", ticks=dict(zip((0.0, 90.0, 180.0, 270.0), NAMES, strict=True))),
-        Axis(0, top, "probability"),
+        up_to(data.softmax, data.gaussian, label="probability", room=0.1),
         [
             bars(degrees, np.zeros(degrees.size), data.softmax, "sky", width=15, label="softmax"),
             line(degrees, data.gaussian, "red", label="Gaussian"),

@@ -29,7 +29,7 @@ from jaxtyping import Float, Int
 from rlcourse import returns
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import Panel, selection, slider
-from rlcourse.widgets.scene import Axis, Scene, View, area, bars, handle, line, text, up_to
+from rlcourse.widgets.scene import Axis, Scene, View, area, around, bars, handle, line, text, up_to
 
 LECTURE = "5 PPO"
 QUESTION = "What does λ choose?"
@@ -212,13 +212,17 @@ def values_right(data: Gae) -> View:
     states = np.arange(float(STATES))
     estimates, target = data.estimates[..., 1], data.target[:, 1]
     mean, spread = target + data.own_bias[:, 1], estimates.std(0, ddof=1) / np.sqrt(data.samples)
-    low, high = min(float((mean - spread).min()), 0.0), max(float((mean + spread).max()), float(target.max()))
     marks = [
         area(states, mean - spread, mean + spread, "sky"),
         line(states, mean, "blue", label="estimate ± deviation", width=3),
         line(states, target, "ink", label="true", dash=True),
     ]
-    return View(Axis(0, STATES - 1, "state"), Axis(low, 1.05 * high, "value"), marks, "Q(s, right)")
+    return View(
+        Axis(0, STATES - 1, "state"),
+        around(mean - spread, mean + spread, target, 0, label="value", room=0.05),
+        marks,
+        "Q(s, right)",
+    )
 
 
 def describe(data: Gae) -> str:

@@ -23,7 +23,7 @@ from rlcourse.algorithms import her
 from rlcourse.envs import WallMaze
 from rlcourse.widgets import grid, presets
 from rlcourse.widgets.panel import KEYS, Panel, choice, nearest, slider, step
-from rlcourse.widgets.scene import Axis, Scene, View, arrows, bars, dots, highlight, line, patches, text
+from rlcourse.widgets.scene import Axis, Scene, View, arrows, bars, dots, highlight, line, patches, text, up_to
 
 LECTURE = "8 Hindsight experience replay"
 QUESTION = "What can be learned from a walk that failed?"
@@ -123,7 +123,7 @@ def walked(data: Hindsight) -> View:
     spots, counts = np.unique(data.goals[:, t - 1], axis=0, return_counts=True)
     reached = (spots == data.cells[t]).all(1)
     marks = [
-        *grid.frame(WallMaze.GRID, "goal"),
+        *grid.frame(WallMaze.GRID, "G"),
         line(x, y, "grey", width=1.5),
         dots(x[1:], y[1:], "grey", size=0.2, names=[f"step {i + 1}" for i in range(STEPS)]),
         arrows(x[t - 1 : t], y[t - 1 : t], x[t : t + 1] - x[t - 1 : t], y[t : t + 1] - y[t - 1 : t], "blue", width=4),
@@ -135,7 +135,7 @@ def walked(data: Hindsight) -> View:
         several = of & (counts > 1)
         words = [f"×{count}" for count in counts[several]]
         marks.append(text(spots[several, 1], spots[several, 0], words, color, bold=True))
-    return grid.view(WallMaze.GRID, marks, f"step {t} of a failed walk, and its new goals", touch=True)
+    return grid.view(WallMaze.GRID, marks, f"step {t} of a walk that failed to reach G, and its new goals", touch=True)
 
 
 def trail(cells: Int[np.ndarray, "places 2"]) -> tuple[Float[np.ndarray, " places"], Float[np.ndarray, " places"]]:
@@ -176,7 +176,7 @@ def averages(data: Hindsight) -> View:
         text(places, data.expected + 0.4, [f"{value:.1f}" for value in data.expected]),
     ]
     ticks = dict(zip(places.tolist(), STRATEGIES, strict=True))
-    up = Axis(0, max(2.0, 1.3 * float(data.expected.max())), "transitions")
+    up = up_to(data.expected, 1.5, label="transitions", room=0.3)
     return View(Axis(-0.6, len(STRATEGIES) - 0.4, ticks=ticks), up, marks, "copies that pay 0, on average over draws")
 
 

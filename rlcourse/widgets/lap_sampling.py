@@ -36,7 +36,7 @@ SCHEMES = ("uniform + MSE", "PER + MSE", "LAP + Huber", "PAL")
 PRIORITIES = ("fresh", "stale")
 MOMENTS = dict(zip((f"after {n:,} updates" for n in recordings.MOMENTS), range(len(recordings.MOMENTS)), strict=True))
 BATCH, TOP = 256, 0.01  # of a batch; the share of transitions that are called the largest errors
-BALLS, PULLING = 160, 24  # transitions that a picture shows, and those with an arrow
+BALLS, PULLING = 140, 24  # transitions that a picture shows, and those with an arrow
 FLOORS = (0.01, 0.1, 0.3, 1.0, 3.0, 10.0)
 LARGEST = 40.0  # to which the largest error can be pulled
 
@@ -169,7 +169,6 @@ def balls(data: Sampling, height: Float[np.ndarray, " N"], highest: float, title
     shown = np.unique(np.linspace(0, count - 1, BALLS).round().astype(int))
     error, up = data.error[shown], height[shown]
     drawn = np.isin(shown, data.batch)
-    names = [f"|δ| = {e:.2g}: {u:.2g} times the mean" for e, u in zip(error, up, strict=True)]
     colors = ["orange" if each else "blue" for each in drawn]
     alpha = np.where(drawn, 0.9, 0.35)
     largest, top = float(data.error[0]), 1.15 * max(2.0, highest)
@@ -177,7 +176,7 @@ def balls(data: Sampling, height: Float[np.ndarray, " N"], highest: float, title
     marks = [
         line([0.003, LARGEST * 1.3], [1, 1], "grey", width=1, label="mean"),
         *under,
-        dots(error, up, colors, size=radius(error), alpha=alpha, names=names),
+        dots(error, up, colors, size=radius(error), alpha=alpha),
         handle(largest, float(up[0]), f"the largest error, {title}", along_x="added", stops=stops, color="purple",
                size=float(radius(largest))),
     ]  # fmt: skip

@@ -278,12 +278,13 @@ def chain_view(data: Estimates) -> View:
         names = [f"one agent, {label}\nstate {s}: {v:.2f}" for s, v in zip(NUMBERS, agent, strict=True)]
         marks.append(bars(beside, means[i] - deviations[i], means[i] + deviations[i], color, width=0.2, alpha=0.35))
         marks.append(dots(beside, agent, color, size=0.32, names=names))
-        marks.append(text([-0.3], [high - 0.1 * i * (high - low)], [label], color, anchor="start", bold=True))
+        row = high + (0.1 + 0.12 * (len(methods) - 1 - i)) * (high - low)
+        marks.append(text([-0.3], [row], [label], color, anchor="start", bold=True))
     ticks = {0.0: "end", **TICKS, STATES + 1.0: "+1"}
     across = Axis(-0.4, STATES + 1.9, "state; below: the walk of the last episode", ticks=ticks)
     episodes = f"{data.episodes} episode{'' if data.episodes == 1 else 's'}"
     title = f"estimates from {episodes}: bars, mean ± deviation; dots, one agent"
-    return View(across, Axis(floor, high + 0.05 * (high - low), "value"), marks, title)
+    return View(across, Axis(floor, high + 0.45 * (high - low), "value"), marks, title)
 
 
 def errors_view(data: Estimates) -> View:

@@ -23,7 +23,7 @@ from rlcourse.algorithms import ppo
 from rlcourse.curves import signed
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import Panel, choice, slider
-from rlcourse.widgets.scene import Axis, Mark, Scene, View, area, around, dots, handle, line
+from rlcourse.widgets.scene import Axis, Mark, Scene, View, area, around, dots, handle, line, up_to
 
 LECTURE = "5 PPO"
 QUESTION = "When does a clipped sample stop pushing?"
@@ -142,7 +142,7 @@ def curves(data: Clip, lines: Float[np.ndarray, "3 R"], here: float, title: str)
 
 def batch(data: Clip) -> View:
     """Every sample of the batch; those without a gradient are hollow."""
-    across, up = Axis(0, max(2.0, 1.05 * float(data.ratios.max())), "ratio r"), Axis(-3.5, 3.5, "advantage A")
+    across, up = up_to(data.ratios, 1.9, label="ratio r", room=0.05), Axis(-3.5, 3.5, "advantage A")
     marks = [within(data.clip, up), line([0, across.high], [0, 0], "grey", width=1)]
     for blocked, color in ((False, "blue"), (True, "red")):
         mask = data.blocked == blocked

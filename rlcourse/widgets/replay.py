@@ -182,7 +182,7 @@ def learned(data: Replay) -> View:
     marks.append(dots([here], [truth], "orange", size=0.7, names=["the walker"]))
     # The same at every step: the true values, and what the learners make of them.
     up = around(value(STATES), data.estimates, -0.6, 1.0, label="value")
-    return View(Axis(0, 1.02, "state: the walker (orange) goes from left to right"), up, marks, "learned values")
+    return View(Axis(0, 1.05, "state; orange: the walker, from left to right"), up, marks, "learned values")
 
 
 def where(data: Replay) -> View:

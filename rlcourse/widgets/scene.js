@@ -203,6 +203,9 @@ function drawView(svg, view, box, em, palette, letters) {
       read(x(mark.x), y(mark.y), `${mark.label}: drag`);
     }
   }
+  // A label does not begin under a single disc, as what a hand takes hold of is.
+  for (const { x: a, y: b, size } of view.marks.filter((mark) => mark.kind === "handle" || (mark.kind === "dots" && mark.x.length === 1)))
+    for (const one of ends) if (Math.abs(x(at(a, 0)) - one.place) < at(size, 0) * em && Math.abs(y(at(b, 0)) - one.height) < at(size, 0) * em) one.place += at(size, 0) * em;
   // Labels that would lie on each other make way, downwards and then up again where the bottom is near.
   ends.sort((a, b) => a.height - b.height);
   ends.forEach((one, i) => { if (i) one.height = Math.max(one.height, ends[i - 1].height + 1.2 * em); });

@@ -26,7 +26,7 @@ from rlcourse.curves import signed
 from rlcourse.nets import Gaussian
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import Panel, choice, slider
-from rlcourse.widgets.scene import Axis, Scene, View, area, bars, handle, line
+from rlcourse.widgets.scene import Axis, Scene, View, area, bars, handle, line, up_to
 
 LECTURE = "7 SAC"
 QUESTION = "How likely is an action that went through tanh?"
@@ -151,9 +151,8 @@ def scene(data: Squashed) -> Scene:
 
     counts, edges = np.histogram(data.samples, 40, (-1, 1), density=True)
     inside = np.abs(data.action) < 0.975  # beyond, a wide Gaussian's density is a spike that would flatten the rest
-    high = 1.15 * max(float(counts.max()), float(data.density[inside].max()))
     thin = np.unique(np.abs(data.action[:, None] - np.linspace(-1, 1, 121)).argmin(0))
-    squashed = View(Axis(-1.02, 1.02, "action a = tanh u"), Axis(0, high, "density"), [
+    squashed = View(Axis(-1.02, 1.02, "action a = tanh u"), up_to(counts, data.density[inside], label="density"), [
         bars((edges[1:] + edges[:-1]) / 2, 0 * counts, counts, "sky", width=0.048, alpha=0.6),
         line(data.action[thin], data.density[thin], "red", width=3, dash=data.area <= 0.999),
     ], f"after: bars, what is drawn; line, exp(log π) {data.log_prob}")  # fmt: skip

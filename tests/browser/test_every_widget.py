@@ -19,8 +19,10 @@ from playwright.sync_api import ViewportSize, expect
 
 from rlcourse import demos as pages
 from rlcourse.widgets import batch_td, deadly_triad, gae
+from rlcourse.widgets.scene import COLORS, NIGHT
 from tests.browser.conftest import ARTIFACTS
 from tests.browser.lab import SESSION, SIZES, Lab, Notebook
+from tests.test_scenes import NIGHT_PAPER
 
 pytestmark = pytest.mark.browser
 NAMES = [name for asked in pages.questions().values() for name in asked]
@@ -278,6 +280,23 @@ def test_pictures_come_during_a_drag_and_a_handle_is_one_more_slider(lab: Lab) -
         tip = notebook.page.locator(".rlcourse-scene .tip")
         tip.wait_for()
         assert tip.inner_text().startswith("λ: 0.95\n")
+
+
+def test_by_night_it_is_drawn_in_colours_of_the_night(lab: Lab) -> None:
+    """That these can be read on the theme's paper is a test without a browser; here, that they are what is drawn."""
+    with lab.notebook("from rlcourse.widgets import gae\ngae.widget()") as notebook:
+        notebook.run()
+        notebook.expect_picture(gae.widget().picture.alt)
+        theme = "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
+        try:
+            notebook.page.evaluate(theme, "JupyterLab Dark")
+            expect(notebook.picture.get_by_text("best")).to_have_attribute("fill", NIGHT["ink"])
+            expect(notebook.picture.get_by_text("variance", exact=True)).to_have_attribute("fill", NIGHT["sky"])
+            paper = "() => getComputedStyle(document.body).getPropertyValue('--jp-layout-color0').trim()"
+            assert notebook.page.evaluate(paper).upper() in (NIGHT_PAPER, f"#{NIGHT_PAPER[-3:]}")
+        finally:
+            notebook.page.evaluate(theme, "JupyterLab Light")
+        expect(notebook.picture.get_by_text("best")).to_have_attribute("fill", COLORS["ink"])
 
 
 def test_after_a_restart_of_the_kernel_it_says_that_nothing_answers(lab: Lab) -> None:

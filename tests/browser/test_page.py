@@ -1,4 +1,4 @@
-"""The page itself, as the settings that come with the course make it: what is read, what is wide, and what wraps."""
+"""The page itself, as the settings that the course installs make it: what is read, what is wide, and what wraps."""
 
 from collections.abc import Iterator
 

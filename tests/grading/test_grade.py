@@ -84,6 +84,7 @@ ANSWERS: dict[str, Answers] = {
     },
     "kills": {
         "double": ("import os\ndef F(x):\n    os._exit(0)", "died", 0),
+        "square": (f"exit()\n{OK}", "died", 0),  # the kernel ends after its reply: the next cell is not to blame
         "negate": (
             "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\nos.kill(os.getpid(), signal.SIGKILL)",
             "died",
