@@ -447,7 +447,8 @@ class Film(Image):
 def stored_video(name: str, alt: str, height: int = 480) -> HTML:
     """Show the film `name` from `assets/videos` (without the ending), which is stored in the notebook.
 
-    Films are 480 pixels wide and high; with a smaller `height` the upper part, empty sky, is cut off.
+    Films of robots are 480 pixels wide and high; with a smaller `height` the upper part, empty sky, is cut off. The
+    whole of a film of CartPole is 316 high.
     """
     data = base64.b64encode((PACKAGE.parent / "assets" / "videos" / f"{name}.mp4").read_bytes()).decode()
     source = f"data:video/mp4;base64,{data}"

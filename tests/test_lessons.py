@@ -297,7 +297,7 @@ def test_a_legend_lies_on_no_curve() -> None:
     ):
         picture.figure.dpi = DPI  # else letters and places are measured at different scales
         width, height = picture.figure.bbox.size
-        (legend,) = (ax.get_legend() for ax in picture.figure.axes if ax.get_legend())
+        (legend,) = (legend for ax in picture.figure.axes if (legend := ax.get_legend()))
         box = legend.get_window_extent()
         assert all(not box.overlaps(ax.bbox) for ax in picture.figure.axes)
         assert box.x1 <= width
