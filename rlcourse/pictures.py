@@ -1,5 +1,6 @@
 """Pictures of what agents did and what was recorded: one function each, with the same facts in its text."""
 
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -204,7 +205,7 @@ def compare_to_reference(history: History, name: str) -> Still | Markdown:
     recorded = reference(name)
     own = Curve(history.evaluations[:, 0].astype(int), history.evaluations[None, :, 1])
     words = compare(own, recorded).words
-    print(words)
+    print(textwrap.fill(words, 100))  # JupyterLab breaks long lines in the middle of a word
 
     def draw(figure: Figure) -> None:
         ax = figure.add_axes((0.08, 0.17, 0.62, 0.74))

@@ -10,11 +10,13 @@ import nbformat
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
 from matplotlib.image import imread
 from nbformat.v4 import new_markdown_cell, new_notebook
 
 from rlcourse.operations import drawings
 from rlcourse.operations.publish import lectures
+from tests.test_scenes import contrast
 
 ATTACHED = re.compile(r"!\[([^\]]*)\]\(attachment:([^)]+)\)")
 SHOWN = [
@@ -49,8 +51,9 @@ def test_a_lecture_attaches_what_is_drawn_now(path: Path, cell: nbformat.Noteboo
 
 
 @pytest.mark.parametrize("name", drawings.DRAWINGS)
-def test_words_stay_on_the_page_and_apart(name: str) -> None:
+def test_words_can_be_read_and_stay_on_the_page_and_apart(name: str) -> None:
     figure = drawings.DRAWINGS[name]()
+    assert all(contrast(to_hex(text.get_color()), "#FFFFFF") >= 4.5 for text in figure.axes[0].texts)
     renderer = FigureCanvasAgg(figure).get_renderer()
     boxes = [text.get_window_extent(renderer) for text in figure.axes[0].texts if text.get_text()]
     assert len(boxes) >= 5

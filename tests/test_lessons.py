@@ -4,6 +4,7 @@ import base64
 import copy
 import inspect
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,12 +14,14 @@ import numpy as np
 import pytest
 import torch
 from IPython.display import Markdown, display
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from rlcourse import curves, lessons, pictures
 from rlcourse.algorithms import ddpg
 from rlcourse.algorithms import q_iteration as qi
 from rlcourse.envs import GRIDS, TabularEnv
 from rlcourse.loop import evaluated, train
+from rlcourse.operations.publish import normalise
 from rlcourse.widgets.still import DPI, Still
 from tests.screen import Screen
 
@@ -289,7 +292,7 @@ def test_a_legend_lies_on_no_curve() -> None:
     for picture in (
         lessons.curves({"plain, minus wrong bits": two, "b": two}, np.arange(2), "step", "gain"),
         pictures.learning_curve([(1, 5.0), (2, 9.0)], steps=2, goal=3, window=2),
-        lessons.bias({"a copy every 500 updates": recorded, "TD3": recorded}),
+        lessons.bias({"copy every 500": recorded, "TD3": recorded}),
         lessons.efficiency({"TD3": recorded}, "Pendulum-v1"),
     ):
         picture.figure.dpi = DPI  # else letters and places are measured at different scales
@@ -361,6 +364,31 @@ def test_a_recorded_episode_becomes_a_small_moving_picture() -> None:
     picture = lessons.video(frames, fps=4, alt="the way down")
     assert picture.metadata["alt"] == "the way down"
     assert len(imageio.imread(picture.data, extension=".gif")) == 4
+    shown, _ = picture._repr_mimebundle_()
+    assert shown["image/gif"] in shown["text/html"]
+    still = r'media="\(prefers-reduced-motion: reduce\)" srcset="data:image/png;base64,([^"]*)"'
+    calm = re.search(still, shown["text/html"])
+    assert calm
+    np.testing.assert_array_equal(imageio.imread(base64.b64decode(calm[1]), extension=".png"), frames[0])
+    output = new_output("display_data", shown)
+    normalise(new_notebook(cells=[new_code_cell(outputs=[output])]))
+    assert set(output.data) == {"image/gif"}
+
+
+def test_before_and_after_stand_beside_each_other() -> None:
+    world = gym.make("FrozenLake-v1", render_mode="rgb_array", is_slippery=False)  # 4 steps a second
+    down, left = (qi.QLearning(16, 4, qi.Config(), seed=0) for _ in range(2))
+    down.q[:, 1], left.q[:, 0] = 1, 1  # into a hole after three steps; against a wall for ever
+    picture = lessons.before_and_after(world, down, left, seed=0)
+    said = "The same episode before training (left: ends after 3 steps) and after it (right: goes on after 11 steps)."
+    assert picture.metadata["alt"] == said
+    shown = imageio.imread(picture.data, extension=".gif")
+    _, high, wide, _ = np.stack(lessons.record(world, down, seed=0)).shape
+    assert shown.shape == (3, high // 2, wide, 3)  # the start, two steps, the end; then nothing moves any more
+    left_half, right_half = shown[:, :, : wide // 2], shown[:, :, wide // 2 :]
+    assert (left_half[0] != left_half[1]).any()
+    assert (left_half[1] != left_half[2]).any()
+    np.testing.assert_array_equal(right_half, right_half[:1].repeat(3, 0))
 
 
 def test_a_stored_film_is_embedded_with_a_description(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

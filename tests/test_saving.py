@@ -1,7 +1,10 @@
 """What Jupyter Server writes to the disk: pictures and words, no views; of the course's own notebooks only."""
 
 import json
-from importlib import import_module
+import subprocess
+import sys
+import tomllib
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,13 +23,16 @@ from rlcourse.operations.saving import AT_REST, LIVE_VIEW, STATE
 from rlcourse.widgets import q_stepper
 from tests.screen import Screen
 
+ROOT = Path(__file__).parents[1]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["data-files"]
+DATA_FILES = [f"{folder}/{Path(file).name}" for folder, files in SETTINGS.items() for file in files]
 OURS = "from rlcourse.widgets import q_stepper"
 VIEW = {"model_id": "abc", "version_major": 2, "version_minor": 0}
 PICTURE = {"image/png": "cGljdHVyZQ==", "text/plain": "words"}
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> LargeFileManager:
+def server(tmp_path: Path) -> Any:
     manager = LargeFileManager(root_dir=str(tmp_path))
     saving._load_jupyter_server_extension(SimpleNamespace(contents_manager=manager))
     return manager
@@ -36,7 +42,7 @@ def shown(**data: Any) -> NotebookNode:
     return new_output("display_data", data)
 
 
-def saved(server: LargeFileManager, *outputs: NotebookNode, source: str = OURS, **metadata: Any) -> list[Any]:
+def saved(server: Any, *outputs: NotebookNode, source: str = OURS, **metadata: Any) -> list[Any]:
     """The outputs of a code cell, as they lie on the disk after a save; they are not touched themselves."""
     cells = [new_markdown_cell("text"), new_code_cell(source, outputs=list(outputs))]
     content = json.loads(nbformat.writes(new_notebook(cells=cells, metadata=metadata)))
@@ -45,12 +51,12 @@ def saved(server: LargeFileManager, *outputs: NotebookNode, source: str = OURS, 
     return list(read.cells[1].outputs)
 
 
-def test_a_picture_takes_the_views_place_and_says_that_it_is_one(server: LargeFileManager) -> None:
+def test_a_picture_takes_the_views_place_and_says_that_it_is_one(server: Any) -> None:
     assert saved(server, shown(**PICTURE, **{LIVE_VIEW: VIEW})) == [shown(**PICTURE), AT_REST]
 
 
 def test_what_the_course_shows_is_a_picture_or_words_or_says_what_to_do(
-    server: LargeFileManager, screen: Screen, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    server: Any, screen: Screen, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
     question = lessons.predict("q", "Which?", ["two", "three"])
@@ -66,7 +72,7 @@ def test_what_the_course_shows_is_a_picture_or_words_or_says_what_to_do(
     assert "Predict first" in answer.data["text/html"]
 
 
-def test_other_outputs_and_other_notebooks_stay_as_they_are(server: LargeFileManager) -> None:
+def test_other_outputs_and_other_notebooks_stay_as_they_are(server: Any) -> None:
     others = [shown(**PICTURE), new_output("stream", text="1"), new_output("error", ename="E")]
     assert saved(server, *others) == others
     view = shown(**PICTURE, **{LIVE_VIEW: VIEW})
@@ -75,15 +81,13 @@ def test_other_outputs_and_other_notebooks_stay_as_they_are(server: LargeFileMan
     assert (Path(server.root_dir) / "rlcourse.txt").read_text() == LIVE_VIEW
 
 
-def test_a_view_whose_widget_is_saved_along_stays(server: LargeFileManager) -> None:
+def test_a_view_whose_widget_is_saved_along_stays(server: Any) -> None:
     view, other = (shown(**PICTURE, **{LIVE_VIEW: VIEW | {"model_id": name}}) for name in ("abc", "def"))
     state = {STATE: {"state": {"abc": {}}, "version_major": 2, "version_minor": 0}}
     assert saved(server, view, other, widgets=state) == [view, shown(**PICTURE), AT_REST]
 
 
-def test_what_cannot_be_understood_is_saved_as_it_is(
-    server: LargeFileManager, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_cannot_be_understood_is_saved_as_it_is(server: Any, caplog: pytest.LogCaptureFixture) -> None:
     strange = [shown(**{LIVE_VIEW: []}), shown(**PICTURE, **{LIVE_VIEW: VIEW})]
     assert saved(server, *strange) == strange
 
@@ -95,8 +99,10 @@ def test_no_slide_says_that_a_picture_is_one() -> None:
     assert "Not connected" not in str(slide)
 
 
-def test_installing_the_package_switches_it_on() -> None:
-    (config,) = Path(saving.__file__).parent.glob("*.json")
-    (name,) = json.loads(config.read_text())["ServerApp"]["jpserver_extensions"]
-    (point,) = import_module(name)._jupyter_server_extension_points()
-    assert import_module(point["module"]) is saving
+def test_installing_the_package_in_place_switches_it_on(tmp_path: Path) -> None:
+    """As `make lab` does, with `pip install -e`: the files lie in the wheel that pip unpacks."""
+    build = "import setuptools.build_meta as b, sys; print(b.build_editable(sys.argv[1]))"
+    out = subprocess.run([sys.executable, "-c", build, tmp_path], cwd=ROOT, capture_output=True, text=True, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = {name.partition(".data/data/")[2] for name in zipfile.ZipFile(wheel).namelist()}
+    assert set(DATA_FILES) <= names, out.stdout

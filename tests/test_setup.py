@@ -1,5 +1,6 @@
 """The files around the package agree with each other, and the commands that people type are there."""
 
+import json
 import os
 import re
 import shlex
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import cast
 
@@ -23,6 +25,7 @@ from tests import conftest
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+DATA_FILES = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["data-files"]
 MAKEFILE = (ROOT / "Makefile").read_text()
 PYTHONS = SpecifierSet(PROJECT["requires-python"])
 
@@ -50,6 +53,42 @@ def test_conda_installs_what_make_installs() -> None:
     (pip,) = (each["pip"] for each in ENVIRONMENT if isinstance(each, dict))
     (make,) = re.findall(r'^\t\$\(BIN\)/pip install (.*"\.\[lab\]")$', MAKEFILE, re.MULTILINE)
     assert shlex.split(" ".join(pip)) == shlex.split(make) == ["-c", "constraints.txt", "-e", ".[lab]"]
+
+
+JUPYTER = ROOT / "rlcourse/operations/settings"
+SETTINGS = sorted(path.relative_to(JUPYTER) for path in JUPYTER.rglob("*.json"))
+
+
+@pytest.mark.parametrize("path", SETTINGS, ids=str)
+def test_installing_the_course_brings_its_settings(path: Path) -> None:
+    """Where Jupyter and IPython look for them, in an editable installation, too (see `setup.py`)."""
+    assert (JUPYTER / path).relative_to(ROOT).as_posix() in DATA_FILES[path.parent.as_posix()]
+    assert (Path(sys.prefix) / path).read_text() == (JUPYTER / path).read_text(), "pip install -e . again"
+
+
+def test_the_settings_switch_on_what_is_there() -> None:
+    read = [json.loads((JUPYTER / path).read_text()) for path in SETTINGS]
+    assert len(read) == sum(map(len, DATA_FILES.values())) > 0
+    server = [name for each in read for name in each.get("ServerApp", {}).get("jpserver_extensions", {})]
+    kernel = [name for each in read for name in each.get("InteractiveShellApp", {}).get("extensions", ())]
+    assert [import_module(name)._jupyter_server_extension_points() for name in server] == [
+        [{"module": name}] for name in server
+    ]
+    assert all(callable(import_module(name).load_ipython_extension) for name in kernel)
+    assert {*server, *kernel} == {
+        f"rlcourse.operations.{path.stem}"
+        for path in (ROOT / "rlcourse/operations").glob("*.py")
+        if "_extension(" in path.read_text()
+    }
+
+
+def test_binder_makes_the_students_copy(tmp_path: Path) -> None:
+    assert os.access(ROOT / "postBuild", os.X_OK)
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "01_a.ipynb").write_text("{}")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run([ROOT / "postBuild"], cwd=tmp_path, env={**os.environ, "PATH": path}, check=True)
+    assert (tmp_path / "work" / "01_a.ipynb").exists()
 
 
 def test_conda_brings_the_tested_python() -> None:

@@ -143,8 +143,8 @@ def full_size() -> Markdown:
         table(("", "agent", "return at the end", "range"), rows),
         f"**The price.** An update of TD7 takes {td7} billion floating-point operations; an update of TD3 takes {td3}. "
         f"One of our CPU cores makes {core} updates of TD7 a second. An H200 makes {single} a second if Python starts "
-        f"each operation, and {graph} a second if all operations of an update run as one CUDA graph. The matrix "
-        "products are so small that the GPU has to wait for Python.",
+        f"each operation, and {graph} a second if all operations of an update are recorded once and then started "
+        "together (a CUDA graph). The matrix products are so small that the GPU has to wait for Python.",
     )
 
 
@@ -154,4 +154,5 @@ def offline() -> Markdown:
         f"**The paper's offline table** ({printed.source}): the sum over nine datasets ({printed.unit}), "
         f"{printed.steps}, {printed.trials} trials; ± is the {printed.spread}.",
         printed.markdown(("Total",)),
+        "CQL, IQL and X-QL are other methods that learn from a fixed dataset.",
     )

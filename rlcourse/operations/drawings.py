@@ -17,9 +17,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
+from rlcourse.widgets.scene import LETTERS
 from rlcourse.widgets.still import COLORS
 
-WORLD, LEARNS, FIXED = COLORS[2], COLORS[0], "#777777"
+WORLD, LEARNS, FIXED = COLORS[2], COLORS[0], LETTERS["grey"]
 Point = tuple[float, float]
 
 

@@ -1,14 +1,15 @@
 """Pictures on paper: a figure with its alternative text, and scenes drawn with matplotlib instead of in a browser."""
 
-import io
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from textwrap import fill
 from typing import Any
 
+import imageio.v3 as imageio
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 
@@ -42,12 +43,12 @@ class Still:
         self.alt, self.width, self.figure = alt, round(size[0] * CSS_PIXELS), Figure(figsize=size)
         with rc_context(STYLE):
             draw(self.figure)
-            buffer = io.BytesIO()
-            # Without the version in the file, the same figure gives the same bytes.
-            self.figure.savefig(
-                buffer, format="png", dpi=DPI, metadata={"Software": None}, pil_kwargs={"compress_level": 4}
-            )
-        self.png = buffer.getvalue()
+            self.figure.set_dpi(DPI)
+            canvas = FigureCanvasAgg(self.figure)
+            canvas.draw()
+        # Nothing shines through: without the fourth channel the files are a tenth smaller, and a lecture has many.
+        opaque = np.asarray(canvas.buffer_rgba())[..., :3]
+        self.png = imageio.imwrite("<bytes>", opaque, extension=".png")
 
     def __repr__(self) -> str:
         return self.alt

@@ -197,8 +197,8 @@ class Notebook:
             self.page.evaluate("""() => {
                 const zoom = Number(getComputedStyle(document.documentElement).getPropertyValue("--fill")) || 1;
                 const parts = document.querySelectorAll(".widget-label, .widget-readout, .rlcourse-picture text");
-                const shown = [...parts].filter((part) => part.textContent);
-                return zoom * Math.min(...shown.map((part) => parseFloat(getComputedStyle(part).fontSize)));
+                const size = (part) => parseFloat(getComputedStyle(part).fontSize);
+                return zoom * Math.min(...[...parts].filter((part) => part.textContent).map(size));
             }""")
         )
 

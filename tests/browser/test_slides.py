@@ -17,7 +17,19 @@ _, *LECTURES = lectures([Path(__file__).parents[2] / "notebooks"])  # the first 
 # Every slide with everything uncovered: what is wrong with it, in words. Formulas are measured as boxes, by their text
 # size; the letters within are pictures.
 BLEMISHES = """() => {
-    const found = [], scale = Reveal.getScale();
+    const found = [], scale = Reveal.getScale(), numbers = (color) => color.match(/[0-9.]+/g).map(Number);
+    const light = (color) => color.slice(0, 3).map((part) => part / 255)
+        .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, part, i) => sum + part * [0.2126, 0.7152, 0.0722][i], 0.05);
+    const paper = (part) => {
+        const [red, green, blue, alpha = 1] = numbers(getComputedStyle(part).backgroundColor);
+        const below = alpha < 1 && part.parentElement ? paper(part.parentElement) : [255, 255, 255];
+        return [red, green, blue].map((own, i) => alpha * own + (1 - alpha) * below[i]);
+    };
+    const contrast = (part) => {  // WCAG 2.2, 1.4.3
+        const [one, other] = [light(numbers(getComputedStyle(part).color)), light(paper(part))];
+        return Math.max(one, other) / Math.min(one, other);
+    };
     Reveal.getSlides().forEach((slide, index) => {
         const {h, v} = Reveal.getIndices(slide);
         Reveal.slide(h, v, 99);
@@ -34,6 +46,7 @@ BLEMISHES = """() => {
             if (part.matches("img") && !(part.complete && part.naturalWidth)) say("picture not there");
             const letters = parseFloat(getComputedStyle(part).fontSize) * scale;
             if ((words || part.matches("mjx-container")) && letters < 14) say(`letters of ${letters}: ${words}`);
+            if (words && contrast(part) < 4.5) say(`contrast of ${contrast(part).toFixed(1)}: ${words}`);
             if (words.includes("$") && !part.closest("pre, code")) say(`formula not set: ${words}`);
             if (part.matches("mjx-merror, [data-mjx-error]")) say(`formula wrong: ${part.outerHTML}`);
         }
@@ -46,7 +59,7 @@ BLEMISHES = """() => {
 MISPRINTS = """() => [...document.querySelectorAll(".pdf-page")].flatMap((page, index) => {
     const found = [], edge = page.getBoundingClientRect();
     const say = (what) => found.push(`page ${index + 1}: ${what}`);
-    if (edge.height !== 720) say(`${edge.height} high`);
+    if (edge.height !== 719) say(`${edge.height} high`);  // a pixel less than a sheet, else another one would begin
     for (const part of page.querySelectorAll("section *")) {
         if (part.closest("aside, svg, mjx-assistive-mml")) continue;
         const box = part.getBoundingClientRect();
@@ -98,6 +111,7 @@ def test_what_does_not_fit_is_found(deck: Page) -> None:
         first.insertAdjacentHTML("beforeend", "<p style='height: 900px'>$x$</p>");
         second.insertAdjacentHTML("beforeend", "<p style='font-size: 13px'>small</p><p style='width: 2000px'>wide</p>");
         third.querySelector("aside").remove();
+        third.insertAdjacentHTML("beforeend", "<p style='color: #CC79A7'>pale</p>");
     }""")
     found = "\n".join(deck.evaluate(BLEMISHES))
     for what in (
@@ -106,6 +120,7 @@ def test_what_does_not_fit_is_found(deck: Page) -> None:
         "letters of 13: small",
         "slide 2: P leaves",
         "slide 3: no notes",
+        "slide 3: contrast of 3.1: pale",
     ):
         assert what in found
 
@@ -134,8 +149,7 @@ def test_every_page_of_a_print_shows_what_its_slide_shows(deck: Page) -> None:
     pictures = deck.locator(".picture").count()
     slides = deck.evaluate("() => Reveal.getTotalSlides()")
     deck.goto(f"{deck.url.partition('#')[0]}?print-pdf")
-    deck.wait_for_function("() => document.querySelector('.pdf-page:last-child .slide-number-pdf, .pdf-page aside')")
-    deck.wait_for_function("(slides) => document.querySelectorAll('.pdf-page').length >= slides", arg=slides)
+    deck.wait_for_function("(slides) => document.querySelectorAll('.slides > .pdf-page').length >= slides", arg=slides)
     assert deck.locator(".picture").count() >= pictures >= 10
     deck.emulate_media(media="print")
     assert deck.evaluate(MISPRINTS) == []

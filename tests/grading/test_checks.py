@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -65,6 +66,9 @@ def of_a_library(x: np.ndarray, gamma: float) -> None:
         (lambda x, gamma: [Fraction(2), Fraction(5, 2)], "✔ a claim"),
         (lambda x, gamma: np.array([2.0, 2.5], np.longdouble), "✔ a claim"),
         (lambda x, gamma: torch.tensor([2.0, 2.5], dtype=torch.bfloat16), "✔ a claim"),
+        (lambda x, gamma: deque([2.0, 2.5]), "✔ a claim"),
+        (lambda x, gamma: (each for each in (2.0, 2.5)), "✔ a claim"),
+        (lambda x, gamma: range(2), "✘ a claim: it returned [0, 1], right is [2.0, 2.5]"),
         (raises, "✘ a claim: it raised KeyError: 'no\\nsuch key'"),
         (changes, "✘ a claim: it changed one of its arguments"),
         (leaves, "✘ a claim: it raised SystemExit: enough"),
@@ -102,6 +106,7 @@ def test_numbers_keep_the_digits_that_tell_them_apart() -> None:
         ([True], [2], False),
         ("target entropy +1, not −1", " Target entropy +1,  not -1", True),
         ("the actor's loss", "the actor’s loss", True),
+        ("target entropy +1, not −1", "target entropy +1, not –1", True),
         ("no discount", "no discounts", False),
         ([0.0, [0.0]], [0.0, [-1.9e-9]], True),  # float32: a KL divergence of two equal policies
         ([0.0, [0.0]], [0.0, [1e-4]], False),

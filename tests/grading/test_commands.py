@@ -1,5 +1,6 @@
 """`rlcourse release` and `rlcourse grade` as people type them: nonsense is refused in plain words."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,27 @@ def test_nonsense_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wo
     monkeypatch.chdir(tmp_path)
     words += ["--sources", "."] if words[0] == "grade" else []
     assert str(call(monkeypatch, *words)).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("there", "words", "message"),
+    [
+        (False, [], "--backend dask needs Dask: pip install -c constraints.txt -e '.[cluster]'"),
+        (True, ["--scheduler", "nonsense"], "--scheduler nonsense: missing port number in address 'nonsense'"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_said_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, there: bool, words: list[str], message: str
+) -> None:
+    source = tiny.write_source(tmp_path)
+    hand_in = tmp_path / "class" / "a.ipynb"
+    hand_in.parent.mkdir()
+    hand_in.write_bytes(source.read_bytes())
+    monkeypatch.setattr(grade, "prepare", lambda source, out, name: grade.Official(name, source, {}, ""))
+    if not there:
+        monkeypatch.setitem(sys.modules, "dask", None)
+    words = [str(hand_in.parent), "--homework", "hw00", "--out", str(tmp_path / "g"), "--backend", "dask", *words]
+    assert call(monkeypatch, "grade", *words, "--sources", str(tmp_path)) == f"rlcourse grade: {message}"
 
 
 def test_grade_says_how_submissions_are_isolated_and_what_to_review(

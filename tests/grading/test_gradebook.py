@@ -94,12 +94,25 @@ def test_assistants_decide_and_it_stays(tmp_path: Path) -> None:
         ("a,square,-1,", "line 2: points '-1' must be a number, 0 or more, or nothing"),
         ("a,square,nan,", "line 2: points 'nan' must be"),
         ("a,square,many,", "line 2: points 'many' must be"),
+        ("a,square,1,\na,square,2,", "line 3: 'a', 'square' was decided in a line before"),
+        ("a,square,1," + "x" * 200_000, "field larger than field limit"),
     ],
 )
 def test_a_decision_that_cannot_be_read_is_refused(tmp_path: Path, row: str, message: str) -> None:
     (tmp_path / gradebook.BY_HAND).write_text(f"student,question,points,comment\n{row}\n")
     with pytest.raises(GradingError, match=message):
         by_hand(tmp_path, {"a"}, QUESTIONS)
+
+
+@pytest.mark.parametrize("student", ["=cmd()", " ana", "b;@x", "a"])
+def test_a_student_is_named_as_in_the_table(tmp_path: Path, student: str) -> None:
+    """Where a key was made harmless for a spreadsheet, too, and whatever blanks it has."""
+    book(tmp_path, result(student, 5))
+    seen = rows(tmp_path / "grades.csv")[3][0]
+    with (tmp_path / gradebook.BY_HAND).open("a") as file:
+        csv.writer(file).writerow([seen, "square", "1", ""])
+    (after,) = book(tmp_path, result(student, 5)).results()
+    assert after.points["square"] == 1
 
 
 def test_the_class_at_a_glance(tmp_path: Path) -> None:

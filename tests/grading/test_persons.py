@@ -62,6 +62,12 @@ def test_copies_belong_to_one_student(tmp_path: Path, scratch: Path, names: list
     assert only.notes == (f"{len(names)} files, {counts} counts",)
 
 
+@pytest.mark.parametrize("name", ["s00.IPYNB", "s00.ipynb.txt", "s00.ipynb.json", "s00/hw01.ipynb.txt", "s00/A.IPYNB"])
+def test_a_name_with_another_ending_is_a_notebook_too(tmp_path: Path, scratch: Path, name: str) -> None:
+    (only,) = found(hand_in(tmp_path / "class", name), scratch).values()
+    assert (only.student, only.submission, only.notes) == ("s00", name, ())
+
+
 def test_the_notebook_of_this_homework_counts(tmp_path: Path, scratch: Path) -> None:
     folder = hand_in(tmp_path / "class", "ana/hw01.ipynb", "ana/my notes (5).ipynb", homework=None)
     hand_in(folder, "ana/final.ipynb")
@@ -123,6 +129,14 @@ def test_commas_in_a_list_with_semicolons_belong_to_names(tmp_path: Path, scratc
     assert there == {"Öz, Ana_12": Entry("Öz, Ana_12", "", None, ("there is no notebook",), "Öz, Ana")}
 
 
+@pytest.mark.parametrize("rows", ["s1,Ana\ns2,Bo\n s1,Cem\n", "ID,Name\ns1,Ana\ns1,Ana\n"])
+def test_nobody_stands_in_a_list_twice(tmp_path: Path, rows: str) -> None:
+    """One of the two would have no row."""
+    (tmp_path / "students.csv").write_text(rows)
+    with pytest.raises(MappingError, match=r"students.csv: 's1' stands there twice: one row for each student"):
+        roster(tmp_path / "students.csv")
+
+
 @pytest.mark.parametrize("content", [b"", b"s1\ts2\n", "s1;Zoë".encode("cp1252"), "s1,Zoë".encode("utf-16")])
 def test_a_list_that_cannot_be_read_says_what_it_must_hold(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "students.csv").write_bytes(content)
@@ -169,6 +183,12 @@ def test_a_list_of_two_columns_gets_a_third(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("s1,Ana\ns2,Bo\n")
     filled = roster(tmp_path / "list.csv").filled({"s1": "3"}, "hw01")
     assert filled == [["s1", "Ana", "3"], ["s2", "Bo", ""]]
+
+
+def test_a_number_in_a_name_is_nobodys_id(tmp_path: Path, scratch: Path) -> None:
+    there = found(hand_in(tmp_path / "class", "hw 3 Anna.ipynb"), scratch, "3,Cem\n4,Anna\n")
+    assert there["hw 3 Anna"].notes == ("not in the list of students",)
+    assert there["3"].submission == there["4"].submission == ""
 
 
 def test_who_fits_several_is_nobody(tmp_path: Path, scratch: Path) -> None:
@@ -230,10 +250,53 @@ def test_a_zip_file_costs_its_own_student_only(tmp_path: Path, scratch: Path, mo
     hand_in(folder, "right.ipynb")
     there = found(folder, scratch)
     assert [(each.student, *each.notes) for each in there.values()] == [
-        ("bomb", "it unpacks to more than 0 GB"),
+        ("bomb", "it unpacks to more than 10 MB"),
         ("broken", "the zip file cannot be read: File is not a zip file"),
         ("link", "it is a link or no file at all"),
         ("many", "it holds more than 5000 files"),
         ("right",),
     ]
     assert all(each.path is None for each in there.values() if each.student != "right")
+
+
+def test_all_zip_files_of_a_student_are_bounded_together(
+    tmp_path: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(persons, "UNPACKED", 10_000_000)
+    for number in range(3):
+        zipped(tmp_path / "class" / "ana" / f"{number}.zip", {f"{n}.ipynb": bytes(2_000_000) for n in range(2)})
+    hand_in(tmp_path / "class", "bo.ipynb")
+    there = found(tmp_path / "class", scratch)
+    assert there["ana"].notes == ("it unpacks to more than 10 MB",)
+    assert there["bo"].notes == ()
+    assert sum(path.stat().st_size for path in scratch.rglob("*.ipynb")) <= 10_000_000
+
+
+def test_in_a_zip_file_of_a_class_nobody_pays_for_another(
+    tmp_path: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A damaged member, a name that cannot be, and too much: each costs its own student."""
+    monkeypatch.setattr(persons, "UNPACKED", 10_000_000)
+    members = {"ana_1/hw01.ipynb": bytes(range(256)) * 99, "bo.x_2/hw01.ipynb": b"{}", "cem.ipynb": b"{}"}
+    path = zipped(tmp_path / "class.zip", members | {f"dia_3/{n}.ipynb": bytes(6_000_000) for n in range(2)})
+    content = path.read_bytes()
+    with zipfile.ZipFile(path) as file:
+        place = file.infolist()[0].header_offset + 30 + len("ana_1/hw01.ipynb") + 9
+    path.write_bytes(content[:place] + b"\xff" * 40 + content[place + 40 :])
+    there = found(path, scratch)
+    assert list(there) == ["ana_1", "bo.x_2", "cem", "dia_3"]
+    assert there["ana_1"].notes[0].startswith("the zip file cannot be read: ")
+    assert there["dia_3"].notes == ("it unpacks to more than 10 MB",)
+    assert {there["bo.x_2"].notes, there["cem"].notes} == {()}
+
+
+def test_whatever_is_wrong_with_a_zip_file_is_in_words(tmp_path: Path, scratch: Path) -> None:
+    """Python's library has an exception for each kind of damage, not all of one family."""
+    path = zipped(tmp_path / "class" / "ana.zip", {"hw01.ipynb": json.dumps([*range(2000)]).encode()})
+    content = path.read_bytes()
+    for place in range(30, len(content), 97):
+        path.write_bytes(
+            content[:place] + bytes(each ^ 0xFF for each in content[place : place + 20]) + content[place + 20 :]
+        )
+        (only,) = found(path.parent, scratch).values()
+        assert only.path is not None or only.notes

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -113,6 +114,22 @@ def test_tampered_checks_fail_with_the_remedy(folder: Path) -> None:
     assert "2 failed, 7 passed" in out
     assert "the tags of the check square-check were changed to ['nbval-skip']: take them off" in out
     assert "the check negate-check is missing: copy it back from the released notebook" in out
+
+
+@pytest.mark.thorough
+def test_a_module_beside_the_notebook_and_a_dead_kernel_are_said(folder: Path) -> None:
+    """The first is not handed in, so the verdict must be the grade's; for the second nobody waits minutes."""
+    (folder / "helpers.py").write_text("def power(x):\n    return x * x")
+    start = time.monotonic()
+    square = "from helpers import power\ndef square(x):\n    return power(x)"
+    status, out = check(folder, answered(folder, square=square, negate="import os\nos._exit(0)"))
+    (folder / "helpers.py").unlink()
+    assert status == 1
+    assert time.monotonic() - start < 150  # each cell may take 200
+    assert "No module named 'helpers'" in out
+    assert "the module helpers beside your notebook: nobody hands it in, so put it into a cell" in out
+    assert "the kernel died: exit, os._exit, out of memory, or a crash" in out
+    assert "4 failed, 3 passed" in out
 
 
 @pytest.mark.thorough

@@ -63,6 +63,25 @@ def test_own_cells_stay_behind_the_cell_they_follow(released: NotebookNode) -> N
     assert not any("experiment" in cell.source for cell in found)
 
 
+def test_what_follows_a_check_comes_after_the_hidden_one(released: NotebookNode) -> None:
+    """There one may try something out under the answer's name: no student can see that a check is to follow."""
+    source = tiny.source()
+    for notebook in (source, theirs := tiny.answered(released)):
+        place = [cell.id for cell in notebook.cells].index("square-check") + 1
+        notebook.cells.insert(place, tiny.code("try-it", "square(3)", role="show", question="square"))
+    theirs.cells[place].source = "def square(x):\n    return 7\nsquare(3)"
+    theirs.cells.insert(place, new_code_cell("def square(x):\n    return 8"))
+    found = graft(source, theirs).cells
+    names = [cell.id for cell in found]
+    assert names.index("square-hidden") == names.index("square-check") + 1
+    assert [cell.source for cell in found if "return 7" in cell.source or "return 8" in cell.source] == [
+        "def square(x):\n    return 8",  # its definitions, and it
+        "def square(x):\n    return 8",
+        "def square(x):\n    return 7",
+    ]
+    assert names.index("negate-answer") == names.index("square-hidden") + 4
+
+
 def test_pictures_are_for_students_and_not_run_while_grading(released: NotebookNode) -> None:
     source, helper = tiny.source(), new_code_cell("helper = 1")
     for notebook in (source, theirs := tiny.answered(released)):
@@ -80,6 +99,26 @@ def test_a_missing_answer_is_a_stub_and_a_note(released: NotebookNode) -> None:
     found = graft(tiny.source(), theirs)
     assert found.notes == ["square: the answer cell is missing"]
     assert "NotImplementedError" in next(cell.source for cell in found.cells if cell.id == "square-answer")
+
+
+def test_an_answer_that_became_text_says_how_to_mend_it(released: NotebookNode) -> None:
+    theirs = tiny.answered(released)
+    next(cell for cell in theirs.cells if cell.id == "square-answer").cell_type = "markdown"
+    found = graft(tiny.source(), theirs)
+    assert found.notes == [f"square: {submissions.TEXT}"]
+
+
+def test_an_answer_in_a_cell_of_ones_own_is_found_by_what_it_defines(released: NotebookNode) -> None:
+    """And counts only where the place for it is gone."""
+    theirs = tiny.answered(released)
+    theirs.cells = [cell for cell in theirs.cells if cell.id != "square-answer"]
+    theirs.cells.insert(1, new_code_cell("import math\n\n\ndef square(x):\n    return math.pow(x, 2)"))
+    theirs.cells.insert(1, new_code_cell("def negate(x):\n    return 0"))
+    found = graft(tiny.source(), theirs)
+    assert found.notes == []
+    answers = {cell.id: cell.source for cell in found.cells if role(cell) == "answer"}
+    assert answers["square-answer"].startswith("import math")
+    assert answers["negate-answer"] == tiny.SOLUTIONS["negate"]
 
 
 PART = {"rlcourse": {"role": "answer", "question": "square"}}
@@ -105,6 +144,16 @@ def test_an_answer_in_several_cells_is_one(
     good = [copied for copied in copies if copied not in ("STUB", "def square(x:")]
     assert answer == "\n\n".join(["def square(x):\n    return power(x)", *good])
     assert found.notes == notes
+
+
+def test_a_magic_of_the_second_cell_does_not_spoil_the_first(released: NotebookNode) -> None:
+    theirs = tiny.answered(released, square="%%time\ndef square(x):\n    return power(x)")
+    theirs.cells.append(new_code_cell("%%time\nnp.square?\ndef power(x):\n    return x * x", metadata=PART))
+    found = graft(tiny.source(), theirs)
+    answer = next(cell.source for cell in found.cells if cell.id == "square-answer")
+    assert answer.startswith("%%time\ndef square")
+    assert answer.count("%%time") == 1
+    assert "def power" in answer
 
 
 def test_what_was_added_to_a_setup_cell_is_kept(released: NotebookNode) -> None:
@@ -141,12 +190,15 @@ def test_of_an_experiment_only_the_definitions_run(released: NotebookNode) -> No
     ("source", "expected"),
     [
         ("%matplotlib inline\n!ls\nimport os\nos.listdir()", "import os"),
+        ("np.max?\nfiles = !ls\na, b = %time 1, 2\nx = 1", "x = 1"),
         ("x: int = 3\ny = f(x)\nz = (x, 'a', None)", "x: int = 3\nz = (x, 'a', None)"),
         ("@cache\ndef f(x):\n    return x\nf(3)", "@cache\ndef f(x):\n    return x"),
         ("power = lambda x: x ** f(x)", "power = lambda x: x ** f(x)"),
         ("def f(:", ""),
         ("(" * 5000, ""),
         ("x = " + "-" * 3000 + "1", ""),
+        ("x = a" + ".b" * 3000, ""),
+        ("x = " + "not " * 3000 + "1", ""),
         ("a\0b", ""),
     ],
 )

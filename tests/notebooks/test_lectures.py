@@ -158,6 +158,19 @@ def test_any_cell_may_be_run_again_at_any_time(lecture: NotebookNode) -> None:
         assert not cell.taken & twice, f"code cell {number} takes {cell.taken & twice} from one of several cells"
 
 
+def test_every_change_of_one_thing_has_a_control_and_an_answer(lecture: NotebookNode) -> None:
+    """A widget or a menu stands near it, so that nobody has to edit code; and what comes out can be read."""
+    asked = [place for place, cell in enumerate(lecture.cells) if "**Change one thing" in cell.source]
+    assert asked
+    for place in asked:
+        near = lecture.cells[max(0, place - 8) : place + 2]  # the widget may come right below
+        assert any(
+            cell.cell_type == "code" and re.search(r"\.widget\(|lessons\.choose\(", cell.source) for cell in near
+        ), lecture.cells[place].id
+        answers = (lecture.cells[place].source, *(cell.source for cell in lecture.cells[place + 1 : place + 3]))
+        assert any("<details>" in text or text.startswith("findings.") for text in answers), lecture.cells[place].id
+
+
 def test_only_what_would_spoil_is_folded_for_students(lecture: NotebookNode) -> None:
     """The work copy folds the sources of questions and answers: no experiment may stand there."""
     copy = json.loads(workcopy.unspoiled(nbformat.writes(lecture).encode()))

@@ -310,6 +310,15 @@ def test_what_workshop_2_says_of_recordings_is_true(workshop_2: str) -> None:
     assert len(five.returns) == len(one.returns) == 10
 
 
+def test_what_workshop_5_says_of_recordings_is_true() -> None:
+    text = "\n".join(cell.source for cell in homework.load(SOURCES[0].with_name("w05.ipynb")).cells)
+    last = curves.reference("05_inverted_pendulum").returns[:, -1]
+    fell = last[last < 1000]
+    assert (len(last), len(fell)) == (10, 5)
+    assert "five hold the pole for all 1000 steps after the twelfth rollout, the other five" in text
+    assert f"the other five for {fell.min():.0f} to {fell.max():.0f}." in text
+
+
 def test_the_table_of_broken_agents_stands_in_the_first_workshop_that_breaks_a_network(workshop_2: str) -> None:
     assert table("dqn") in workshop_2
     assert table(*(page for page in PAGES if page != "dqn")) in workshop_2
