@@ -229,7 +229,8 @@ def variances(data: Variance) -> View:
         text(places, data.variance + 0.06 * top, [two_digits(value) for value in data.variance]),
     ]
     ticks = dict(zip(places.tolist(), SHORT, strict=True))
-    return View(Axis(-0.6, 5.6, ticks=ticks), Axis(0, 1.15 * top, "variance"), marks, "variance of an estimate; c: causality")
+    title = "variance of an estimate; c: causality"
+    return View(Axis(-0.6, 5.6, ticks=ticks), Axis(0, 1.15 * top, "variance"), marks, title)
 
 
 def means(data: Variance) -> View:
