@@ -38,6 +38,9 @@ from rlcourse.pictures import estimates as estimates
 from rlcourse.pictures import plot_drives as plot_drives
 from rlcourse.pictures import plot_each_seed as plot_each_seed
 from rlcourse.pictures import plot_passing as plot_passing
+from rlcourse.pictures import plot_roc as plot_roc
+from rlcourse.pictures import plot_walks as plot_walks
+from rlcourse.pictures import watched as watched
 from rlcourse.rendering import moving_picture
 from rlcourse.rendering import record as record
 from rlcourse.widgets.panel import Choice, Keys
