@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from tests.benchmarks import dqn, gpu, grading, hindsight, off_policy, ppo, q_iteration, replay, widgets
+from tests.benchmarks import dqn, gpu, grading, hindsight, imitation, off_policy, ppo, q_iteration, replay, widgets
 
 TABLES = (
     q_iteration.tables,
@@ -18,6 +18,7 @@ TABLES = (
     dqn.tables,
     ppo.tables,
     off_policy.tables,
+    imitation.tables,
     gpu.tables,
     grading.tables,
 )
