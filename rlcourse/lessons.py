@@ -38,6 +38,9 @@ from rlcourse.pictures import estimates as estimates
 from rlcourse.pictures import plot_drives as plot_drives
 from rlcourse.pictures import plot_each_seed as plot_each_seed
 from rlcourse.pictures import plot_passing as plot_passing
+from rlcourse.pictures import plot_roc as plot_roc
+from rlcourse.pictures import plot_walks as plot_walks
+from rlcourse.pictures import watched as watched
 from rlcourse.rendering import moving_picture
 from rlcourse.rendering import record as record
 from rlcourse.widgets.panel import Choice, Keys
@@ -447,7 +450,8 @@ class Film(Image):
 def stored_video(name: str, alt: str, height: int = 480) -> HTML:
     """Show the film `name` from `assets/videos` (without the ending), which is stored in the notebook.
 
-    Films are 480 pixels wide and high; with a smaller `height` the upper part, empty sky, is cut off.
+    Films of robots are 480 pixels wide and high; with a smaller `height` the upper part, empty sky, is cut off. The
+    whole of a film of CartPole is 316 high.
     """
     data = base64.b64encode((PACKAGE.parent / "assets" / "videos" / f"{name}.mp4").read_bytes()).decode()
     source = f"data:video/mp4;base64,{data}"

@@ -9,12 +9,13 @@ import gymnasium as gym
 import numpy as np
 import torch
 from IPython.display import Markdown
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle
 
 from rlcourse.curves import Curve, Estimate, digits, mean_band, mean_estimate, reference
 from rlcourse.curves import compare_to_reference as compare
-from rlcourse.envs import Road, TreeAhead
+from rlcourse.envs import Road, TreeAhead, TwoWays, left_of
 from rlcourse.widgets.still import COLORS, Still
 
 
@@ -190,6 +191,95 @@ def plot_drives(env: gym.Env, drivers: Mapping[str, Callable[[np.ndarray], np.nd
         for name, (track, terminated) in tracks.items()
     )
     return Still(draw, f"A winding road: {words}.", size=(13, 4))
+
+
+def plot_walks(clones: Mapping[str, Any], walks: int, seed: int) -> Still:
+    """Draw how each walker gets round the first tree in `envs.TwoWays`, turned so that every way leads to the right.
+
+    Args:
+        clones: agents, or functions from an observation to an action.
+        walks: of each, from seed `seed` on.
+    """
+    ways = {name: [_first_way(clone, seed + i) for i in range(walks)] for name, clone in clones.items()}
+
+    def draw(figure: Figure) -> None:
+        for column, (name, each) in enumerate(ways.items()):
+            ax = figure.add_axes((0.01 + 0.99 * column / len(ways), 0.03, 0.99 / len(ways) - 0.01, 0.85))
+            ax.add_patch(Circle((0, 0), TwoWays.TREE, color=COLORS[2], alpha=0.4))
+            for way, arrived in each:
+                ax.plot(*way.T, color=COLORS[0] if arrived else COLORS[1], linewidth=1, alpha=0.7)
+                if not arrived:
+                    ax.plot(*way[-1], "X", color=COLORS[1], markersize=7)
+            ax.plot((-1, 1), (0, 0), "o", color=COLORS[6], markersize=5)
+            ax.set(title=f"{name}: {_arrivals(each)} of {walks}", aspect="equal", xlim=(-1.3, 1.3), ylim=(-1, 1))
+            ax.axis("off")
+
+    words = "; ".join(f"{name}: {_arrivals(each)} of {walks}" for name, each in ways.items())
+    return Still(draw, f"Walks round a tree, from the left to the right, and how many arrive. {words}.", (13, 3))
+
+
+def _first_way(clone: Any, seed: int) -> tuple[Float[np.ndarray, "T 2"], bool]:
+    """Places on the way to the first goal, as seen from the tree, the goal at (1, 0); and whether it gets there."""
+    env, ahead = gym.make("rlcourse/TwoWays-v0"), TwoWays.AHEAD
+    turned = np.stack([ahead, left_of(ahead)])
+    obs, _ = env.reset(seed=seed)
+    way, reward, over = [-turned @ obs], 0.0, False
+    while not (reward or over):
+        action = clone.act(obs, explore=False) if hasattr(clone, "act") else clone(obs)
+        obs, paid, terminated, truncated, _ = env.step(action)
+        way.append(way[-1] + TwoWays.SPEED * turned @ action)
+        reward, over = float(paid), terminated or truncated
+    return np.array(way), reward > 0
+
+
+def _arrivals(ways: list[tuple[np.ndarray, bool]]) -> int:
+    return sum(arrived for _, arrived in ways)
+
+
+def roc(score: Float[np.ndarray, " N"], needed: Bool[np.ndarray, " N"]) -> tuple[np.ndarray, np.ndarray]:
+    """Whether a score tells when help is needed: for each threshold, from the highest score down, two shares.
+
+    Returns:
+        Of the moments in which no help is needed the share with an alarm; and of those in which it is. Both begin with
+        0, above every score. The area under them is ½ if the score says nothing, and 1 if a threshold tells all.
+    """
+    order = np.argsort(-score, kind="stable")
+    last = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))  # equal scores are one threshold
+    false, true = (np.append(0.0, np.cumsum(each[order])[last] / each.sum()) for each in (~needed, needed))
+    return false, true
+
+
+def watched(
+    env: gym.Env, score: Callable[[np.ndarray], float], clone: Any, episodes: int, seed: int, within: int
+) -> tuple[Float[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
+    """Let a clone act, and note in each step a score and whether it is needed: it fails in the next `within` steps."""
+    scores, needed = list[float](), list[bool]()
+    for episode in range(episodes):
+        obs, _ = env.reset(seed=seed + episode)
+        steps, terminated, truncated = 0, False, False
+        while not (terminated or truncated):
+            scores.append(float(score(obs)))
+            obs, _, terminated, truncated, _ = env.step(clone.act(obs, explore=False))
+            steps += 1
+        needed += [terminated and steps - step <= within for step in range(steps)]
+    return np.array(scores), np.array(needed)
+
+
+def plot_roc(cases: Mapping[str, tuple[Float[np.ndarray, " N"], Bool[np.ndarray, " N"]]]) -> Still:
+    """Draw how well scores tell when help is needed; of each case scores and whether it was needed, see `watched`."""
+    curves = {name: roc(*case) for name, case in cases.items()}
+    areas = {name: float(np.trapezoid(true, false)) for name, (false, true) in curves.items()}
+
+    def draw(figure: Figure) -> None:
+        ax = figure.add_axes((0.09, 0.15, 0.4, 0.75))
+        for color, style, (name, (false, true)) in zip(COLORS, ("-", "--", "-.", ":"), curves.items(), strict=False):
+            ax.plot(100 * false, 100 * true, style, color=color, label=f"{name}: {areas[name]:.2f}")
+        ax.plot((0, 100), (0, 100), ":", color=COLORS[6], linewidth=1, label="a coin: 0.50")
+        ax.set(xlabel="false alarms, in percent", title="help foreseen, in percent")
+        ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), title="area under the curve")
+
+    words = "; ".join(f"{name}: {area:.2f}" for name, area in areas.items())
+    return Still(draw, f"How well scores tell when help is needed: area under the curve. {words}.", size=(9, 4))
 
 
 def compare_to_reference(history: History, name: str) -> Still | Markdown:

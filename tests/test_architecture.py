@@ -123,7 +123,7 @@ def test_the_package_keeps_to_its_arrows() -> None:
     assert forbidden(sources()) == []
 
 
-LINES = {"core": 5_120, "lecture 10": 700, "package": 23_400}
+LINES = {"core": 5_500, "lecture 10": 700, "package": 24_250}
 WRITES = {"files", "checkpoints"}  # in the core, but no lecture shows them
 LECTURE_10 = {"algorithms.iql", "algorithms.cql", "algorithms.edac"}  # nobody reads them before
 

@@ -66,9 +66,9 @@ def test_every_agent_acts_and_learns(name: str, space: Space) -> None:
     assert {parameter.dtype for net in nets for parameter in net.parameters()} == {torch.float32}
 
 
-@pytest.mark.parametrize("components", [0, 2])
-def test_imitation_learns(components: int) -> None:
-    config = imitation.Config(batch_size=4, hidden=(8,), components=components, round_steps=6, updates=3)
+@pytest.mark.parametrize("policy", [{}, {"components": 2}, {"bins": 4}, {"noise_steps": 3}])
+def test_imitation_learns(policy: dict[str, Any]) -> None:
+    config = imitation.Config(batch_size=4, hidden=(8,), round_steps=6, updates=3, **policy)
     agent = imitation.Imitation(3, 2, lambda obs: np.tanh(obs[:2]), config, seed=0)
     assert len(updates(agent, Box(-1.0, 1.0, (2,)), None)) == 4 * 3
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import fields, replace
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium as gym
@@ -11,7 +12,7 @@ import torch
 from gymnasium.utils.env_checker import check_env
 from torch import Tensor, nn
 
-from rlcourse import envs, lessons, workshop
+from rlcourse import envs, lessons, pictures, workshop
 from rlcourse.algorithms import imitation
 from rlcourse.algorithms.imitation import Config, Imitation, Mixture, MixturePolicy
 from rlcourse.buffers import Transition
@@ -148,6 +149,234 @@ def test_the_network_has_a_mixture_for_every_observation() -> None:
     assert narrow.mean.max() < -8  # the floor is for the width only
 
 
+# --- a policy that chooses one number of the action after the other
+
+
+def spy_logits(*tables: Any) -> Any:
+    """The logits of each number's bins, whatever came before; what came before is written down."""
+    seen: list[Tensor] = []
+
+    def logits(before: Tensor) -> Tensor:
+        seen.append(before)
+        return torch.tensor(tables[before.shape[-1]]).log().expand(*before.shape[:-1], -1)
+
+    logits.seen = seen  # type: ignore[attr-defined]
+    return logits
+
+
+def test_bins_are_equal_parts_of_the_box() -> None:
+    # Four parts of [−1, 1], each ½ wide, with their middles at ∓0.75 and ∓0.25; what lies outside is the outermost's.
+    places = torch.tensor([-1.0, -0.51, -0.49, 0.0, 0.49, 0.51, 1.0, 1.7, -3.0])
+    assert imitation.bin_of(places, 4).tolist() == [0, 0, 1, 2, 2, 3, 3, 3, 0]
+    assert imitation.middle(torch.arange(4), 4).tolist() == [-0.75, -0.25, 0.25, 0.75]
+    assert imitation.middle(imitation.bin_of(places[:7], 400), 400).numpy() == pytest.approx(
+        places[:7].numpy(), abs=1.001 / 400
+    )
+
+
+def test_density_of_an_autoregressive_action() -> None:
+    logits = spy_logits([0.2, 0.8], [0.1, 0.2, 0.3, 0.4])
+    actions = imitation.Autoregressive(logits, (2, 2))
+    # Row 0: 0.8 in a bin 1 wide, 0.1 in one ½ wide: 0.8 · 0.2.  Row 1: 0.2 · (0.3/½).
+    log_prob = actions.log_prob(torch.tensor([[0.7, -0.9], [-0.7, 0.1]]))
+    assert log_prob.exp().tolist() == pytest.approx([0.8 * 0.2, 0.2 * 0.6])
+    # The second number is asked for after the first one's bin, not its exact place: that is all a sample knows, too.
+    assert logits.seen[0].shape == (2, 0)
+    assert logits.seen[1].tolist() == [[0.5], [-0.5]]
+
+
+def test_the_density_over_the_whole_box_is_one() -> None:
+    policy = imitation.AutoregressivePolicy(1, 2, 5, (8,), torch.Generator().manual_seed(0))
+    side = torch.linspace(-0.99, 0.99, 100)
+    places = torch.cartesian_prod(side, side)
+    density = policy(torch.zeros(len(places), 1)).log_prob(places).exp()
+    assert density.mean().item() * 4 == pytest.approx(1)
+    assert density.unique().numel() >= 20  # 25 bins, each with its own
+
+
+def test_one_number_follows_from_the_other() -> None:
+    """Both numbers are 0.5, or both are −0.5: two numbers drawn independently would often differ in sign."""
+
+    def logits(before: Tensor) -> Tensor:
+        if before.shape[-1] == 0:
+            return torch.tensor([0.25, 0.75]).log().expand(*before.shape[:-1], 2)
+        return torch.where(before > 0, torch.tensor([-99.0, 0.0]), torch.tensor([0.0, -99.0]))
+
+    actions = imitation.Autoregressive(logits, (4000, 2))
+    first, second = actions.sample(torch.Generator().manual_seed(0)).T
+    assert torch.equal(first, second)
+    assert set(first.tolist()) == {-0.5, 0.5}
+    # Four standard errors: √(¾·¼/4000) = 0.0068.
+    assert (first > 0).float().mean().item() == pytest.approx(0.75, abs=0.028)
+    assert actions.mode[0].tolist() == [0.5, 0.5]
+
+
+def test_the_autoregressive_network_sees_observation_and_numbers_before() -> None:
+    policy = imitation.AutoregressivePolicy(3, 2, 4, (8,), torch.Generator().manual_seed(0))
+    assert policy(torch.zeros(3)).mode.shape == (2,)
+    assert policy(torch.zeros(5, 3)).sample(torch.Generator()).shape == (5, 2)
+    action = torch.tensor([[0.1, 0.1], [0.9, 0.1]])
+    zeros = policy(torch.zeros(2, 3)).log_prob(action)
+    assert not torch.equal(policy(torch.ones(2, 3)).log_prob(action), zeros)
+    first, second = (net for net in policy.nets)
+    assert first(torch.zeros(3)).shape == second(torch.zeros(4)).shape == (4,)
+    for row, (one, other) in enumerate(((2, 2), (3, 2))):  # bins, 0.1 in the third and 0.9 in the fourth
+        before = torch.tensor([0.0, 0, 0, imitation.middle(torch.tensor(one), 4)])
+        by_hand = first(torch.zeros(3)).log_softmax(-1)[one] + second(before).log_softmax(-1)[other]
+        assert zeros[row].item() == pytest.approx(by_hand.item() + 2 * math.log(2), abs=1e-6)
+
+
+# --- diffusion
+
+
+def test_what_noise_leaves_of_an_action() -> None:
+    # (0.5, −1) · √0.64 + (1, 2) · √0.36; the second row is still whole.
+    action, noise = torch.tensor([[0.5, -1.0], [0.5, -1.0]]), torch.tensor([[1.0, 2.0], [1.0, 2.0]])
+    x = imitation.noised(action, noise, torch.tensor([0.64, 1.0]))
+    assert x.flatten().tolist() == pytest.approx([0.4 + 0.6, -0.8 + 1.2, 0.5, -1.0])
+
+
+def test_the_schedule_goes_from_everything_to_nothing() -> None:
+    share = imitation.kept(10)
+    assert share.shape == (11,)
+    assert share[0] == 1
+    # cos²(π/2 · (0.5 + 0.008)/1.008) / cos²(π/2 · 0.008/1.008) = 0.4937668 / 0.9998446
+    assert share[5].item() == pytest.approx(0.4938436, abs=1e-6)
+    assert (share[1:] < share[:-1]).all()
+    assert (share[-1] / share[-2]).item() == pytest.approx(1e-3)  # the last step: nothing divides by 0
+    assert share[-1] > 0
+
+
+def test_a_step_back() -> None:
+    # ᾱ_t = 0.4, ᾱ_{t−1} = 0.8, β = ½. Mean: (√0.8·½·0.9 + √½·0.2·1)/0.6 = (0.402492 + 0.141421)/0.6 = 0.906523;
+    # spread √(0.2/0.6·½) = 0.408248.
+    x, guess, fresh = torch.tensor([[1.0]]), torch.tensor([[0.9]]), torch.tensor([[2.0]])
+    back = imitation.denoised(x, guess, 0.4, 0.8, fresh)
+    assert back.item() == pytest.approx(0.906523 + 2 * 0.408248, abs=1e-5)
+    # The same as [DDPM] algorithm 2 has it: (x − β/√(1 − ᾱ_t) ε)/√(1 − β), with ε = (x − √ᾱ_t a)/√(1 − ᾱ_t).
+    noise = (1 - 0.4**0.5 * 0.9) / 0.6**0.5
+    assert back.item() == pytest.approx((1 - 0.5 / 0.6**0.5 * noise) / 0.5**0.5 + 2 * 0.408248, abs=1e-5)
+    # The last step ends at the guess itself, without fresh noise.
+    assert imitation.denoised(x, guess, 0.3, 1.0, fresh).item() == pytest.approx(0.9)
+
+
+TWO = mixture((0.25, 0.75), [[-0.6, 0.3], [0.4, -0.3]], [[0.1, 0.1], [0.05, 0.1]])
+
+
+def test_the_score_of_a_mixture() -> None:
+    # At (−0.1, 0): log-weights log ¼ − ½(5² + 3²) − 2 log 0.1 and log ¾ − ½(10² + 3²) − log(0.05·0.1): the first
+    # component has all but e^(−36). Uphill (μ − a)/σ² = (−0.5, 0.3)/0.01.
+    assert TWO.score(torch.tensor([-0.1, 0.0])).tolist() == pytest.approx([-50, 30], abs=1e-3)
+    # Half-way between two equal components 2 apart, at x = 0.1 from the middle, σ = 1: the responsibilities are
+    # 1/(1 + e^(∓0.2)) and the score is tanh(0.1) − 0.1.
+    equal = mixture((0.5, 0.5), [[-1.0], [1.0]], [[1.0], [1.0]])
+    assert equal.score(torch.tensor([0.1])).item() == pytest.approx(math.tanh(0.1) - 0.1, abs=1e-6)
+
+
+def test_noise_moves_a_mixture_together_and_widens_it() -> None:
+    share = 0.36
+    noisy = TWO.noised(share)
+    assert noisy.mean.flatten().tolist() == pytest.approx([-0.36, 0.18, 0.24, -0.18])
+    # 0.36 · 0.01 + 0.64 and 0.36 · 0.0025 + 0.64
+    assert (2 * noisy.log_std).exp().flatten().tolist() == pytest.approx([0.6436, 0.6436, 0.6409, 0.6436])
+    assert torch.equal(noisy.logits, TWO.logits)
+    action = Mixture(*(each.expand(4000, *each.shape) for each in (TWO.logits, TWO.mean, TWO.log_std)))
+    generator = torch.Generator().manual_seed(0)
+    x = imitation.noised(
+        action.sample(generator), torch.randn(4000, 2, generator=generator), torch.full((4000,), share)
+    )
+    centre, wide = 0.25 * noisy.mean[0] + 0.75 * noisy.mean[1], 1.0
+    # Four standard errors of a mean, with a spread below 1.
+    assert x.mean(0).tolist() == pytest.approx(centre.tolist(), abs=4 * wide / math.sqrt(4000))
+
+
+def exact_guess(target: Mixture) -> Any:
+    r"""$E[a \mid x] = (x + (1 - \bar\alpha)\, \nabla \log p_t(x)) / \sqrt{\bar\alpha}$: what a network should learn."""
+
+    def guess(x: Tensor, share: Tensor) -> Tensor:
+        (left,) = share.unique().tolist()
+        return (x + (1 - left) * target.noised(left).score(x)) / left**0.5
+
+    return guess
+
+
+def test_squared_error_of_noised_actions_learns_the_score() -> None:
+    """The best guess at the action follows from the score: better than one that is moved a little."""
+    generator = torch.Generator().manual_seed(0)
+    many = Mixture(*(each.expand(20_000, *each.shape) for each in (TWO.logits, TWO.mean, TWO.log_std)))
+    action, share = many.sample(generator), torch.full((20_000,), 0.7)
+    x = imitation.noised(action, torch.randn(20_000, 2, generator=generator), share)
+    best = exact_guess(TWO)(x, share)
+    loss = [imitation.squared_error(guess, action).item() for guess in (best, best + 0.1, 0.9 * best, x)]
+    # Moved by 0.1 in both directions it is worse by 2 · 0.1²; four standard errors of the rest: 0.0017.
+    assert loss[1] - loss[0] == pytest.approx(0.02, abs=0.0017)
+    assert loss[0] < min(loss[2:])
+    # Pure noise says nothing, and the best guess is the mean, ¼ · (−0.6, 0.3) + ¾ · (0.4, −0.3).
+    blind = exact_guess(TWO)(torch.randn(100, 2, generator=generator), torch.full((100,), 1e-8))
+    assert blind.mean(0).tolist() == pytest.approx([0.15, -0.15], abs=1e-3)
+
+
+@pytest.mark.parametrize(("steps", "share", "place", "width"), [(10, 0.06, 0.06, 0.5), (100, 0.03, 0.01, 0.3)])
+def test_the_sampler_draws_from_a_mixture_whose_score_it_knows(
+    steps: int, share: float, place: float, width: float
+) -> None:
+    """The more steps, the nearer; with few of them the samples are also too much alike."""
+    diffusion = imitation.Diffusion(exact_guess(TWO), imitation.kept(steps), (4000, 2))
+    sample = diffusion.sample(torch.Generator().manual_seed(0))
+    left = sample[:, 0] < 0
+    assert left.float().mean().item() == pytest.approx(0.25, abs=share)
+    for side, mean, std in ((left, [-0.6, 0.3], [0.1, 0.1]), (~left, [0.4, -0.3], [0.05, 0.1])):
+        assert sample[side].mean(0).tolist() == pytest.approx(mean, abs=place)
+        assert sample[side].std(0).tolist() == pytest.approx(std, rel=width)
+        assert sample[side].std(0).mean().item() < np.mean(std)
+
+
+def test_the_path_starts_in_noise_and_ends_in_actions() -> None:
+    """A network that always knows the action."""
+    target = torch.tensor([0.5, -0.25])
+    fresh = torch.randn(9, 4000, 2, generator=torch.Generator().manual_seed(0))
+    path = imitation.Diffusion(lambda x, share: target.expand_as(x), imitation.kept(8), (4000, 2)).path(fresh)
+    assert torch.equal(path[0], fresh[0])
+    assert torch.equal(path[-1], target.expand(4000, 2))
+    # In between x_t is N(√ᾱ a, 1 − ᾱ), as if the action had been noised; four standard errors of mean and spread.
+    for x, share in zip(path, imitation.kept(8).flip(0).tolist(), strict=True):
+        spread = math.sqrt(1 - share)
+        assert x.mean(0).numpy() == pytest.approx(share**0.5 * target.numpy(), abs=0.064 * spread + 1e-6)
+        assert x.std(0).numpy() == pytest.approx(np.full(2, spread), rel=0.045, abs=1e-6)
+
+
+def test_no_guess_leaves_the_box() -> None:
+    far = imitation.Diffusion(lambda x, share: 9 * torch.ones_like(x), imitation.kept(3), (2, 1))
+    assert far.sample(torch.Generator().manual_seed(0)).tolist() == [[1], [1]]
+
+
+def test_the_diffusion_network_sees_observation_action_and_share() -> None:
+    policy = imitation.DiffusionPolicy(3, 2, 6, (8,), torch.Generator().manual_seed(0))
+    diffusion = policy(torch.zeros(4, 3))
+    assert diffusion.sample(torch.Generator()).shape == (4, 2)
+    assert policy(torch.zeros(3)).sample(torch.Generator()).shape == (2,)
+    x, half = torch.zeros(4, 2), torch.full((4,), 0.5)
+    guess = diffusion.guess(x, half)
+    assert not torch.equal(diffusion.guess(x + 1, half), guess)
+    assert not torch.equal(diffusion.guess(x, half / 2), guess)
+    assert not torch.equal(policy(torch.ones(4, 3)).guess(x, half), guess)
+
+
+def test_a_diffusion_learns_the_squared_error_of_noised_actions() -> None:
+    """The loss of an update against one by hand, with the same draws."""
+    agent = clone(replace(SMALL, noise_steps=4))
+    obs, action = torch.randn(6, 5, generator=torch.Generator().manual_seed(0)), torch.full((6, 1), 0.5)
+    draws = torch.Generator()
+    draws.set_state(agent._noise.get_state())
+    share = imitation.kept(4)[torch.randint(1, 5, (6,), generator=draws)]
+    noise = torch.randn(6, 1, generator=draws)
+    assert share.max() < 1  # an action that is whole need not be guessed
+    x = share.sqrt()[:, None] * action + (1 - share).sqrt()[:, None] * noise
+    net: Any = agent.policy.net
+    guess = net(torch.cat([obs, x, share.sqrt()[:, None], (1 - share).sqrt()[:, None]], 1))
+    assert agent.update(obs, action)["loss"] == pytest.approx(((guess - action) ** 2).mean().item())
+
+
 # --- who drives, who labels, when it learns
 
 
@@ -197,6 +426,116 @@ def test_learning_happens_after_each_round_on_all_data_so_far() -> None:
     assert {int(obs) for batch in batches[3:] for obs in batch[:, 0]} == set(range(1, 11))
 
 
+# --- interventions
+
+
+def test_disagreement_is_a_distance_between_actions() -> None:
+    # Row 0: two networks say (0, 0) and (0.6, 0.8): half the distance of 1, whichever it is. Row 1: they agree.
+    actions = torch.tensor([[[0.0, 0.0], [0.3, 0.3]], [[0.6, 0.8], [0.3, 0.3]]])
+    assert imitation.disagreement(actions).tolist() == pytest.approx([0.5, 0])
+
+
+def intervened(gate: Any, **changes: Any) -> Imitation:
+    return Imitation(5, 1, expert, replace(SMALL, stretch=3, **changes), 0, gate)
+
+
+def drive(agent: Imitation, places: list[float], ends: tuple[int, ...] = ()) -> list[str]:
+    """Who acts in each step; all five numbers observed are the place, and the episode is over after step in `ends`."""
+    who = []
+    for step, place in enumerate(places):
+        obs = np.full(5, place, np.float32)
+        action = agent.act(obs)
+        assert agent.act(obs).tolist() == action.tolist()  # to be asked twice changes nothing
+        who.append("expert" if action.tolist() == expert(obs).tolist() else "clone")
+        agent.observe(Transition(obs, action, 1.0, obs, step in ends, False))
+    return who
+
+
+def test_an_intervention_is_a_stretch_of_full_control_and_only_its_steps_are_labels() -> None:
+    agent = intervened(lambda obs: obs[0] > 0.8)
+    first, places = [0.6] * 5, [0.6, 0.9, 0.6, 0.6, 0.6, 0.9, 0.9, 0.9, 0.9, 0.6]
+    assert drive(agent, first) == ["expert"] * 5
+    own, taken = ["clone"], ["expert"] * 3
+    assert drive(agent, places) == own + taken + own + taken + ["expert", "expert"]  # 0.9 once more: it begins again
+    labelled = [*first, 0.9, 0.6, 0.6, 0.9, 0.9, 0.9, 0.9, 0.6]
+    assert agent.labels == len(labelled) == 13
+    assert agent.steps == 15
+    obs, action = agent.demonstrations
+    assert obs[:, 0].tolist() == pytest.approx(labelled)
+    assert action[:, 0].tolist() == pytest.approx([place / 2 for place in labelled])
+
+
+def test_an_intervention_ends_with_the_episode() -> None:
+    agent = intervened(lambda obs: obs[0] > 0.8)
+    drive(agent, [0.6] * 5)
+    assert drive(agent, [0.9, 0.6, 0.6], ends=(0,)) == ["expert", "clone", "clone"]
+    assert drive(agent, [0.9]) == ["expert"]
+    agent.drop_episode()
+    assert drive(agent, [0.6]) == ["clone"]
+
+
+def test_nobody_watches_the_clone_in_an_evaluation() -> None:
+    watched: list[Any] = []
+
+    def always(obs: Any) -> bool:
+        watched.append(obs)
+        return True
+
+    agent, obs = intervened(always), np.full(5, 0.6, np.float32)
+    drive(agent, [0.6] * 5)
+    assert agent.act(obs, explore=False).tolist() != expert(obs).tolist()
+    assert watched == []
+    assert agent.act(obs).tolist() == expert(obs).tolist()
+    assert len(watched) == 1
+
+
+def test_without_a_gate_the_clone_calls_where_its_networks_disagree() -> None:
+    agent = intervened(None, members=3, threshold=0.2)
+    drive(agent, [0.6] * 5)
+    obs = np.full((7, 5), np.linspace(-1, 1, 7)[:, None], np.float32)
+    with torch.inference_mode():
+        said = np.stack([net(torch.as_tensor(obs)).numpy() for net in agent.members])
+    assert agent.doubt(obs) == pytest.approx(said.std(0)[:, 0], abs=1e-6)
+    doubt = float(agent.doubt(obs[0]))
+    for threshold, who in ((0.9 * doubt, "expert"), (1.1 * doubt, "clone")):
+        calling = intervened(None, members=3, threshold=threshold)
+        drive(calling, [0.6] * 5)
+        assert drive(calling, [float(obs[0, 0])]) == [who]
+    with pytest.raises(ValueError, match="a gate must say when the expert takes over, or members = 5"):
+        intervened(None)
+
+
+def test_a_round_is_counted_in_labels() -> None:
+    """Five labels a round: what the clone drives in between adds nothing to learn from."""
+    agent = intervened(lambda obs: obs[0] > 0.8)
+    learned = []
+    for step, place in enumerate([0.6] * 7 + [0.9] + [0.6] * 8 + [0.9, 0.9, 0.9]):
+        drive(agent, [place])
+        learned += [step] if list(agent.learn()) else []
+    # The first five; three of the next stretch; and of the second one the second step.
+    assert learned == [4, 17]
+
+
+def test_every_member_learns_and_the_first_one_acts() -> None:
+    agent, alone = clone(replace(SMALL, members=3)), clone(SMALL)
+    before = [parameter.clone() for parameter in agent.members.parameters()]
+    obs = np.full(5, 0.6, np.float32)
+    assert agent.act(obs, explore=False).tolist() == alone.act(obs, explore=False).tolist()
+    assert losses(agent, 5) != losses(alone, 5)  # the mean over the members
+    assert torch.equal(weights(agent), weights(alone))
+    assert not any(torch.equal(old, new) for old, new in zip(before, agent.members.parameters(), strict=True))
+    assert agent.doubt(obs) > 0
+
+
+def test_an_evaluation_does_not_disturb_a_clone_that_samples() -> None:
+    config = replace(SMALL, noise_steps=3, dagger=True)
+    undisturbed, evaluated, env = clone(config), clone(config), gym.make("rlcourse/Road-v0", max_episode_steps=15)
+    expected = [losses(undisturbed, 12), losses(undisturbed, 12, seed=1)]
+    assert losses(evaluated, 12) == expected[0]
+    evaluate(env, evaluated, 2, seed=5)
+    assert losses(evaluated, 12, seed=1) == expected[1]
+
+
 # --- learning
 
 
@@ -244,6 +583,45 @@ def test_small_errors_compound_unless_the_expert_corrects_them() -> None:
     assert loss[0] < 0.5 * loss[1]
 
 
+@pytest.mark.usefixtures("unchecked")
+def test_expressive_policies_walk_round_trees_and_squared_error_walks_into_them() -> None:
+    env, came = envs.make("rlcourse/TwoWays-v0", max_episode_steps=15), {}
+    for name, choice in (
+        ("one", {}),
+        ("mixture", {"components": 2}),
+        ("bins", {"bins": 21}),
+        ("noise", {"noise_steps": 10}),
+    ):
+        config = Config(round_steps=800, updates=1000, hidden=(64, 64), batch_size=128, **choice)  # type: ignore[arg-type]
+        agent = Imitation(2, 2, envs.TwoWalkers(np.random.default_rng(0)), config, seed=0)
+        list(train(env, agent, 800, seed=0))
+        came[name] = (evaluate(env, agent, 20, seed=1000) >= 1).mean()
+    # After 2,000 updates, ten seeds of 50 walks: 0.22 to 0.76 with squared error, the others 0.92 and more.
+    assert came.pop("one") < 0.75
+    assert min(came.values()) >= 0.9
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_of_fifty_labels_those_of_interventions_teach_most() -> None:
+    road = envs.make("rlcourse/Road-v0")
+    for seed in range(2):
+        clones = {
+            "cloning": Imitation(5, 1, envs.road_expert, Config(round_steps=25), seed),
+            "watched": Imitation(
+                5, 1, envs.road_expert, Config(round_steps=25, stretch=10), seed, lambda obs: abs(obs[0]) > 0.5
+            ),
+        }
+        driven = {}
+        for name, agent in clones.items():
+            for metrics in train(road, agent, 1000, seed):
+                if "reward" in metrics and agent.labels == 50:
+                    break
+                assert metrics.get("episode_length", 400) == 400  # the expert takes over in time
+            driven[name] = evaluate(road, agent, 5, seed=1000)
+        assert driven["watched"].min() == 400  # in each of ten seeds tried
+        assert driven["cloning"].mean() < 350
+
+
 def losses_of(metrics: Any) -> list[float]:
     return [each["loss"] for each in metrics if "loss" in each]
 
@@ -267,9 +645,9 @@ def test_an_expert_who_wobbles_shows_how_to_come_back() -> None:
 # --- the worlds
 
 
-@pytest.mark.parametrize("name", ["Road", "TreeAhead"])
+@pytest.mark.parametrize("name", ["Road", "TreeAhead", "TwoWays"])
 def test_worlds_are_proper_environments(name: str) -> None:
-    env = gym.make(f"rlcourse/{name}-v0").unwrapped
+    env: Any = gym.make(f"rlcourse/{name}-v0").unwrapped
     check_env(env, skip_render_check=True)
     env.action_space.seed(0)
     for seed in range(300):
@@ -277,7 +655,9 @@ def test_worlds_are_proper_environments(name: str) -> None:
         steps, terminated = 0, False
         while not terminated:
             assert env.observation_space.contains(obs)
-            obs, _, terminated, _, _ = env.step(np.sign(env.action_space.sample()) if seed % 2 else np.ones(1))
+            obs, _, terminated, _, _ = env.step(
+                np.sign(env.action_space.sample()) if seed % 2 else env.action_space.high
+            )
             steps += 1
         assert env.observation_space.contains(obs)
         assert steps < 400
@@ -369,6 +749,59 @@ def test_a_tree_is_passed_on_either_side_or_hit() -> None:
         assert world.step(np.array([place]))[1:4] == (passed, True, False)
 
 
+def test_a_step_between_two_goals() -> None:
+    world = envs.TwoWays()
+    world.reset(seed=0)
+    east = np.array([1.0, 0.0])
+
+    def step(tree: Any, action: Any) -> tuple[Any, float, bool, bool, Any]:
+        world._tree = np.array(tree)
+        return world.step(np.array(action))
+
+    obs, reward, terminated, truncated, _ = step((1.0, 0.2), (0.5, -1.0))
+    assert obs.tolist() == pytest.approx([0.8, 0.6])  # 0.4 · (0.5, −1)
+    assert (reward, terminated, truncated) == (0.0, False, False)
+    assert step((1.0, 1.0), (9.0, 0.0))[0].tolist() == pytest.approx([0.6, 1.0])  # the longest step to the east
+    for tree, ends in (
+        ((0.7, 0.0), True),  # 0.3 from its middle
+        ((0.2, 0.41), False),  # past it
+        ((0.2, 0.34), True),  # through its edge, although the step begins and ends outside
+        ((-0.2, -0.39), False),  # away from it: nearest where the step began, 0.44 away
+        ((-1.5, 0.0), True),  # lost, 1.9 away
+    ):
+        assert step(tree, east)[2] == ends
+    # The goal is `AHEAD` of the tree, which then is behind; the next tree is 1 ahead, and a little aside.
+    ahead = envs.TwoWays.AHEAD
+    obs, reward, terminated, _, _ = step(-ahead + (0.5, 0.0), east)
+    assert (reward, terminated) == (1.0, False)
+    assert obs @ ahead == pytest.approx(1)
+    assert 0 < abs(obs @ envs.left_of(ahead)) <= 0.2
+    assert step(-ahead + (0.61, 0.0), east)[1] == 0  # 0.21 from the goal
+
+
+def test_two_walkers_both_arrive_and_each_keeps_to_a_side() -> None:
+    env, walkers = envs.make("rlcourse/TwoWays-v0"), envs.TwoWalkers(np.random.default_rng(0))
+    sides, passed = [], []
+    for seed in range(20):
+        obs, _ = env.reset(seed=seed)
+        over, here = False, []
+        passed.append(0.0)
+        while not over:
+            action = walkers(obs)
+            here.append(-walkers.side * float(obs @ envs.left_of(envs.TwoWays.AHEAD)))  # on its own side of the tree
+            obs, reward, terminated, over, _ = env.step(action)
+            assert not terminated
+            passed[-1] += float(reward)
+            if reward:
+                sides.append(walkers.side)
+                assert max(here) > 0.5
+                assert here[0] >= -0.2
+                here = []
+    assert min(passed) >= 14
+    # Four standard errors of about 300 coins: 4 · ½/√300 = 0.115.
+    assert np.mean(np.array(sides) > 0) == pytest.approx(0.5, abs=0.115)
+
+
 # --- pictures
 
 
@@ -403,12 +836,54 @@ def test_the_picture_of_the_road_says_who_stays_on_it() -> None:
     env = envs.make("rlcourse/Road-v0")
     drivers = {"expert": envs.road_expert, "asleep": lambda obs: np.zeros(1, np.float32)}
     picture = lessons.plot_drives(env, drivers, seed=3)
-    env.reset(seed=3)
+    ends = f"expert stays on it for 400 steps; asleep leaves it after {sleeps(env, seed=3)} steps."
+    assert picture.alt == f"A winding road: {ends}"
+
+
+def sleeps(env: gym.Env, seed: int) -> int:
+    """The steps until a driver who does not steer has left the road."""
+    env.reset(seed=seed)
     steps, over = 0, False
     while not over:
         _, _, over, _, _ = env.step(np.zeros(1, np.float32))
         steps += 1
-    assert picture.alt == f"A winding road: expert stays on it for 400 steps; asleep leaves it after {steps} steps."
+    return steps
+
+
+def test_the_picture_of_walks_says_who_arrives() -> None:
+    straight = clone_of(lambda obs: envs.TwoWays.AHEAD)
+    walkers = {"two": envs.TwoWalkers(np.random.default_rng(0)), "straight": straight}
+    picture = lessons.plot_walks(walkers, 5, seed=0)
+    assert picture.alt.endswith("how many arrive. two: 5 of 5; straight: 0 of 5.")
+
+
+def clone_of(policy: Any) -> Any:
+    return SimpleNamespace(act=lambda obs, explore: policy(obs))
+
+
+def test_a_score_that_tells_something() -> None:
+    # From the top: needed; needed and not, with equal scores; needed; not. Shares of 3 needed and of 2 not.
+    score, needed = np.array([0.2, 0.9, 0.5, 0.1, 0.5]), np.array([True, True, True, False, False])
+    false, true = pictures.roc(score, needed)
+    assert false.tolist() == pytest.approx([0, 0, 1 / 2, 1 / 2, 1])
+    assert true.tolist() == pytest.approx([0, 1 / 3, 2 / 3, 1, 1])
+    # The area: half of all pairs with equal scores, and all where the needed one's is higher: (2 + 1.5 + 1)/6.
+    assert np.trapezoid(true, false) == pytest.approx(4.5 / 6)
+    assert lessons.plot_roc({"it": (score, needed)}).alt.endswith("area under the curve. it: 0.75.")
+
+
+def test_help_is_needed_before_the_clone_leaves_the_road() -> None:
+    road = envs.make("rlcourse/Road-v0")
+    asleep = clone_of(lambda obs: np.zeros(1, np.float32))
+    score, needed = lessons.watched(road, lambda obs: abs(obs[0]), asleep, 3, seed=0, within=4)
+    lengths = np.array([sleeps(road, seed) for seed in range(3)])
+    assert len(score) == len(needed) == lengths.sum()
+    ends = lengths.cumsum()
+    assert np.flatnonzero(needed).tolist() == [end - back for end in ends for back in (4, 3, 2, 1)]
+    assert score[0] == 0
+    assert score[ends - 1].min() > 0.5  # a step before it leaves
+    driver = clone_of(envs.road_expert)
+    assert not lessons.watched(road, lambda obs: 0.0, driver, 1, seed=0, within=4)[1].any()  # the time limit is no need
 
 
 # --- settings, seeds, saving
@@ -418,10 +893,16 @@ CHANGES: dict[str, Any] = {
     "batch_size": 5,
     "hidden": (9,),
     "components": 2,
+    "bins": 4,
+    "noise_steps": 3,
     "dagger": True,
+    "stretch": 2,
+    "threshold": 9.0,
+    "members": 2,
     "round_steps": 6,
     "updates": 4,
 }
+CALLING = replace(SMALL, stretch=3, members=2, threshold=1e-6)  # nearly always
 
 
 def test_every_field_of_the_config_is_tried() -> None:
@@ -430,8 +911,11 @@ def test_every_field_of_the_config_is_tried() -> None:
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_every_setting_changes_what_is_learned(name: str) -> None:
-    one, other = (clone(config) for config in (SMALL, replace(SMALL, **{name: CHANGES[name]})))
-    assert losses(one, 20) != losses(other, 20)
+    base = CALLING if name in ("stretch", "threshold") else SMALL
+    if name == "stretch":  # which changes nothing where the expert is called back at once
+        base = replace(base, threshold=0.18)
+    one, other = (clone(config) for config in (base, replace(base, **{name: CHANGES[name]})))
+    assert losses(one, 40) != losses(other, 40)
 
 
 def test_same_seed_same_numbers_and_another_seed_others() -> None:
@@ -442,7 +926,16 @@ def test_same_seed_same_numbers_and_another_seed_others() -> None:
     assert str(np.random.get_state()) == before[1]  # noqa: NPY002
 
 
-@pytest.mark.parametrize("config", [SMALL, replace(SMALL, components=2, dagger=True)])
+@pytest.mark.parametrize(
+    "config",
+    [
+        SMALL,
+        replace(SMALL, components=2, dagger=True),
+        replace(SMALL, bins=4, dagger=True),
+        replace(SMALL, noise_steps=3, dagger=True),
+        replace(CALLING, threshold=0.2),
+    ],
+)
 def test_a_loaded_agent_goes_on_like_the_saved_one(config: Config) -> None:
     saved, loaded, again = (clone(config, seed) for seed in (0, 5, 6))
     losses(saved, 17)  # in the middle of a round
@@ -460,6 +953,14 @@ def test_a_loaded_agent_goes_on_like_the_saved_one(config: Config) -> None:
         ({"lr": 0.0}, "imitation.Config.lr = 0.0"),
         ({"batch_size": 0}, "imitation.Config.batch_size = 0"),
         ({"hidden": (8, 0)}, "imitation.Config.hidden = 0"),
+        ({"bins": -1}, "imitation.Config.bins = -1"),
+        ({"noise_steps": -1}, "imitation.Config.noise_steps = -1"),
+        ({"stretch": -1}, "imitation.Config.stretch = -1"),
+        ({"threshold": 0.0}, "imitation.Config.threshold = 0.0"),
+        ({"members": 0}, "imitation.Config.members = 0"),
+        ({"components": 2, "noise_steps": 3}, "components = 2 and noise_steps = 3 exclude each other, choose one"),
+        ({"bins": 2, "noise_steps": 3}, "bins = 2 and noise_steps = 3 exclude each other"),
+        ({"dagger": True, "stretch": 3}, "dagger = True and stretch = 3 exclude each other"),
         ({"components": -1}, r"imitation.Config.components = -1 is out of range: it must be in \[0, inf\)"),
         ({"round_steps": 0}, "imitation.Config.round_steps = 0"),
         ({"updates": 0}, "imitation.Config.updates = 0"),

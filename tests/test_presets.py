@@ -230,5 +230,10 @@ def test_a_preset_can_be_changed_in_the_call() -> None:
     panel = replay.widget(slow, batch=8)
     assert panel.controls["batch"].value == 8
     assert preset_of(panel).value is None
-    assert presets.start(replay.PRESETS, slow, {"batch": 8}) == {"walks": 1, "buffer": 1000, "batch": 8}
+    assert presets.start(replay.PRESETS, slow, {"batch": 8}) == {
+        "walks": 1,
+        "buffer": 1000,
+        "batch": 8,
+        "steps": replay.STEPS,
+    }
     assert replay.PRESETS[slow]["batch"] == 16

@@ -134,7 +134,7 @@ def test_the_tests_are_all_the_checks() -> None:
         "ruff check .",
         "ruff format --check .",
         "mypy",
-        'pytest -n 2 -m "not slow"',
+        'pytest -n 3 -m "not slow"',
     ]
 
 

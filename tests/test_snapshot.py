@@ -19,6 +19,7 @@ IDS = [
     *("FrozenLake-v1", "CliffWalking-v1", "Taxi-v4", "Blackjack-v1"),
     *("HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "Ant-v5", "InvertedDoublePendulum-v5", "Humanoid-v5"),
     "rlcourse/Road-v0",
+    "rlcourse/TwoWays-v0",
 ]
 
 

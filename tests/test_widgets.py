@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.text import Annotation
 from PIL import Image
 
 from rlcourse.envs import ACTIONS, GRIDS, GridWorld
@@ -167,7 +168,7 @@ def test_shares_and_regret_are_what_they_claim(outcome: exploration.Exploration)
 
 def test_what_is_seen_grows_step_by_step(outcome: exploration.Exploration) -> None:
     values = exploration.PRESETS["two goals: only the optimist always finds the far one"]
-    first, half = (exploration.compute(**values | {"steps": steps}) for steps in (exploration.EVERY, 150))
+    first, half = (exploration.compute(**{**values, "steps": steps}) for steps in (exploration.EVERY, 150))
     for data in (first, half):
         np.testing.assert_allclose(data.visits.sum(1), 1)
         np.testing.assert_array_equal(data.regret, outcome.regret)  # the curve is always whole
@@ -288,7 +289,11 @@ def test_numbers_in_a_grid_lie_on_nothing_else() -> None:
     written = [text for text in ax.texts if text.get_text().startswith("-") and "." in text.get_text()]
     boxes = [text.get_window_extent() for text in written]
     assert len(boxes) == 4 * 9
-    heads = [text.arrow_patch.get_window_extent() for text in ax.texts if getattr(text, "arrow_patch", None)]
+    heads = [
+        text.arrow_patch.get_window_extent()
+        for text in ax.texts
+        if isinstance(text, Annotation) and text.arrow_patch is not None
+    ]
     assert len(heads) == 9
     assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
     assert not any(box.overlaps(head) for box in boxes for head in heads)

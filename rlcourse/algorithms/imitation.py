@@ -2,18 +2,25 @@ r"""Imitation = supervised learning of an expert's actions, from the states the 
 
 Papers: Pomerleau (1989), *ALVINN: an autonomous land vehicle in a neural network* [BC]; Bishop (1994), *Mixture density
 networks* [MDN]; Ross, Gordon and Bagnell (2011), *A reduction of imitation learning and structured prediction to
-no-regret online learning* [DAgger].
+no-regret online learning* [DAgger]; Kelly et al. (2019), *HG-DAgger: interactive imitation learning with human experts*
+[HG]; Ho, Jain and Abbeel (2020), *Denoising diffusion probabilistic models* [DDPM]; Nichol and Dhariwal (2021),
+*Improved denoising diffusion probabilistic models* [COS]; Chi et al. (2023), *Diffusion policy: visuomotor policy
+learning via action diffusion* [DP]; Kim et al. (2024), *OpenVLA: an open-source vision-language-action model* [VLA].
 
 | function | equation |
 |---|---|
 | `squared_error` | regression, the likelihood of a Gaussian whose variance is fixed |
 | `actor_loss` | maximum likelihood, for any policy with a density |
 | `Mixture.log_prob` | [MDN] section 3, a mixture of Gaussian kernels; here each action has a width of its own |
-| `Imitation.act` | [DAgger] algorithm 3.1, its mixed policy with $\beta_1 = 1$ and then $\beta_i = 0$ |
+| `Autoregressive.log_prob` | [VLA] section 3: in bins, one number of the action after the other |
+| `kept`, `noised`, `denoised` | [COS] eq. 17; [DDPM] eq. 4; [DDPM] eqs. 6 and 7: noise comes, and goes step by step |
+| `Imitation.act` | [DAgger] algorithm 3.1, the mixed policy with $\beta_1 = 1$, then $\beta_i = 0$; [HG] algorithm 1 |
 | `Imitation.learn` | [DAgger] algorithm 3.1, the loop's second half |
+| `disagreement` | the doubt of [HG], here as a distance between actions |
 
 *Behaviour cloning* is offline: the expert acts all the time. *DAgger* is online: after a first round the clone acts,
-and the expert only says what it would have done. Both are given the same number of the expert's actions.
+and the expert only says what it would have done. With *interventions* the clone acts until it needs help; then the
+expert has full control for a stretch, and only its own steps are labels. Equal rounds have equal numbers of labels.
 """
 
 import math
@@ -23,28 +30,38 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from rlcourse.buffers import Transition
 from rlcourse.checkpoints import Stateful
-from rlcourse.config import Count, CountOrZero, Positive, check
-from rlcourse.nets import generators, mlp
+from rlcourse.config import Count, CountOrZero, OutOfRangeError, Positive, check
+from rlcourse.nets import Categorical, generators, mlp
 
 
 @dataclass(frozen=True)
 class Config:
-    # Tuned on rlcourse/Road-v0: the course's own.
+    # Tuned on rlcourse/Road-v0 and rlcourse/TwoWays-v0: the course's own.
     lr: Positive = 1e-3  # of Adam
     batch_size: Count = 64  # pairs of observation and action per update
     hidden: tuple[Count, ...] = (32, 32)  # units of each hidden layer
-    components: CountOrZero = 0  # of the mixture; 0 is one action, learned by squared error
+    # At most one of the next three is not 0: the policy's class. If all are 0, it is one action, by squared error.
+    components: CountOrZero = 0  # of a mixture [MDN]
+    bins: CountOrZero = 0  # of each number of the action, in an autoregressive policy [VLA]
+    noise_steps: CountOrZero = 0  # from noise to an action, in a diffusion policy [DP]
     dagger: bool = False  # after the first round the clone acts and the expert corrects [DAgger]
-    round_steps: Count = 200  # environment steps per round, each labelled by the expert
+    stretch: CountOrZero = 0  # steps of each intervention; 0 is none [HG]
+    threshold: Positive = 0.05  # disagreement from which the expert is called, if nobody watches
+    members: Count = 1  # networks that learn the same, of which the first one acts
+    round_steps: Count = 200  # labels per round: environment steps in which the expert acts or is asked
     updates: Count = 200  # gradient steps after each round, on all rounds' data
 
     def __post_init__(self) -> None:
         check(self)
+        for names in (("components", "bins", "noise_steps"), ("dagger", "stretch")):
+            chosen = [f"{name} = {getattr(self, name)}" for name in names if getattr(self, name)]
+            if len(chosen) > 1:
+                raise OutOfRangeError(f"imitation.Config: {' and '.join(chosen)} exclude each other, choose one")
 
 
 @dataclass(frozen=True)
@@ -79,6 +96,17 @@ class Mixture:
         """The mean of the heaviest component: the mode itself where components do not overlap."""
         return self._component(self.mean, self.logits.argmax(-1))
 
+    def noised(self, share: float) -> "Mixture":
+        r"""The distribution of `noised` actions: each component nearer to 0, and wider."""
+        variance = share * (2 * self.log_std).exp() + 1 - share
+        return Mixture(self.logits, share**0.5 * self.mean, variance.log() / 2)
+
+    def score(self, action: Float[Tensor, "*B A"]) -> Float[Tensor, "*B A"]:
+        r"""$\nabla_a \log \pi(a \mid s)$: the way to where actions are likelier."""
+        with torch.enable_grad():
+            action = action.detach().requires_grad_()
+            return torch.autograd.grad(self.log_prob(action).sum(), action)[0]
+
     @staticmethod
     def _component(each: Tensor, chosen: Tensor) -> Tensor:
         return each.gather(-2, chosen[..., None, None].expand(*chosen.shape, 1, each.shape[-1])).squeeze(-2)
@@ -102,6 +130,158 @@ class MixturePolicy(nn.Module):
         return Mixture(logits.squeeze(-1), mean, log_std.clamp(min=self.LEAST_LOG_STD))
 
 
+def bin_of(action: Float[Tensor, "*B"], bins: int) -> Int[Tensor, "*B"]:
+    """Which of `bins` equal parts of [−1, 1] it is in, counted from 0; what lies outside belongs to the outermost."""
+    return ((action + 1) / 2 * bins).long().clamp(0, bins - 1)
+
+
+def middle(index: Int[Tensor, "*B"], bins: int) -> Float[Tensor, "*B"]:
+    """The middle of such a part."""
+    return (2 * index.float() + 1) / bins - 1
+
+
+@dataclass(frozen=True)
+class Autoregressive:
+    r"""$\pi(a \mid s) = \prod_i \pi(a_i \mid s, a_1, \ldots, a_{i-1})$, each number of the action one of N bins.
+
+    Attributes:
+        logits: the numbers before, in the middles of their bins, `(*B, i)` → those of the next one's bins, `(*B, N)`.
+        shape: of the actions, `(*B, A)`.
+    """
+
+    logits: Callable[[Tensor], Tensor]
+    shape: tuple[int, ...]
+
+    def log_prob(self, action: Float[Tensor, "*B A"]) -> Float[Tensor, " *B"]:
+        """The density of actions in [−1, 1]; within a bin, which is 2/N wide, it is the same everywhere."""
+        total, before = torch.zeros(self.shape[:-1], dtype=torch.float32), action[..., :0]
+        for i in range(self.shape[-1]):
+            following = Categorical(self.logits(before))
+            bins = following.logits.shape[-1]
+            index = bin_of(action[..., i], bins)
+            total = total + following.log_prob(index) + math.log(bins / 2)
+            before = torch.cat([before, middle(index, bins)[..., None]], -1)
+        return total
+
+    def sample(self, generator: torch.Generator) -> Float[Tensor, "*B A"]:
+        """One action for each observation of a batch, in the middles of its bins."""
+        return self._build(lambda following: following.sample(generator))
+
+    @property
+    def mode(self) -> Float[Tensor, "*B A"]:
+        """The likeliest first number, with it the likeliest second one, and so on."""
+        return self._build(lambda following: following.mode)
+
+    def _build(self, choose: Callable[[Categorical], Tensor]) -> Float[Tensor, "*B A"]:
+        action = torch.zeros(*self.shape[:-1], 0, dtype=torch.float32)
+        for _ in range(self.shape[-1]):
+            following = Categorical(self.logits(action))
+            number = middle(choose(following), following.logits.shape[-1])
+            action = torch.cat([action, number[..., None]], -1)
+        return action
+
+
+class AutoregressivePolicy(nn.Module):
+    """Observations `(*B, O)` → `Autoregressive` actions: a network for each number, which also sees those before."""
+
+    def __init__(
+        self, obs_size: int, action_size: int, bins: int, hidden: Sequence[int], generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.nets = nn.ModuleList(mlp([obs_size + i, *hidden, bins], generator) for i in range(action_size))
+
+    def forward(self, obs: Float[Tensor, "*B O"]) -> Autoregressive:
+        def logits(before: Tensor) -> Tensor:
+            return self.nets[before.shape[-1]](torch.cat([obs, before], -1))
+
+        return Autoregressive(logits, (*obs.shape[:-1], len(self.nets)))
+
+
+def kept(steps: int) -> Float[Tensor, " steps_and_one"]:
+    r"""$\bar\alpha_0, \ldots, \bar\alpha_T$: the share of an action's variance left after t of T steps to noise."""
+    angle = (torch.arange(steps + 1) / steps + 0.008) / 1.008 * math.pi / 2
+    share = angle.cos() ** 2
+    step = (share[1:] / share[:-1]).clamp(min=1e-3)  # the last step keeps a thousandth, so that nothing divides by 0
+    return torch.cat([torch.ones(1), step]).cumprod(0).float()
+
+
+def noised(
+    action: Float[Tensor, "*B A"], noise: Float[Tensor, "*B A"], share: Float[Tensor, " *B"]
+) -> Float[Tensor, "*B A"]:
+    r"""$x_t = \sqrt{\bar\alpha_t}\, a + \sqrt{1 - \bar\alpha_t}\, \varepsilon$: all t steps to noise at once."""
+    share = share[..., None]
+    return share.sqrt() * action + (1 - share).sqrt() * noise
+
+
+def denoised(
+    x: Float[Tensor, "*B A"], guess: Float[Tensor, "*B A"], now: float, before: float, fresh: Float[Tensor, "*B A"]
+) -> Float[Tensor, "*B A"]:
+    r"""A step back, to $x_{t-1}$, as it would be if the action were `guess`, $\hat a$: its mean there, and its spread.
+
+    $$x_{t-1} = \frac{\sqrt{\bar\alpha_{t-1}}\, \beta_t}{1 - \bar\alpha_t}\, \hat a
+    + \frac{\sqrt{1 - \beta_t}\, (1 - \bar\alpha_{t-1})}{1 - \bar\alpha_t}\, x_t
+    + \sqrt{\frac{1 - \bar\alpha_{t-1}}{1 - \bar\alpha_t}\, \beta_t}\; z.$$
+
+    Args:
+        now, before: $\bar\alpha_t$ and $\bar\alpha_{t-1}$; $\beta_t = 1 - \bar\alpha_t / \bar\alpha_{t-1}$.
+        fresh: z, standard normal; the last step, to $\bar\alpha_0 = 1$, takes none of it.
+    """
+    beta = 1 - now / before
+    mean = (before**0.5 * beta * guess + (1 - beta) ** 0.5 * (1 - before) * x) / (1 - now)
+    return mean + ((1 - before) / (1 - now) * beta) ** 0.5 * fresh
+
+
+@dataclass(frozen=True)
+class Diffusion:
+    r"""Actions made from noise, in T steps; there is no density to ask for.
+
+    Attributes:
+        guess: noised actions `(*B, A)` and the share $\bar\alpha$ `(*B,)` that is left of them → the actions' mean.
+        kept: $\bar\alpha_0, \ldots, \bar\alpha_T$.
+        shape: of the actions, `(*B, A)`.
+    """
+
+    guess: Callable[[Tensor, Tensor], Tensor]
+    kept: Float[Tensor, " steps_and_one"]
+    shape: tuple[int, ...]
+
+    def path(self, fresh: Float[Tensor, "steps_and_one *B A"]) -> Float[Tensor, "steps_and_one *B A"]:
+        """From noise to actions, [DDPM] algorithm 2: `fresh` is the first one, and what each step adds."""
+        x, share = fresh[0], self.kept.tolist()
+        places = [x]
+        for z, now, before in zip(fresh[1:], share[:0:-1], share[-2::-1], strict=True):
+            guess = self.guess(x, torch.full(self.shape[:-1], now, dtype=x.dtype)).clamp(-1, 1)
+            x = denoised(x, guess, now, before, z)
+            places.append(x)
+        return torch.stack(places)
+
+    def sample(self, generator: torch.Generator) -> Float[Tensor, "*B A"]:
+        """One action for each observation of a batch."""
+        return self.path(torch.randn(len(self.kept), *self.shape, generator=generator, dtype=torch.float32))[-1]
+
+
+class DiffusionPolicy(nn.Module):
+    """Observations `(*B, O)` → `Diffusion` of actions.
+
+    The network guesses the action and learns by the action's error. [DDPM] and [DP] take the noise's error: the same
+    with other weights, the largest where little noise is left. In `TwoWays`, after 2,000 updates (20 steps, 2 seeds of
+    20 walks), 75 % of the walks came to ten goals with the first and 5 % with the second.
+    """
+
+    def __init__(
+        self, obs_size: int, action_size: int, steps: int, hidden: Sequence[int], generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.kept, self.action_size = kept(steps), action_size
+        self.net = mlp([obs_size + action_size + 2, *hidden, action_size], generator)
+
+    def forward(self, obs: Float[Tensor, "*B O"]) -> Diffusion:
+        def guess(x: Tensor, share: Tensor) -> Tensor:
+            return self.net(torch.cat([obs, x, torch.stack([share.sqrt(), (1 - share).sqrt()], -1)], -1))
+
+        return Diffusion(guess, self.kept, (*obs.shape[:-1], self.action_size))
+
+
 def squared_error(prediction: Float[Tensor, "B A"], action: Float[Tensor, "B A"]) -> Float[Tensor, ""]:
     r"""$\frac{1}{B} \sum_j \|\mu_\theta(s_j) - a_j\|^2$, smallest at the *mean* of the demonstrated actions."""
     return ((prediction - action) ** 2).sum(-1).mean()
@@ -112,6 +292,11 @@ def actor_loss(log_prob: Float[Tensor, " B"]) -> Float[Tensor, ""]:
     return -log_prob.mean()
 
 
+def disagreement(actions: Float[Tensor, "M *B A"]) -> Float[Tensor, " *B"]:
+    r"""$\sqrt{\sum_i \mathrm{Var}_m\, a_i^{(m)}}$: how far apart M networks are that have learned the same."""
+    return actions.var(0, unbiased=False).sum(-1).sqrt()
+
+
 class Imitation(Stateful):
     """A clone that learns a box of actions in [−1, 1] from what an expert would do.
 
@@ -119,41 +304,98 @@ class Imitation(Stateful):
         obs_size: numbers in an observation.
         action_size: numbers in an action.
         expert: observation → action.
+        gate: who watches while the clone acts: observation → whether the expert takes over now. None leaves it to the
+            clone, which calls for help where its networks disagree by more than `threshold`.
 
     Attributes:
-        policy: `(*B, obs_size)` → a `Mixture`, or with `components = 0` actions `(*B, action_size)`.
+        policy: `(*B, obs_size)` → actions `(*B, action_size)`, a `Mixture`, `Autoregressive` or `Diffusion` actions.
+        members: all the networks, the policy first.
         steps: transitions observed.
+
+    Raises:
+        ValueError: nobody watches, and a single network has nobody to disagree with.
     """
 
     def __init__(
-        self, obs_size: int, action_size: int, expert: Callable[[Any], np.ndarray], config: Config, seed: int
+        self,
+        obs_size: int,
+        action_size: int,
+        expert: Callable[[Any], np.ndarray],
+        config: Config,
+        seed: int,
+        gate: Callable[[Any], bool] | None = None,
     ) -> None:
-        self.config, self.expert = config, expert
-        initialisation, self._sampling = generators(seed, 2)
-        if config.components:
-            self.policy: nn.Module = MixturePolicy(
-                obs_size, action_size, config.components, config.hidden, initialisation
-            )
-        else:
-            self.policy = mlp([obs_size, *config.hidden, action_size], initialisation)
-        self.optimizer = torch.optim.Adam(self.policy.parameters(), lr=config.lr, fused=True)
+        if config.stretch and gate is None and config.members == 1:
+            raise ValueError("a gate must say when the expert takes over, or members = 5, say, that can disagree")
+        self.config, self.expert, self._gate = config, expert, gate
+        initialisation, self._sampling, self._noise, self._driving, self._evaluating = generators(seed, 5)
+        self.members = nn.ModuleList(
+            _network(obs_size, action_size, config, initialisation) for _ in range(config.members)
+        )
+        self.optimizer = torch.optim.Adam(self.members.parameters(), lr=config.lr, fused=True)
         self._obs: list[np.ndarray] = []
         self._action: list[np.ndarray] = []
-        self.steps = 0
+        self.steps = self._learned = 0  # labels that there were when it last learned
+        self._expert_acts, self._stretch = True, 0  # and steps for which it still has control
+
+    @property
+    def policy(self) -> nn.Module:
+        return self.members[0]
+
+    @property
+    def labels(self) -> int:
+        """Actions that the expert has shown or said."""
+        return len(self._obs)
 
     def act(self, obs: Any, explore: bool = True) -> np.ndarray:
-        """While exploring: whoever drives in this round."""
-        if explore and (self.steps < self.config.round_steps or not self.config.dagger):
-            return self.expert(obs)
+        """While exploring: whoever drives now."""
+        if explore:
+            self._expert_acts = self._takes_over(obs)
+            if self._expert_acts:
+                return self.expert(obs)
         with torch.inference_mode():
-            output = self.policy(torch.as_tensor(obs, dtype=torch.float32))
-            return (output.mode if self.config.components else output).clamp(-1, 1).numpy()
+            given = torch.as_tensor(obs, dtype=torch.float32)
+            return self._chosen(self.policy, given, self._driving if explore else self._evaluating).numpy()
+
+    def _takes_over(self, obs: Any) -> bool:
+        """Whether the expert has control in this step; an intervention begins here."""
+        config = self.config
+        if self.labels < config.round_steps or not (config.dagger or config.stretch):
+            return True
+        if config.stretch and not self._stretch:
+            helpless = self.doubt(obs) > config.threshold if self._gate is None else self._gate(obs)
+            self._stretch = config.stretch if helpless else 0
+        return self._stretch > 0
+
+    def doubt(self, obs: Float[np.ndarray, "*B O"]) -> Float[np.ndarray, " *B"]:
+        """How much the networks disagree about what to do; what two of them sample differs for other reasons, too."""
+        with torch.inference_mode():
+            given = torch.as_tensor(obs, dtype=torch.float32)
+            return disagreement(
+                torch.stack([self._chosen(each, given, self._driving) for each in self.members])
+            ).numpy()
+
+    def _chosen(self, policy: nn.Module, obs: Tensor, generator: torch.Generator) -> Tensor:
+        """The likeliest action of a policy that has a density, or a sample of one that has none."""
+        output, config = policy(obs), self.config
+        if config.noise_steps:
+            output = output.sample(generator)
+        elif config.components or config.bins:
+            output = output.mode
+        return output.clamp(-1, 1)
 
     def observe(self, transition: Transition) -> None:
-        """Keep the expert's action, whoever acted."""
+        """Keep what the expert did; in DAgger also what it would have done."""
         self.steps += 1
-        self._obs.append(transition.obs)
-        self._action.append(self.expert(transition.obs) if self.config.dagger else transition.action)
+        if self._expert_acts or self.config.dagger:
+            self._obs.append(transition.obs)
+            self._action.append(transition.action if self._expert_acts else self.expert(transition.obs))
+        over = transition.terminated or transition.truncated
+        self._stretch = 0 if over else max(self._stretch - 1, 0)
+
+    def drop_episode(self) -> None:
+        """A new episode begins with the clone."""
+        self._stretch = 0
 
     @property
     def demonstrations(self) -> tuple[Float[Tensor, "N O"], Float[Tensor, "N A"]]:
@@ -162,17 +404,38 @@ class Imitation(Stateful):
         return obs, action
 
     def learn(self) -> Iterator[dict[str, float]]:
-        if self.steps % self.config.round_steps:
+        if self.labels - self._learned < self.config.round_steps:
             return
+        self._learned = self.labels
         obs, action = self.demonstrations
         for _ in range(self.config.updates):
             rows = torch.randint(len(obs), (self.config.batch_size,), generator=self._sampling)
             yield self.update(obs[rows], action[rows])
 
     def update(self, obs: Float[Tensor, "B O"], action: Float[Tensor, "B A"]) -> dict[str, float]:
-        output = self.policy(obs)
-        loss = actor_loss(output.log_prob(action)) if self.config.components else squared_error(output, action)
+        losses = torch.stack([self._loss(policy, obs, action) for policy in self.members])
         self.optimizer.zero_grad()
-        loss.backward()
+        losses.sum().backward()
         self.optimizer.step()
-        return {"loss": loss.item()}
+        return {"loss": losses.mean().item()}
+
+    def _loss(self, policy: nn.Module, obs: Tensor, action: Tensor) -> Tensor:
+        output, config = policy(obs), self.config
+        if config.noise_steps:
+            share = output.kept[torch.randint(1, config.noise_steps + 1, action.shape[:1], generator=self._noise)]
+            noise = torch.randn(action.shape, generator=self._noise, dtype=action.dtype)
+            return squared_error(output.guess(noised(action, noise, share), share), action)
+        return (
+            actor_loss(output.log_prob(action)) if config.components or config.bins else squared_error(output, action)
+        )
+
+
+def _network(obs_size: int, action_size: int, config: Config, generator: torch.Generator) -> nn.Module:
+    sizes = obs_size, action_size
+    if config.components:
+        return MixturePolicy(*sizes, config.components, config.hidden, generator)
+    if config.bins:
+        return AutoregressivePolicy(*sizes, config.bins, config.hidden, generator)
+    if config.noise_steps:
+        return DiffusionPolicy(*sizes, config.noise_steps, config.hidden, generator)
+    return mlp([obs_size, *config.hidden, action_size], generator)

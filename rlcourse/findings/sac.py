@@ -39,7 +39,8 @@ def milliseconds(curve: Curve) -> float:
 
 
 def which() -> Markdown:
-    rows, words, shown = [], [], []
+    rows, words = [], []
+    shown: list[Curve] = []
     for task in TASKS:
         curves = {"PPO": reference(f"05_{task.lower()}_ppo"), "SAC": reference(f"07_{task.lower()}_sac")}
         for name, curve in curves.items():

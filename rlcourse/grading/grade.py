@@ -32,7 +32,7 @@ from rlcourse.grading.homework import SCORED, meta, question, replaced, role, wi
 from rlcourse.grading.persons import Entry, entries, roster
 from rlcourse.grading.result import Records, Result
 from rlcourse.grading.running import GradingError, Job, Run
-from rlcourse.grading.sandbox import isolation
+from rlcourse.grading.sandbox import isolation, visible
 from rlcourse.grading.submissions import Graft, UnreadableError, graft, raw, read
 
 FAILED = "the grader failed"
@@ -98,6 +98,9 @@ def grade(
     if scheduler is not None and backend != "dask":
         raise GradingError(f"backend = {backend!r} has no scheduler: add --backend dask, or leave out {scheduler}")
     loaded = homework.load(source)
+    for place in (source, out):
+        if isolation().level == "bubblewrap" and visible(place):
+            raise GradingError(f"submissions can read what is in {place.resolve().parent}: put {place.name} elsewhere")
     people = roster(students) if students else None
     with _locked(submissions, out), TemporaryDirectory(prefix="rlcourse-zip-") as scratch:
         found = entries(submissions, source.stem, Path(scratch), people)

@@ -37,6 +37,7 @@ SYSTEM = (
     "/etc/alternatives",
     "/etc/localtime",
 )
+VISIBLE = (*SYSTEM, sys.base_prefix, sys.prefix, str(PACKAGE))  # what a submission can read
 # What must not work inside, tried from inside: any of it and this is no sandbox. As root, bubblewrap keeps the
 # capabilities that let a submission mount everything again unless it is told to drop them.
 ESCAPES = """
@@ -101,11 +102,16 @@ def _bwrap(writable: list[Path]) -> list[str]:
         words += ["--setenv", name, value]
     words += ["--size", str(SCRATCH), "--tmpfs", "/tmp", "--dev", "/dev", "--size", str(SCRATCH), "--tmpfs", "/dev/shm"]
     words += ["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys"]
-    for path in dict.fromkeys((*SYSTEM, sys.base_prefix, sys.prefix, str(PACKAGE))):
+    for path in dict.fromkeys(VISIBLE):
         words += ["--ro-bind-try", path, path]
     for folder in writable:
         words += ["--bind", str(folder), str(folder)]
     return [*words, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp"]
+
+
+def visible(path: Path) -> bool:
+    """Whether a submission can read what stands there."""
+    return any(path.resolve().is_relative_to(Path(each).resolve()) for each in VISIBLE)
 
 
 def write_kernelspec(folder: Path, sockets: Path, level: str, group: str) -> None:

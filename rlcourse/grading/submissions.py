@@ -166,7 +166,7 @@ def graft(released: NotebookNode, submission: NotebookNode) -> Graft:
     texts = set()
     for number, theirs in enumerate(submission.cells):
         name = owner.get(id(theirs))
-        place = behind.get(name, name) if name in places else place
+        place = behind.get(name, name) if name is not None and name in places else place
         kind = role(originals[name]) if name is not None else None
         if theirs.cell_type != "code":
             texts |= {name} if kind == "answer" else set()
@@ -209,7 +209,7 @@ def _answer(parts: Sequence[str], empty: str) -> tuple[str, str | None]:
         return parts[0], None
     filled = [part for part in parts if not _same(part, empty)] or parts[:1]
     good = [part for part in filled if tree(part) is not None] or filled[:1]
-    whole = "\n\n".join(good[:1] + [TIMED.sub("", part) for part in good[1:]])
+    whole = "\n\n".join([*good[:1], *(TIMED.sub("", part) for part in good[1:])])
     return whole, f"{len(parts)} answer cells, run one after the other" if len(good) > 1 else None
 
 

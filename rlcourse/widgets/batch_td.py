@@ -252,7 +252,7 @@ def chain_view(data: Batch) -> View:
         text(x[size:], y[size:], [reward_label(reward) for reward in data.ends], bold=True),
     ]
     title = "the chain that makes these episodes most likely"
-    return View(Axis(-0.5, 2.3, ticks={}), Axis(-1.2, 1.2, ticks={}), marks, title)
+    return View(Axis(-0.5, 2.3, ticks={}), Axis(-1.4, 1.2, ticks={}), marks, title)
 
 
 def reward_label(reward: float) -> str:

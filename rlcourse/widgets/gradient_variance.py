@@ -216,8 +216,8 @@ def ellipse(points: Float[np.ndarray, "B 2"]) -> tuple[Float[np.ndarray, " n"], 
     return x[order], y[order]
 
 
-# The last three with causality, the leave-one-out mean as LOO: long names would lie on each other.
-SHORT = ("plain", "mean", "LOO", "caus.", "c. + mean", "c. + LOO")
+# The last three with causality (c), the leave-one-out mean as LOO: long names would lie on each other.
+SHORT = ("plain", "mean", "LOO", "c", "c+m", "c+LOO")
 
 
 def variances(data: Variance) -> View:
@@ -229,7 +229,8 @@ def variances(data: Variance) -> View:
         text(places, data.variance + 0.06 * top, [two_digits(value) for value in data.variance]),
     ]
     ticks = dict(zip(places.tolist(), SHORT, strict=True))
-    return View(Axis(-0.6, 5.6, ticks=ticks), Axis(0, 1.15 * top, "variance"), marks, "variance of an estimate")
+    title = "variance of an estimate; c: causality"
+    return View(Axis(-0.6, 5.6, ticks=ticks), Axis(0, 1.15 * top, "variance"), marks, title)
 
 
 def means(data: Variance) -> View:

@@ -169,7 +169,7 @@ def sizes(data: Weights) -> View:
     effective, limit = (100 * np.insert(each, 0, 1.0, 1) for each in (data.effective, data.limit))
     marks = []
     for i, color in enumerate(("blue", "red")):
-        marks.append(line(t, limit[i], "ink", width=1, dash=True, label="" if i else "many episodes"))
+        marks.append(line(t, limit[i], "ink", width=1, dash=True, label="" if i else "very many"))
         marks.append(line(t, effective[i], color, label=WAYS[i], width=3))
     title = f"effective sample size of {data.episodes} episodes"
     return View(Axis(0, data.horizon, "step t"), Axis(0, 105, "per cent"), marks, title)

@@ -192,7 +192,7 @@ def balls(data: Sampling, height: Float[np.ndarray, " N"], highest: float, title
 
 def radius(error: Float[np.ndarray, "*N"] | float) -> Float[np.ndarray, "*N"]:
     """Of a ball, in letters."""
-    return np.round(0.16 + 0.22 * np.sqrt(error), 2)
+    return np.asarray(np.round(0.16 + 0.22 * np.sqrt(error), 2))
 
 
 def shares(data: Sampling) -> View:

@@ -255,7 +255,7 @@ def chain_view(data: Estimates) -> View:
     methods = [("TD, n = 1", 0, "red"), ("Monte Carlo, n = ∞", -1, "blue")]
     agents = [*data.both]
     if data.n not in (1, INFINITE):
-        methods.insert(1, (f"n = {data.n}", int((data.n == N).argmax()), "green"))
+        methods.insert(1, (f"n = {data.n}", int(np.flatnonzero(data.n == N)[0]), "green"))
         agents.insert(1, data.sampled[0])
     rows = [row for _, row, _ in methods]
     means, deviations = (data.value + data.bias)[rows], np.sqrt(data.variance[rows])

@@ -317,7 +317,7 @@ STRIP, END = 1.08, 1.75  # right of the row, which is 1 long: where the maxima s
 def one_state_views(data: OneState) -> tuple[View, tuple[View, View]]:
     """The row of estimates with what is picked in each draw beside it; bias and bound by the number of actions."""
     chosen, m = data.setting.chosen, data.setting.actions
-    lines = [line([M[0], M[-1]], [0, 0], "grey", width=1), *estimators(data.setting, M, data.bias)]
+    lines = [line([M[0], M[-1]], [0, 0], "grey", width=1), *estimators(data.setting, M.astype(float), data.bias)]
     lines.append(handle(m, float(data.here[chosen]), "number of actions", along_x="actions"))
     across = Axis(2, MOST_ACTIONS, "actions m")
     up = around(data.bias, 0.1, label="expected − true maximum")

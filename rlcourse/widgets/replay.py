@@ -175,7 +175,7 @@ def learned(data: Replay) -> View:
     for i, color in enumerate(("red", "blue")):
         marks.append(line(STATES[thin], data.estimates[i, thin], color, label=LEARNERS[i], width=3))
     here = float(data.path[data.steps - 1])
-    truth = float(value(np.array(here)))
+    truth = float(value(np.array([here]))[0])
     marks.append(
         line([here, here], [float(data.estimates[0, np.abs(STATES - here).argmin()]), truth], "red", dash=True)
     )

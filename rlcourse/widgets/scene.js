@@ -339,7 +339,8 @@ export default {
     };
     // After a restart of the kernel nothing would answer: say so, until something does.
     const connection = () => { lost.hidden = false; };
-    const themes = new MutationObserver(draw), sizes = new ResizeObserver(draw);
+    // JupyterLab hides the page while it changes its theme: what is hidden has no width to draw in.
+    const themes = new MutationObserver(() => requestAnimationFrame(draw)), sizes = new ResizeObserver(draw);
     themes.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light"] });
     sizes.observe(root);
     model.on("change:scene", show);

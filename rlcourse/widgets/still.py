@@ -90,13 +90,14 @@ def _place(figure: Figure, view: View, box: tuple[float, float, float, float]) -
     labels = max(
         (len(mark["label"]) for mark in view.marks if mark.get("label") and mark["kind"] != "handle"), default=0
     )
-    right = min(0.006 * labels + 0.02, 0.4 * width)
+    right = min(0.0075 * labels + 0.02, 0.4 * width)
     title = fill(view.title, int((width - 0.06) * SIZE[0] / 0.108))  # a bold letter is about a ninth of an inch wide
     across = fill(view.x.label, int((width - 0.06) * SIZE[0] / 0.095))
     lines = (title.count("\n") + 1 if title else 0, across.count("\n") + 1 if across else 0)
     above = 0.02 + 0.045 * lines[0] + 0.055 * bool(view.y.label)
     below = 0.02 + (0.05 if view.x.ticks != {} else 0) + 0.045 * lines[1]
-    area = (left + 0.05, bottom + below, width - 0.05 - right, height - below - above)
+    numbers = 0.05 + 0.008 * max(0, max(map(len, (view.y.ticks or {}).values()), default=0) - 4)
+    area = (left + numbers, bottom + below, width - numbers - right, height - below - above)
     draw_view(figure.add_axes(area), replace(view, title=title, x=replace(view.x, label=across)))
 
 

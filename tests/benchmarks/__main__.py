@@ -8,7 +8,19 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from tests.benchmarks import dqn, gpu, grading, hindsight, off_policy, offline, ppo, q_iteration, replay, widgets
+from tests.benchmarks import (
+    dqn,
+    gpu,
+    grading,
+    hindsight,
+    imitation,
+    off_policy,
+    offline,
+    ppo,
+    q_iteration,
+    replay,
+    widgets,
+)
 
 TABLES = (
     q_iteration.tables,
@@ -19,6 +31,7 @@ TABLES = (
     ppo.tables,
     off_policy.tables,
     offline.tables,
+    imitation.tables,
     gpu.tables,
     grading.tables,
 )

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import ViewportSize, expect
 
 from tests.browser.lab import PANEL, Lab, Notebook
 
 pytestmark = pytest.mark.browser
 
-WIDE = {"width": 1600, "height": 900}
+WIDE: ViewportSize = {"width": 1600, "height": 900}
 WORDS = "Many words of different lengths stand in a paragraph like this one, which goes on for several lines. " * 5
 CODE = f"total = {' + '.join(['1_000_000'] * 60)}"
 SHOWN = f"from IPython.display import Markdown\nMarkdown('''```python\n{CODE}\n```''')"

@@ -611,6 +611,18 @@ def test_folders_must_not_be_inside_each_other(tmp_path: Path) -> None:
             grade.grade(tmp_path / "class", source, out)
 
 
+@needs_sandbox
+def test_what_submissions_can_read_is_no_place_for_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repository in /usr/src, say: the solutions, and the grades, would be in every sandbox."""
+    source = tiny.write_source(tmp_path / "sources")
+    submit(tmp_path / "class", "a", RELEASED)
+    for secret in ("sources", "out"):
+        monkeypatch.setattr(sandbox, "VISIBLE", (str(tmp_path / secret),))
+        with pytest.raises(GradingError, match=f"submissions can read what is in {tmp_path}.*: put .* elsewhere"):
+            grade.grade(tmp_path / "class", source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_two_graders_on_one_folder_are_refused(tmp_path: Path) -> None:
     source = tiny.write_source(tmp_path)
     submit(tmp_path / "class", "a", RELEASED)

@@ -1,6 +1,7 @@
 """The committed lectures as a reader meets them, without running them; nbval runs them (`notebooks/`)."""
 
 import ast
+import base64
 import difflib
 import json
 import re
@@ -10,7 +11,9 @@ from collections import Counter
 from importlib import import_module
 from pathlib import Path
 
+import imageio.v3 as imageio
 import nbformat
+import numpy as np
 import pytest
 from nbformat import NotebookNode
 
@@ -70,6 +73,16 @@ def test_pictures_say_what_they_show(lecture: NotebookNode) -> None:
     for output, kind in pictures:
         alt = output.metadata.get(kind, output.metadata)["alt"]
         assert re.search(r"\d", alt), alt
+
+
+def test_no_picture_is_cut_off(lecture: NotebookNode) -> None:
+    """Words that stick out of a picture leave ink on its outermost pixels; films fill theirs, and are no PNG."""
+    for cell in code(lecture):
+        for output in cell.outputs:
+            if stored := output.get("data", {}).get("image/png"):
+                pixels = imageio.imread(base64.b64decode(stored), extension=".png")[..., :3]
+                edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+                assert edge.min() > 250, f"{cell.id}: something sticks out"
 
 
 def test_size_and_shape(path: Path, lecture: NotebookNode) -> None:
