@@ -242,7 +242,7 @@ def test_a_curve_grows_by_the_seeds_it_lacks(tmp_path: Path, monkeypatch: pytest
     assert path.read_text() == whole.read_text()
     # Numbers of other settings, other code or another processor are not mixed in.
     assert curves.reusable_seeds(path, replace(POLE, episodes=POLE.episodes + 1), range(3)) == {}
-    monkeypatch.setattr(provenance, "code_hash", lambda agent, hindsight: "of tomorrow")
+    monkeypatch.setattr(provenance, "code_hash", lambda *kind: "of tomorrow")
     assert curves.reusable_seeds(path, POLE, range(3)) == {}
 
 
@@ -308,7 +308,7 @@ def test_the_hash_is_of_the_syntax_alone_so_that_every_python_agrees() -> None:
 
 def test_other_code_has_other_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = POLE.files(tmp_path, 0)
-    monkeypatch.setattr(provenance, "code_hash", lambda agent, hindsight: "of tomorrow")
+    monkeypatch.setattr(provenance, "code_hash", lambda *kind: "of tomorrow")
     assert POLE.files(tmp_path, 0) != before
 
 
