@@ -330,7 +330,7 @@ class Lab:
                 notebook.errors.append(f"{said.text} {said.location['url']}") if said.type == "error" else None
             ),
         )
-        page.on("pageerror", lambda error: notebook.errors.append(str(error)))
+        page.on("pageerror", lambda error: notebook.errors.append(f"{error}\n{error.stack}"))
         return notebook
 
     @contextmanager

@@ -306,6 +306,7 @@ def test_after_a_restart_of_the_kernel_it_says_that_nothing_answers(lab: Lab) ->
         assert not notebook.page.get_by_text("Not connected").is_visible()
         notebook.page.evaluate(f"() => {SESSION}.session.kernel.restart()")
         notebook.page.get_by_text("Not connected: run this cell again.").wait_for()
+        notebook.page.wait_for_function(f"() => {SESSION}.session.kernel.status === 'idle'")
         notebook.run()
         notebook.expect_picture(gae.widget().picture.alt)
 

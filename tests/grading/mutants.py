@@ -81,13 +81,16 @@ class EndlessError(BaseException):
 
 @contextlib.contextmanager
 def processor_limit(seconds: float) -> Iterator[None]:
-    """Raise `EndlessError` in what needs more processor time."""
+    """Raise `EndlessError` in what needs more processor time.
+
+    It is raised again and again: Python drops what is raised while an object is being deleted.
+    """
 
     def stop(signum: int, frame: types.FrameType | None) -> None:
         raise EndlessError
 
     before = signal.signal(signal.SIGVTALRM, stop)
-    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds, 1.0)
     try:
         yield
     finally:

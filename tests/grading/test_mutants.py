@@ -8,6 +8,11 @@ from rlcourse.grading.homework import question, role
 from tests.grading.mutants import NAMES, NONCES, STYLES, Course
 
 HOMEWORK = pytest.mark.parametrize("name", NAMES)
+pytestmark = [
+    pytest.mark.usefixtures("unchecked"),
+    # A change that never ends may be stopped while an object is being deleted: Python then says what it dropped.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 def check_answers(name: str, nonces: range) -> None:
