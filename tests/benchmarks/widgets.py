@@ -67,6 +67,7 @@ def tables() -> list[Table]:
             with lab.notebook(f"from rlcourse.widgets import {module}\n{call}") as notebook:
                 notebook.run()
                 notebook.picture.wait_for()
+                notebook.unfold()
                 notebook.settle()
                 milliseconds(
                     rows, f"{module}: key press to picture", median(notebook.latencies(labels[module], MOVES)), 80

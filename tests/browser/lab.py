@@ -151,6 +151,7 @@ class Notebook:
                 document.addEventListener("keydown", press, { capture: true, once: true });
                 window.waited = new Promise((resolve) => {
                     const observer = new MutationObserver(() => {
+                        if (pressed === undefined) return; // the last move's motion
                         observer.disconnect();
                         // The frame after the next one begins when the next one has been painted.
                         const painted = () => resolve((performance.now() - pressed) / 1000);
