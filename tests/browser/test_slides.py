@@ -158,15 +158,7 @@ def test_every_page_of_a_print_shows_what_its_slide_shows(deck: Page) -> None:
 FILM = "picture:has(img[src^='data:image/gif']) img, video"
 
 
-def projected(kind: str, path: Path) -> bool:
-    """Whether a slide of the lecture shows an output of this kind."""
-    cells = nbformat.read(path, as_version=4).cells
-    return any(kind in str(cell.get("outputs")) for cell in cells if cell.metadata.slideshow.slide_type != "skip")
-
-
-@pytest.mark.parametrize(
-    "name", [path.stem for path in LECTURES if projected("<video", path) and projected("image/gif", path)][:1]
-)
+@pytest.mark.parametrize("name", [LECTURES[5].stem])  # lecture 6 shows a film of either kind
 def test_films_stand_still_for_whoever_asked_for_less_motion(deck: Page) -> None:
     moves = "(films) => films.map((film) => film.localName === 'video' ? film.autoplay : film.currentSrc.slice(11, 14))"
     assert set(deck.locator(FILM).evaluate_all(moves)) == {"gif", True}
