@@ -22,8 +22,9 @@ from jaxtyping import Float
 from tqdm.auto import tqdm
 
 from rlcourse import checkpoints, datasets, envs, files, loop, provenance, snapshots
-from rlcourse.algorithms import agent_class, arguments, config_class, her
+from rlcourse.algorithms import agent_class, config_class, her
 from rlcourse.config import Count, CountOrZero, OutOfRangeError, Positive, Range, check, require
+from rlcourse.suited import arguments
 
 EVALUATION_SEED = 1_000_000  # far from the seeds that people train with
 
