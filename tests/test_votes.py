@@ -58,11 +58,11 @@ def test_votes_are_counted_kept_and_answered(lectures: Path) -> None:
     first.counts["A"].value, first.counts["B"].value = 1, 3
     assert ["75 %" in bar.value for bar in first._bars.values()] == [False, True]
     assert "less &lt; 1" in first._bars["A"].value
-    assert "<i>more</i>" in first._bars["B"].value
+    assert "<em>more</em>" in first._bars["B"].value
     assert first._answer.layout.display == "none"
     first.answer.value = True
     assert first._answer.layout.display is None
-    assert first._answer.value == "<b>B: more.</b> By x."
+    assert first._answer.value == "<strong>B: more.</strong> By x."
     second.counts["A"].value = 2
     page.children[0].value = "02_lecture"
     assert polls(page)[0].counts["A"].value == 0  # another lecture's
