@@ -266,7 +266,7 @@ WRONG = {
         ("error * share / (1 - share)", "error * np.sqrt(share / (1 - share))", "an error is squared"),
         ("error = error * share / (1 - share)", "error = error", "whatever the network says"),
         ("error = error / (1 - share)", "error = error * share / (1 - share)", "the noise's error"),
-        ("error = error / (1 - share)", "error = error / share", "is changed with"),
+        ("error = error / (1 - share)", "error = error / share", "divided by ᾱ"),
         (
             "np.sum((guess - action) ** 2, axis=-1)",
             "np.mean((guess - action) ** 2, axis=-1)",
@@ -371,5 +371,19 @@ EQUIVALENT = {
         "for step, following in zip(visited, [*visited[1:], 0]):": "the lengths are equal",
         "for step, following in zip(visited, [*visited[1:], 0], strict=False):": "the lengths are equal",
         "action = np.clip(-1, guess(x, np.full(len(x), now)), 1)": "NumPy takes the larger of the first two",
-    }
+    },
+    "expectile": {
+        "value = q.sum()": "the first V does not matter: it comes to rest at the same",
+        "value = q": "the first V does not matter: it comes to rest at the same",
+        "value = action.mean()": "the first V does not matter: it comes to rest at the same",
+        "value = target.mean()": "the first V does not matter: it comes to rest at the same",
+        "value = np.zeros_like(q).mean()": "the first V does not matter: it comes to rest at the same",
+        "value = np.ones_like(q).mean()": "the first V does not matter: it comes to rest at the same",
+        "for _ in action:": "the lengths are equal",
+        "for _ in target:": "the lengths are equal",
+        "for _ in np.zeros_like(q):": "the lengths are equal",
+        "for _ in np.ones_like(q):": "the lengths are equal",
+        "weight = np.where(q <= value, 1 - tau, tau)": "what equals V has no part in where V rests",
+        "value = (weight * target).sum() / weight.sum()": "transitions of one action have one weight, and q is their targets' mean",
+    },
 }
