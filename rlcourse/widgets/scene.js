@@ -262,7 +262,7 @@ export default {
       root.dataset.still = frame === 0;
     };
     const show = () => {
-      const fresh = model.get("scene"), now = performance.now(), hurried = now - arrived < 2 * MORPH;
+      const fresh = JSON.parse(model.get("scene")), now = performance.now(), hurried = now - arrived < 2 * MORPH;
       arrived = now;
       lost.hidden = true;
       headline.textContent = fresh.headline;
