@@ -44,6 +44,7 @@ ALLOWED: Mapping[str, set[str]] = {
     "loop": {"buffers"},
     "planning": {"config"},
     "algorithms": {"buffers", "nets", "returns", "config", "planning", "checkpoints"},
+    "algorithms.td7": {"buffers", "nets", "config", "checkpoints", "algorithms.prioritisation"},  # a loss, no agent
     "algorithms.imitation": {
         *("buffers", "nets", "config", "checkpoints"),
         *("algorithms.autoregressive", "algorithms.diffusion"),  # classes of policies, no agents
