@@ -1,13 +1,12 @@
 """Refuse what cannot be right in a table, a grid, a transition or a goal-reaching world; say where, and what helps."""
 
-import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import Dict, flatdim, flatten
+from gymnasium.spaces import Dict, flatdim
 
 
 def check_table(
@@ -139,46 +138,3 @@ def goal_sizes(env: gym.Env) -> tuple[int, int]:
     if shape != (flatdim(space),):
         raise ValueError(f"{env} observes {shape}, not its goals in one vector: wrap it in FlattenObservation")
     return shape[0], flatdim(space["desired_goal"])
-
-
-GOAL_REMEDY = "let it answer for each row alone, as np.linalg.norm(achieved_goal - desired_goal, axis=-1) does, (B,)"
-
-
-def goal_function(env: gym.Env, name: str, numbers: tuple[int, ...]) -> Callable[[np.ndarray, np.ndarray, Any], Any]:
-    """The world's `compute_reward` or `compute_terminated`, once it has answered about two goals as `her.relabel` asks.
-
-    One of the two goals was reached, the other, the farthest of 64, was not.
-
-    Args:
-        numbers: how many axes an answer may have: 1, or 0 if one number may answer for all.
-
-    Raises:
-        ValueError: there is no such function, it needs `info`, or mixes up the goals; says how to write it.
-    """
-    try:  # the outermost layer that answers knows in which units goals are observed
-        answer: Callable[[np.ndarray, np.ndarray, Any], Any] = env.get_wrapper_attr(name)
-    except AttributeError:
-        raise ValueError(
-            f"{env} has no {name}: hindsight needs `def {name}(self, achieved_goal, desired_goal, info)`, which says "
-            "for each of B goals what a step that achieved it is worth (compute_reward), or ends (compute_terminated)"
-        ) from None
-    space = copy.deepcopy(env.unwrapped.observation_space["desired_goal"])  # type: ignore[index]
-    space.seed(0)
-    goals = np.array([flatten(space, space.sample()) for _ in range(64)], np.float32)
-    reached = goals[[0, 0]]
-    wanted = goals[[0, np.linalg.norm(goals - goals[0], axis=-1).argmax()]]
-    try:
-        together = np.asarray(answer(reached, wanted, {}), float)
-        alone = [np.asarray(answer(reached[i : i + 1], wanted[i : i + 1], {}), float) for i in range(2)]
-    except Exception as error:
-        raise ValueError(
-            f"{name} of {env} cannot answer about two goals without info ({error!r}): hindsight knows goals, (B, G), "
-            f"and nothing else; {GOAL_REMEDY}"
-        ) from error
-    if together.ndim not in numbers or together.size not in (1, 2):
-        raise ValueError(f"{name} of {env} has shape {together.shape} for two goals: {GOAL_REMEDY}")
-    if not np.allclose(together, [one.item() for one in alone if one.size == 1]):
-        raise ValueError(
-            f"{name} of {env} says {together} of two goals together, but {alone} of each alone: {GOAL_REMEDY}"
-        )
-    return answer
