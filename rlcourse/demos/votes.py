@@ -19,6 +19,7 @@ from rlcourse import files
 LECTURES = Path(__file__).parents[2] / "notebooks"
 STORED = "RLCOURSE_VOTES"  # the environment variable that says where the counts are kept
 CHOICE = re.compile(r"^- \*\*(\w):\*\* (.*)$", re.MULTILINE)
+FORMULA = re.compile(r"(\$\$.+?\$\$|\$.+?\$)", re.DOTALL)
 LARGEST = 500  # seats in a room
 
 
@@ -42,7 +43,8 @@ def questions(lecture: Path) -> list[Question]:
             if answer is not None:
                 found.append(Question(*asked.pop(0), answer))
             elif text.startswith("**Predict:**"):
-                asked.append((text.split("\n")[0].removeprefix("**Predict:** "), dict(CHOICE.findall(text))))
+                question = text[: text.index("- **A:**")].removeprefix("**Predict:** ").rstrip()
+                asked.append((question, dict(CHOICE.findall(text))))
     return found
 
 
@@ -93,9 +95,11 @@ class Poll(ipywidgets.VBox):
 
 
 def _html(markdown: str) -> str:
-    """Bold and emphasised words are all that questions and answers have."""
-    text = markdown.replace("&", "&amp;").replace("<", "&lt;")
-    return re.sub(r"\*(.+?)\*", r"<i>\1</i>", re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", text))
+    """Formulas, paragraphs, and bold and emphasised words are all that questions and answers have."""
+    parts = FORMULA.split(markdown.replace("&", "&amp;").replace("<", "&lt;"))
+    parts[::2] = [re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", text) for text in parts[::2]]
+    parts[::2] = [re.sub(r"\*(.+?)\*", r"<i>\1</i>", text).replace("\n\n", "<br>") for text in parts[::2]]
+    return "".join(parts)
 
 
 def read(stored: Path) -> dict[str, dict[str, int]]:
