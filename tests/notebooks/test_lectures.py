@@ -206,6 +206,10 @@ def slips(lecture: NotebookNode) -> list[NotebookNode]:
 
 def test_a_slip_is_quoted_and_named_only_after_a_commit(lecture: NotebookNode) -> None:
     assert slips(lecture)
+    for cell in lecture.cells:
+        assert not SLIP.search(cell.metadata.get("rlcourse", {}).get("slide", "")), (
+            f"{cell.id}: show the question itself"
+        )
     for cell in slips(lecture):
         assert cell.cell_type == "code", f"{cell.id}: ask by lessons.predict, so that the student commits first"
         asked = [
