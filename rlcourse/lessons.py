@@ -427,10 +427,10 @@ def before_and_after(
     names: tuple[str, str] = ("before training", "after it"),
     steps: int | None = None,
     every: int = 2,
-) -> Image:
-    """The beginning of the same episode without exploration, by two agents side by side, in real time.
+) -> None:
+    """Show the beginning of the same episode without exploration, by two agents side by side, in real time.
 
-    An episode that ends sooner stands still at its end. Which is which is printed.
+    An episode that ends sooner stands still at its end. Which is which is printed below.
 
     Args:
         world: made with `render_mode="rgb_array"`; or two, one for each agent, if they observe it differently.
@@ -450,8 +450,8 @@ def before_and_after(
     words = [f"{'ends' if len(film) <= steps else 'goes on'} after {len(film) - 1} steps" for film in films]
     sides = (f"{name} ({side}: {what})" for name, side, what in zip(names, ("left", "right"), words, strict=True))
     said = f"The same episode {' and '.join(sides)}."
-    print(said)
-    return video(beside, rate / every, said)
+    display(video(beside, rate / every, said))
+    print(textwrap.fill(said, 90))
 
 
 class Film(Image):
