@@ -449,7 +449,7 @@ def before_and_after(
     ]
     words = [f"{'ends' if len(film) <= steps else 'goes on'} after {len(film) - 1} steps" for film in films]
     sides = (f"{name} ({side}: {what})" for name, side, what in zip(names, ("left", "right"), words, strict=True))
-    said = f"The same episode {' and '.join(sides)}."
+    said = f"The same episode: {' and '.join(sides)}."
     display(video(beside, rate / every, said))
     print(textwrap.fill(said, 90))
 

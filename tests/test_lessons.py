@@ -393,7 +393,7 @@ def test_before_and_after_stand_beside_each_other(
     down.q[:, 1], left.q[:, 0] = 1, 1  # into a hole after three steps; against a wall for ever
     lessons.before_and_after(world, down, left, seed=0)
     (picture,) = films
-    said = "The same episode before training (left: ends after 3 steps) and after it (right: goes on after 12 steps)."
+    said = "The same episode: before training (left: ends after 3 steps) and after it (right: goes on after 12 steps)."
     assert picture.metadata["alt"] == said
     assert " ".join(capsys.readouterr().out.split()) == said
     shown = imageio.imread(picture.data, extension=".gif")
@@ -416,7 +416,7 @@ def test_two_agents_may_observe_the_world_differently(films: list[lessons.Film])
     worlds, names = (world, Turned(world)), ("as it is", "turned")
     lessons.before_and_after(worlds, agent, agent, seed=0, names=names, steps=2, every=1)
     (picture,) = films
-    said = "The same episode as it is (left: goes on after 2 steps) and turned (right: goes on after 2 steps)."
+    said = "The same episode: as it is (left: goes on after 2 steps) and turned (right: goes on after 2 steps)."
     assert picture.metadata["alt"] == said
     shown = imageio.imread(picture.data, extension=".gif")
     left_half, right_half = np.split(shown, 2, axis=2)
