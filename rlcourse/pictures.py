@@ -386,7 +386,7 @@ def efficiency(agents: Mapping[str, Curve], task: str) -> Still:
     return Still(draw, f"{task}: return by steps and by seconds, mean and range over seeds. {ends}.", size=(12, 3.6))
 
 
-class Flips(gym.Wrapper):  # type: ignore[type-arg]
+class Flips(gym.Wrapper):
     """Bits that are to be flipped, drawn: above as they are, below as they are wanted; wrong ones have a frame."""
 
     SIDE, EDGE = 48, 6  # pixels: of a bit with its frame; of the frame, and of the gap around it
@@ -402,7 +402,7 @@ class Flips(gym.Wrapper):  # type: ignore[type-arg]
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         self._obs, *outcome = self.env.step(action)
-        return self._obs, *outcome  # type: ignore[return-value]
+        return self._obs, *outcome
 
     def render(self) -> Any:
         have, want = self._obs[: 2 * self.env.unwrapped.n].reshape(2, -1)  # type: ignore[attr-defined]

@@ -406,7 +406,7 @@ def test_before_and_after_stand_beside_each_other(
 
 
 def test_two_agents_may_observe_the_world_differently(films: list[lessons.Film]) -> None:
-    class Turned(gym.ObservationWrapper):  # type: ignore[type-arg]
+    class Turned(gym.ObservationWrapper):
         def observation(self, observation: Any) -> Any:
             return 15 - observation
 
