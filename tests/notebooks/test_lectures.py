@@ -205,7 +205,6 @@ def slips(lecture: NotebookNode) -> list[NotebookNode]:
 
 
 def test_a_slip_is_quoted_and_named_only_after_a_commit(lecture: NotebookNode) -> None:
-    assert slips(lecture)
     for cell in lecture.cells:
         assert not SLIP.search(cell.metadata.get("rlcourse", {}).get("slide", "")), (
             f"{cell.id}: show the question itself"
@@ -231,6 +230,7 @@ def test_the_slip_is_not_always_at_the_same_place() -> None:
         for cell in slips(lecture):
             for output in lecture.cells[lecture.cells.index(cell) + 1].outputs:
                 places[output.metadata["text/markdown"]["answer"].removeprefix("**")[0]] += 1
+    assert places.total() >= 18
     assert min(places[letter] for letter in "ABCD") >= 3
     assert max(places.values()) < places.total() / 2
 
