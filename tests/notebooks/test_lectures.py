@@ -218,6 +218,7 @@ def test_a_slip_is_quoted_and_named_only_after_a_commit(lecture: NotebookNode) -
         for question, choices in (map(ast.literal_eval, call.args[1:]) for call in asked):
             assert "$$" in question or "“" in question, f"{cell.id}: quote the line"
             assert 3 <= len(choices) <= 4
+            assert "*" not in "".join(choices), f"{cell.id}: a star would set in italics what follows"
         answer = lecture.cells[lecture.cells.index(cell) + 1]
         assert answer.id == f"{cell.id}-answer"
         assert answer.source.count(".reveal(") == len(asked)
