@@ -35,7 +35,7 @@ from torch import Tensor, nn
 
 from rlcourse.buffers import Batch, PrioritizedReplay, ReplayBuffer, Transition
 from rlcourse.checkpoints import Stateful
-from rlcourse.config import Count, Discount, NonNegative, OutOfRangeError, Positive, Probability, Range, check, require
+from rlcourse.config import Count, Discount, NonNegative, OutOfRangeError, Positive, Probability, check
 from rlcourse.nets import action_size, generators, mlp, parallel, polyak_update
 
 
@@ -69,8 +69,6 @@ class Config:
 
     def __post_init__(self) -> None:
         check(self)
-        require("td7.Config.batch_size", self.batch_size, Range(1, self.buffer_size))
-        require("td7.Config.learning_starts", self.learning_starts, Range(self.batch_size, self.buffer_size))
         for name in ("lap", "sale", "clip_target"):
             if getattr(self, name) and not self.appendix_changes:
                 raise OutOfRangeError(
@@ -228,20 +226,13 @@ def actor_loss(
 
 
 class TD7(Stateful):
-    """An agent for continuous actions and vector observations.
-
-    Args:
-        obs_size: numbers in an observation.
-        action_space: a `Box` of numbers in [−1, 1].
-        replay: a memory to use instead of one of `config.buffer_size`; with `lap` a prioritised one.
+    """A `loop.Agent` for continuous actions and vector observations.
 
     Attributes:
         actor, target_actor: observations `(*B, obs_size)` and embeddings → actions.
         critic, target_critic: observations, actions and their embeddings → `(2, B)`.
         encoder, fixed_encoder, target_encoder: three generations: learning, for actor and critic, for their targets.
         checkpoint_actor, checkpoint_encoder: the best policy assessed so far, which acts where nothing is explored.
-        steps: transitions observed.
-        updates: gradient steps of the critics taken.
     """
 
     def __init__(
