@@ -51,6 +51,7 @@ ALLOWED: Mapping[str, set[str]] = {
     "loop": {"buffers"},
     "planning": {"config"},
     "algorithms": {"inputs", "buffers", "nets", "returns", "config", "planning", "checkpoints"},
+    "algorithms.td7": {"buffers", "nets", "config", "checkpoints", "algorithms.prioritisation"},  # a loss, no agent
     "algorithms.imitation": {
         *("buffers", "nets", "config", "checkpoints"),
         *("algorithms.autoregressive", "algorithms.diffusion"),  # classes of policies, no agents
@@ -135,7 +136,7 @@ def test_the_package_keeps_to_its_arrows() -> None:
     assert forbidden(sources()) == []
 
 
-LINES = {"core": 4_800, "lecture 10": 950, "package": 25_000}
+LINES = {"core": 4_850, "lecture 10": 950, "package": 25_000}
 BEHIND = {"files", "checkpoints", "inputs", "spaces"}  # in the core, but no lecture shows them
 LECTURE_10 = {  # nobody reads them before
     "two_ways",

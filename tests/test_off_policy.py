@@ -82,10 +82,14 @@ CHANGES: dict[str, Any] = {
     "target_every": 3,
     "lap": False,
     "priority_exponent": 1.0,
+    "pal": True,
     "min_priority": 0.1,
     "sale": False,
     "embedding": 5,
     "normed": False,
+    "encoder_target": "state",
+    "critic_input": "state",
+    "end_to_end": True,
     "clip_target": False,
     "checkpoints": True,
     "copying": 0.1,
@@ -111,8 +115,9 @@ FIELDS = [
 @pytest.mark.thorough
 @pytest.mark.parametrize(("kind", "name"), FIELDS, ids=lambda value: getattr(value, "__name__", value))
 def test_every_setting_changes_what_is_learned(kind: Any, name: str) -> None:
-    rungs = {"lap": False, "sale": False, "clip_target": False} if name == "appendix_changes" else {}
-    one, other = make(kind, **rungs), make(kind, **rungs, **{name: CHANGES[name]})
+    rungs = {"appendix_changes": ("lap", "sale", "clip_target"), "pal": ("lap",)}.get(name, ())
+    below = dict.fromkeys(rungs, False)
+    one, other = make(kind, **below), make(kind, **below, **{name: CHANGES[name]})
     assert train(one, 40) != train(other, 40)
 
 
