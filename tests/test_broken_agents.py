@@ -6,7 +6,7 @@ import torch
 from rlcourse import workshop
 from rlcourse.workshop import ladder
 from rlcourse.workshop.ladder import RUNGS
-from tests.broken_agents import BROKEN, HARDEST, HINDSIGHT, SPARED, Broken
+from tests.broken_agents import BROKEN, HARDEST, HINDSIGHT, QUICK, Broken
 
 torch.set_num_threads(1)
 
@@ -38,7 +38,11 @@ def test_the_stated_rung_is_the_first_that_finds_it(broken: Broken) -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Using a target size")
 @pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize("broken", FOUND, ids=lambda broken: f"{broken.page}: {broken.mistake}")
+@pytest.mark.parametrize(
+    "broken",
+    [broken for broken in FOUND if broken.page not in QUICK],
+    ids=lambda broken: f"{broken.page}: {broken.mistake}",
+)
 def test_one_of_the_hardest_rungs_finds_it_too(broken: Broken, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ladder, "RUNGS", HARDEST)
-    assert (broken.climb() == "") == (broken.mistake == SPARED)
+    assert broken.climb() != ""
