@@ -44,6 +44,10 @@ ALLOWED: Mapping[str, set[str]] = {
     "loop": {"buffers"},
     "planning": {"config"},
     "algorithms": {"buffers", "nets", "returns", "config", "planning", "checkpoints"},
+    "algorithms.imitation": {
+        *("buffers", "nets", "config", "checkpoints"),
+        *("algorithms.autoregressive", "algorithms.diffusion"),  # classes of policies, no agents
+    },
     "provenance": {"algorithms", "files"},
     "datasets": {"buffers", "loop"},
     "runs": {"algorithms", *FOUNDATION, "loop", "provenance", "datasets"},
@@ -123,9 +127,11 @@ def test_the_package_keeps_to_its_arrows() -> None:
     assert forbidden(sources()) == []
 
 
-LINES = {"core": 5_500, "lecture 10": 700, "package": 24_250}
+LINES = {"core": 5_300, "lecture 10": 900, "package": 25_000}
 WRITES = {"files", "checkpoints"}  # in the core, but no lecture shows them
-LECTURE_10 = {"algorithms.iql", "algorithms.cql", "algorithms.edac"}  # nobody reads them before
+LECTURE_10 = {  # nobody reads them before
+    f"algorithms.{page}" for page in ("autoregressive", "diffusion", "iql", "cql", "edac")
+}
 
 
 def test_the_package_stays_small() -> None:

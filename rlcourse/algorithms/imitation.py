@@ -3,17 +3,13 @@ r"""Imitation = supervised learning of an expert's actions, from the states the 
 Papers: Pomerleau (1989), *ALVINN: an autonomous land vehicle in a neural network* [BC]; Bishop (1994), *Mixture density
 networks* [MDN]; Ross, Gordon and Bagnell (2011), *A reduction of imitation learning and structured prediction to
 no-regret online learning* [DAgger]; Kelly et al. (2019), *HG-DAgger: interactive imitation learning with human experts*
-[HG]; Ho, Jain and Abbeel (2020), *Denoising diffusion probabilistic models* [DDPM]; Nichol and Dhariwal (2021),
-*Improved denoising diffusion probabilistic models* [COS]; Chi et al. (2023), *Diffusion policy: visuomotor policy
-learning via action diffusion* [DP]; Kim et al. (2024), *OpenVLA: an open-source vision-language-action model* [VLA].
+[HG]. The other two classes of policies have pages of their own, `autoregressive` and `diffusion`.
 
 | function | equation |
 |---|---|
 | `squared_error` | regression, the likelihood of a Gaussian whose variance is fixed |
 | `actor_loss` | maximum likelihood, for any policy with a density |
 | `Mixture.log_prob` | [MDN] section 3, a mixture of Gaussian kernels; here each action has a width of its own |
-| `Autoregressive.log_prob` | [VLA] section 3: in bins, one number of the action after the other |
-| `kept`, `noised`, `denoised` | [COS] eq. 17; [DDPM] eq. 4; [DDPM] eqs. 6 and 7: noise comes, and goes step by step |
 | `Imitation.act` | [DAgger] algorithm 3.1, the mixed policy with $\beta_1 = 1$, then $\beta_i = 0$; [HG] algorithm 1 |
 | `Imitation.learn` | [DAgger] algorithm 3.1, the loop's second half |
 | `disagreement` | the doubt of [HG], here as a distance between actions |
@@ -30,13 +26,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
+from rlcourse.algorithms.autoregressive import AutoregressivePolicy
+from rlcourse.algorithms.diffusion import DiffusionPolicy, noised
 from rlcourse.buffers import Transition
 from rlcourse.checkpoints import Stateful
 from rlcourse.config import Count, CountOrZero, OutOfRangeError, Positive, check
-from rlcourse.nets import Categorical, generators, mlp
+from rlcourse.nets import generators, mlp
 
 
 @dataclass(frozen=True)
@@ -47,8 +45,8 @@ class Config:
     hidden: tuple[Count, ...] = (32, 32)  # units of each hidden layer
     # At most one of the next three is not 0: the policy's class. If all are 0, it is one action, by squared error.
     components: CountOrZero = 0  # of a mixture [MDN]
-    bins: CountOrZero = 0  # of each number of the action, in an autoregressive policy [VLA]
-    noise_steps: CountOrZero = 0  # from noise to an action, in a diffusion policy [DP]
+    bins: CountOrZero = 0  # of each number of the action, in an `autoregressive` policy
+    noise_steps: CountOrZero = 0  # from noise to an action, in a `diffusion` policy
     dagger: bool = False  # after the first round the clone acts and the expert corrects [DAgger]
     stretch: CountOrZero = 0  # steps of each intervention; 0 is none [HG]
     threshold: Positive = 0.05  # disagreement from which the expert is called, if nobody watches
@@ -128,158 +126,6 @@ class MixturePolicy(nn.Module):
         logits, rest = self.net(obs).unflatten(-1, self.shape).tensor_split([1], -1)
         mean, log_std = rest.chunk(2, -1)
         return Mixture(logits.squeeze(-1), mean, log_std.clamp(min=self.LEAST_LOG_STD))
-
-
-def bin_of(action: Float[Tensor, "*B"], bins: int) -> Int[Tensor, "*B"]:
-    """Which of `bins` equal parts of [−1, 1] it is in, counted from 0; what lies outside belongs to the outermost."""
-    return ((action + 1) / 2 * bins).long().clamp(0, bins - 1)
-
-
-def middle(index: Int[Tensor, "*B"], bins: int) -> Float[Tensor, "*B"]:
-    """The middle of such a part."""
-    return (2 * index.float() + 1) / bins - 1
-
-
-@dataclass(frozen=True)
-class Autoregressive:
-    r"""$\pi(a \mid s) = \prod_i \pi(a_i \mid s, a_1, \ldots, a_{i-1})$, each number of the action one of N bins.
-
-    Attributes:
-        logits: the numbers before, in the middles of their bins, `(*B, i)` → those of the next one's bins, `(*B, N)`.
-        shape: of the actions, `(*B, A)`.
-    """
-
-    logits: Callable[[Tensor], Tensor]
-    shape: tuple[int, ...]
-
-    def log_prob(self, action: Float[Tensor, "*B A"]) -> Float[Tensor, " *B"]:
-        """The density of actions in [−1, 1]; within a bin, which is 2/N wide, it is the same everywhere."""
-        total, before = torch.zeros(self.shape[:-1], dtype=torch.float32), action[..., :0]
-        for i in range(self.shape[-1]):
-            following = Categorical(self.logits(before))
-            bins = following.logits.shape[-1]
-            index = bin_of(action[..., i], bins)
-            total = total + following.log_prob(index) + math.log(bins / 2)
-            before = torch.cat([before, middle(index, bins)[..., None]], -1)
-        return total
-
-    def sample(self, generator: torch.Generator) -> Float[Tensor, "*B A"]:
-        """One action for each observation of a batch, in the middles of its bins."""
-        return self._build(lambda following: following.sample(generator))
-
-    @property
-    def mode(self) -> Float[Tensor, "*B A"]:
-        """The likeliest first number, with it the likeliest second one, and so on."""
-        return self._build(lambda following: following.mode)
-
-    def _build(self, choose: Callable[[Categorical], Tensor]) -> Float[Tensor, "*B A"]:
-        action = torch.zeros(*self.shape[:-1], 0, dtype=torch.float32)
-        for _ in range(self.shape[-1]):
-            following = Categorical(self.logits(action))
-            number = middle(choose(following), following.logits.shape[-1])
-            action = torch.cat([action, number[..., None]], -1)
-        return action
-
-
-class AutoregressivePolicy(nn.Module):
-    """Observations `(*B, O)` → `Autoregressive` actions: a network for each number, which also sees those before."""
-
-    def __init__(
-        self, obs_size: int, action_size: int, bins: int, hidden: Sequence[int], generator: torch.Generator
-    ) -> None:
-        super().__init__()
-        self.nets = nn.ModuleList(mlp([obs_size + i, *hidden, bins], generator) for i in range(action_size))
-
-    def forward(self, obs: Float[Tensor, "*B O"]) -> Autoregressive:
-        def logits(before: Tensor) -> Tensor:
-            return self.nets[before.shape[-1]](torch.cat([obs, before], -1))
-
-        return Autoregressive(logits, (*obs.shape[:-1], len(self.nets)))
-
-
-def kept(steps: int) -> Float[Tensor, " steps_and_one"]:
-    r"""$\bar\alpha_0, \ldots, \bar\alpha_T$: the share of an action's variance left after t of T steps to noise."""
-    angle = (torch.arange(steps + 1) / steps + 0.008) / 1.008 * math.pi / 2
-    share = angle.cos() ** 2
-    step = (share[1:] / share[:-1]).clamp(min=1e-3)  # the last step keeps a thousandth, so that nothing divides by 0
-    return torch.cat([torch.ones(1), step]).cumprod(0).float()
-
-
-def noised(
-    action: Float[Tensor, "*B A"], noise: Float[Tensor, "*B A"], share: Float[Tensor, " *B"]
-) -> Float[Tensor, "*B A"]:
-    r"""$x_t = \sqrt{\bar\alpha_t}\, a + \sqrt{1 - \bar\alpha_t}\, \varepsilon$: all t steps to noise at once."""
-    share = share[..., None]
-    return share.sqrt() * action + (1 - share).sqrt() * noise
-
-
-def denoised(
-    x: Float[Tensor, "*B A"], guess: Float[Tensor, "*B A"], now: float, before: float, fresh: Float[Tensor, "*B A"]
-) -> Float[Tensor, "*B A"]:
-    r"""A step back, to $x_{t-1}$, as it would be if the action were `guess`, $\hat a$: its mean there, and its spread.
-
-    $$x_{t-1} = \frac{\sqrt{\bar\alpha_{t-1}}\, \beta_t}{1 - \bar\alpha_t}\, \hat a
-    + \frac{\sqrt{1 - \beta_t}\, (1 - \bar\alpha_{t-1})}{1 - \bar\alpha_t}\, x_t
-    + \sqrt{\frac{1 - \bar\alpha_{t-1}}{1 - \bar\alpha_t}\, \beta_t}\; z.$$
-
-    Args:
-        now, before: $\bar\alpha_t$ and $\bar\alpha_{t-1}$; $\beta_t = 1 - \bar\alpha_t / \bar\alpha_{t-1}$.
-        fresh: z, standard normal; the last step, to $\bar\alpha_0 = 1$, takes none of it.
-    """
-    beta = 1 - now / before
-    mean = (before**0.5 * beta * guess + (1 - beta) ** 0.5 * (1 - before) * x) / (1 - now)
-    return mean + ((1 - before) / (1 - now) * beta) ** 0.5 * fresh
-
-
-@dataclass(frozen=True)
-class Diffusion:
-    r"""Actions made from noise, in T steps; there is no density to ask for.
-
-    Attributes:
-        guess: noised actions `(*B, A)` and the share $\bar\alpha$ `(*B,)` that is left of them → the actions' mean.
-        kept: $\bar\alpha_0, \ldots, \bar\alpha_T$.
-        shape: of the actions, `(*B, A)`.
-    """
-
-    guess: Callable[[Tensor, Tensor], Tensor]
-    kept: Float[Tensor, " steps_and_one"]
-    shape: tuple[int, ...]
-
-    def path(self, fresh: Float[Tensor, "steps_and_one *B A"]) -> Float[Tensor, "steps_and_one *B A"]:
-        """From noise to actions, [DDPM] algorithm 2: `fresh` is the first one, and what each step adds."""
-        x, share = fresh[0], self.kept.tolist()
-        places = [x]
-        for z, now, before in zip(fresh[1:], share[:0:-1], share[-2::-1], strict=True):
-            guess = self.guess(x, torch.full(self.shape[:-1], now, dtype=x.dtype)).clamp(-1, 1)
-            x = denoised(x, guess, now, before, z)
-            places.append(x)
-        return torch.stack(places)
-
-    def sample(self, generator: torch.Generator) -> Float[Tensor, "*B A"]:
-        """One action for each observation of a batch."""
-        return self.path(torch.randn(len(self.kept), *self.shape, generator=generator, dtype=torch.float32))[-1]
-
-
-class DiffusionPolicy(nn.Module):
-    """Observations `(*B, O)` → `Diffusion` of actions.
-
-    The network guesses the action and learns by the action's error. [DDPM] and [DP] take the noise's error: the same
-    with other weights, the largest where little noise is left. In `TwoWays`, after 2,000 updates (20 steps, 2 seeds of
-    20 walks), 75 % of the walks came to ten goals with the first and 5 % with the second.
-    """
-
-    def __init__(
-        self, obs_size: int, action_size: int, steps: int, hidden: Sequence[int], generator: torch.Generator
-    ) -> None:
-        super().__init__()
-        self.kept, self.action_size = kept(steps), action_size
-        self.net = mlp([obs_size + action_size + 2, *hidden, action_size], generator)
-
-    def forward(self, obs: Float[Tensor, "*B O"]) -> Diffusion:
-        def guess(x: Tensor, share: Tensor) -> Tensor:
-            return self.net(torch.cat([obs, x, torch.stack([share.sqrt(), (1 - share).sqrt()], -1)], -1))
-
-        return Diffusion(guess, self.kept, (*obs.shape[:-1], self.action_size))
 
 
 def squared_error(prediction: Float[Tensor, "B A"], action: Float[Tensor, "B A"]) -> Float[Tensor, ""]:
