@@ -17,6 +17,7 @@ from rlcourse.curves import Curve, Estimate, digits, mean_band, mean_estimate, r
 from rlcourse.curves import compare_to_reference as compare
 from rlcourse.envs import Road, TreeAhead
 from rlcourse.two_ways import TwoWays, left_of
+from rlcourse.widgets import scene as scenes
 from rlcourse.widgets.still import COLORS, Still
 
 
@@ -397,3 +398,36 @@ def efficiency(agents: Mapping[str, Curve], task: str) -> Still:
         for name, curve in agents.items()
     )
     return Still(draw, f"{task}: return by steps and by seconds, mean and range over seeds. {ends}.", size=(12, 3.6))
+
+
+class Flips(gym.Wrapper):
+    """Bits that are to be flipped, drawn: above as they are, below as they are wanted; wrong ones have a frame."""
+
+    SIDE, EDGE = 48, 6  # pixels: of a bit with its frame; of the frame, and of the gap around it
+    ONE, ZERO, WRONG = (tuple(bytes.fromhex(scenes.COLORS[name][1:])) for name in ("ink", "faint", "red"))
+
+    def __init__(self, env: gym.Env) -> None:
+        super().__init__(env)
+        self.metadata = {"render_fps": 2}
+
+    def reset(self, **how: Any) -> tuple[Any, dict[str, Any]]:
+        self._obs, info = self.env.reset(**how)
+        return self._obs, info
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        self._obs, *outcome = self.env.step(action)
+        return self._obs, *outcome
+
+    def render(self) -> Any:
+        have, want = self._obs[: 2 * self.env.unwrapped.n].reshape(2, -1)  # type: ignore[attr-defined]
+        frame = np.full((3 * self.SIDE, (len(have) + 1) * self.SIDE, 3), 255, np.uint8)
+        for row, bits in enumerate((have, want)):
+            for column, bit in enumerate(bits):
+                top, left = (self.SIDE * (np.array([row, column]) + 0.5)).astype(int)
+                for inset, color in (
+                    (self.EDGE, self.WRONG if have[column] != want[column] and not row else (255,) * 3),
+                    (2 * self.EDGE, self.ONE if bit else self.ZERO),
+                ):
+                    inner = slice(top + inset, top + self.SIDE - inset), slice(left + inset, left + self.SIDE - inset)
+                    frame[inner] = color
+        return frame

@@ -361,7 +361,7 @@ def test_small_errors_compound_unless_the_expert_corrects_them() -> None:
         for seed in range(5):
             agent = Imitation(5, 1, envs.road_expert, Config(dagger=dagger), seed)
             last += losses_of(train(env, agent, 600, seed))[-50:]
-            lengths.append(evaluate(env, agent, 10, seed=1000))
+            lengths.append(evaluate(env, agent, 4, seed=1000))
         driven.append(np.stack(lengths))
         loss.append(np.mean(last))
     assert (driven[1] == 400).all()

@@ -52,6 +52,25 @@ def test_every_question_of_the_lectures_can_be_voted_on() -> None:
             assert words.startswith(question.choices[letter])
 
 
+def test_a_question_may_quote_a_formula(lectures: Path) -> None:
+    asked = "**Predict:** *Spot* it:\n\n$$Q^*_1 < Q^*_2 \\,$$\n\nWhere?\n\n- **A:** $a^*$ or $b^*$\n- **B:** below"
+    cell = new_code_cell(
+        outputs=[
+            new_output("display_data", {"text/markdown": asked}),
+            new_output(
+                "display_data", {"text/markdown": "folded"}, metadata={"text/markdown": {"answer": "**B: below.**"}}
+            ),
+        ]
+    )
+    nbformat.write(new_notebook(cells=[cell]), lectures / "00_start.ipynb")
+    (poll,) = polls(votes.page(lectures))
+    title = poll.children[0].value
+    assert "<em>Spot</em> it:" in title
+    assert r"$$Q^*_1 &lt; Q^*_2 \,$$" in title
+    assert title.endswith("Where?</b>")
+    assert "$a^*$ or $b^*$" in poll._bars["A"].value
+
+
 def test_votes_are_counted_kept_and_answered(lectures: Path) -> None:
     page = votes.page(lectures)
     first, second = polls(page)

@@ -14,6 +14,7 @@ from typing import Any
 
 import ipywidgets
 from markdown_it import MarkdownIt
+from markdown_it.rules_inline import StateInline
 
 from rlcourse import files
 from rlcourse.widgets.scene import COLORS
@@ -21,8 +22,21 @@ from rlcourse.widgets.scene import COLORS
 LECTURES = Path(__file__).parents[2] / "notebooks"
 STORED = "RLCOURSE_VOTES"  # the environment variable that says where the counts are kept
 CHOICE = re.compile(r"^- \*\*(\w):\*\* (.*)$", re.MULTILINE)
+FORMULA = re.compile(r"\$\$.+?\$\$|\$.+?\$", re.DOTALL)
 LARGEST = 500  # seats in a room
 HTML = MarkdownIt(options_update={"html": False})
+
+
+def _formula(state: StateInline, silent: bool) -> bool:
+    """A rule of `HTML`: formulas stay as they are, for the page to set."""
+    formula = FORMULA.match(state.src, state.pos)
+    if formula and not silent:
+        state.push("text", "", 0).content = formula[0]
+    state.pos = formula.end() if formula else state.pos
+    return formula is not None
+
+
+HTML.inline.ruler.before("escape", "formula", _formula)
 
 
 @dataclass(frozen=True)
@@ -45,7 +59,8 @@ def questions(lecture: Path) -> list[Question]:
             if answer is not None:
                 found.append(Question(*asked.pop(0), answer))
             elif text.startswith("**Predict:**"):
-                asked.append((text.split("\n")[0].removeprefix("**Predict:** "), dict(CHOICE.findall(text))))
+                question = text[: text.index("- **A:**")].removeprefix("**Predict:** ").rstrip()
+                asked.append((question, dict(CHOICE.findall(text))))
     return found
 
 
