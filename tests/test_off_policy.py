@@ -83,10 +83,14 @@ CHANGES: dict[str, Any] = {
     "target_every": 3,
     "lap": False,
     "priority_exponent": 1.0,
+    "pal": True,
     "min_priority": 0.1,
     "sale": False,
     "embedding": 5,
     "normed": False,
+    "encoder_target": "state",
+    "critic_input": "state",
+    "end_to_end": True,
     "clip_target": False,
     "checkpoints": True,
     "copying": 0.1,
@@ -112,7 +116,7 @@ FIELDS = [
 @pytest.mark.thorough
 @pytest.mark.parametrize(("kind", "name"), FIELDS, ids=lambda value: getattr(value, "__name__", value))
 def test_every_setting_changes_what_is_learned(kind: Any, name: str) -> None:
-    rungs = ("lap", "sale", "clip_target") if name == "appendix_changes" else ()
+    rungs = {"appendix_changes": ("lap", "sale", "clip_target"), "pal": ("lap",)}.get(name, ())
     assert learned(kind, rungs) != learned(kind, rungs, name)
 
 
