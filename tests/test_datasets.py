@@ -464,6 +464,7 @@ def result(tmp_path: Path) -> Path:
     return job.files(tmp_path / "runs", 0)[0]
 
 
+@pytest.mark.thorough
 def test_make_show_and_train(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, result: Path
 ) -> None:

@@ -215,13 +215,13 @@ def test_a_running_episode_waits_until_it_is_over() -> None:
     walk(buffer, 0, 3)
     walk(buffer, 10, 15, end="not yet")
     assert len(buffer) == 3
-    assert {place for place, _ in sampled(buffer)} == {1, 2, 3}
+    assert {place for place, _ in sampled(buffer, 400)} == {1, 2, 3}
     assert everything(buffer).probability.tolist() == pytest.approx([1 / 3] * 3)
     with pytest.raises(ValueError, match=r"batch_size = 4 .* must be in \[1, 3\], the number of transitions from epis"):
         buffer.sample(4, generators(0, 1)[0])
     walk(buffer, 15, 16)
     assert len(buffer) == 9
-    assert max(goal for place, goal in sampled(buffer) if place == 11) == 16
+    assert max(goal for place, goal in sampled(buffer, 1000) if place == 11) == 16
 
 
 def test_an_episode_that_was_given_up_ends_where_it_was_left() -> None:
@@ -300,7 +300,7 @@ def test_a_saved_state_stays_as_it_was() -> None:
     state = buffer.state_dict()
     walk(buffer, 10, 13)
     buffer.load_state_dict(state)
-    assert set(sampled(buffer)) == {(place, 4) for place in (1, 2, 3, 4)}
+    assert set(sampled(buffer, 400)) == {(place, 4) for place in (1, 2, 3, 4)}
 
 
 # --- nonsense is refused
@@ -459,6 +459,7 @@ def test_an_experiment_hands_the_memory_to_its_agent(tmp_path: Any) -> None:
     assert len({other.files(tmp_path, 0) for other in others}) == 4
 
 
+@pytest.mark.thorough
 def test_resume_is_exact_on_a_fetch_robot(tmp_path: Any) -> None:
     """At an episode's end the random generator of the robot's world is all its state, and the memory's is complete."""
     config = td3.Config(**SMALL | {"learning_starts": 55})
@@ -488,6 +489,7 @@ def test_hindsight_where_it_cannot_be_is_refused() -> None:
         list(loop.train(env, agent, 30, 0))
 
 
+@pytest.mark.thorough
 def test_a_curve_knows_its_hindsight_and_the_code_behind_it(tmp_path: Any) -> None:
     record = runs.run(experiment(), 0, tmp_path)
     assert record.hindsight == "future"
@@ -498,6 +500,7 @@ def test_a_curve_knows_its_hindsight_and_the_code_behind_it(tmp_path: Any) -> No
     assert "--hindsight future --hindsight-k 2" in words
 
 
+@pytest.mark.thorough
 def test_the_hash_covers_the_whole_page(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each function that relabelling needs changes the hash of runs with hindsight, and of no other."""
     import ast

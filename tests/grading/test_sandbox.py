@@ -136,6 +136,7 @@ def test_the_folder_of_sockets_is_measured(tmp_path: Path) -> None:
     assert limits.excess(tmp_path) == "more than 20 MB in the folder of its sockets"
 
 
+@pytest.mark.thorough
 def test_cleaning_up_follows_no_link_and_knows_no_depth(tmp_path: Path) -> None:
     foreign = tmp_path / "foreign"
     foreign.mkdir()
