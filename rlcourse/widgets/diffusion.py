@@ -313,7 +313,7 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         "share": slider(values["share"], 0.1, 0.9, 0.1, "second's share"),
         "x": slider(values["x"], -1.0, 1.0, 0.1, "second: x"),
         "y": slider(values["y"], -1.0, 1.0, 0.1, "second: y"),
-        "spread": slider(values["spread"], 0.04, 0.2, 0.02, "spread σ"),
+        "spread": slider(values["spread"], 0.04, 0.16, 0.02, "spread σ"),
     }
     more = "share", "x", "y", "spread"
     return presets.attach(Panel(compute, scene, describe, controls, more, play="done"), PRESETS)
