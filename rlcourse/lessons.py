@@ -57,14 +57,15 @@ def show(*code: Callable[..., Any]) -> Markdown:
 
     What a workshop asks students to write is folded away; the line to open it names the workshop and the step.
     """
-    return Markdown("\n\n---\n\n".join(_shown(one) for one in code))
+    return Markdown("\n\n---\n\n".join(_unspoiled(one, page(one)) for one in code))
 
 
-def _shown(code: Callable[..., Any]) -> str:
+def _unspoiled(code: Callable[..., Any], text: str) -> str:
+    """A text that shows the code, folded where a workshop asks students to write it."""
     if (asked := workshop_steps().get(name_of(code))) is None:
-        return page(code)
+        return text
     workshop, step = asked
-    return folded(f"Write it yourself first: workshop {workshop}, step {step}", page(code))
+    return folded(f"Write it yourself first: workshop {workshop}, step {step}", text)
 
 
 def folded(summary: str, text: str) -> str:
@@ -104,7 +105,10 @@ def _page(code: Callable[..., Any]) -> str:
 
 
 def show_diff(before: Callable[..., Any], after: Callable[..., Any]) -> "Diff":
-    """Show side by side what changes from one function or class to another, without docstrings."""
+    """Show side by side what changes from one function or class to another, without docstrings.
+
+    Where a workshop asks students to write the other one, the two are folded away as in `show`.
+    """
     return Diff(before, after)
 
 
@@ -114,7 +118,7 @@ class Diff:
     CONTEXT = 2
 
     def __init__(self, before: Callable[..., Any], after: Callable[..., Any]) -> None:
-        self.names = before.__qualname__, after.__qualname__
+        self.after_code, self.names = after, (before.__qualname__, after.__qualname__)
         self.before, self.after = (_docstring_and_source(code)[1].splitlines() for code in (before, after))
 
     def __repr__(self) -> str:
@@ -130,7 +134,7 @@ class Diff:
                 # If one side has fewer lines, it is filled up with empty ones.
                 for left, right in zip_longest(self.before[i1:i2], self.after[j1:j2], fillvalue=""):
                     rows.append(_diff_row(left, right, "td", changed=tag != "equal"))
-        return f"<table style='width:100%;table-layout:fixed'>{''.join(rows)}</table>"
+        return _unspoiled(self.after_code, f"<table style='width:100%;table-layout:fixed'>{''.join(rows)}</table>")
 
 
 def _diff_row(left: str, right: str, tag: str, changed: bool) -> str:

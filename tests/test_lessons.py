@@ -92,9 +92,16 @@ def test_diff_shows_only_what_changed_and_two_lines_around() -> None:
 
 
 def test_diff_of_unequal_heights_fills_up_with_nothing() -> None:
-    html = lessons.show_diff(qi.evaluation_sweeps, qi.policy_iteration)._repr_html_()
+    html = lessons.show_diff(first, qi.policy_iteration)._repr_html_()
     assert html.count("<td") % 2 == 0
     assert ">  </td>" in html
+
+
+def test_a_diff_does_not_show_what_a_workshop_asks_for() -> None:
+    html = lessons.show_diff(qi.evaluation_sweeps, qi.value_iteration)._repr_html_()
+    assert html.startswith("<details><summary>Write it yourself first: workshop 1, step 2</summary>")
+    assert html.index("<table") > html.index("</summary>")
+    assert lessons.show_diff(qi.value_iteration, qi.evaluation_sweeps)._repr_html_().startswith("<table")
 
 
 # --- predict

@@ -125,6 +125,16 @@ def test_of_code_only_the_listing_is_shown_not_its_documentation() -> None:
     assert "Docs" not in str(slide)
 
 
+def test_what_only_the_notebook_folds_away_is_shown_to_the_room() -> None:
+    """Two sources side by side that a workshop asks for."""
+    html = "<details><summary>Write it yourself first</summary>\n\n<table><tr><td>a</td></tr></table>\n\n</details>"
+    (only,) = made(text("# Diff"), ran("-", shown("text/html", html)))
+    (diff,) = (each for each in sources(only.shown) if 'class="diff"' in each)
+    assert "<table><tr><td>a</td></tr></table>" in diff
+    assert "<details>" not in diff
+    assert "--lines:1" in diff
+
+
 def test_findings_are_shown_and_what_they_fold_away_is_the_speakers() -> None:
     table, folded = "| a |\n| --- |", "<details><summary>Say</summary>\n\n+3 (+1 to +5)\n\n</details>"
     finding = shown("text/markdown", f"{table}\n\n{folded}")

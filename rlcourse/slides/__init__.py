@@ -161,7 +161,8 @@ def _parts(cell: NotebookNode) -> Iterator[tuple[NotebookNode, bool]]:
         elif "<video" in html:
             yield new_raw_cell(f"{PICTURE}{html}</div>"), False
         elif html:
-            yield new_raw_cell(f'<div class="diff" style="--lines:{html.count("<tr")}">{html}</div>'), False
+            table = FOLDED.sub(r"\2", html)
+            yield new_raw_cell(f'<div class="diff" style="--lines:{html.count("<tr")}">{table}</div>'), False
         elif "answer" in metadata.get("text/markdown", {}):
             yield new_markdown_cell(_boxed("answer", metadata["text/markdown"]["answer"])), True
         elif code := "\n\n".join(CODE.findall(text)):
