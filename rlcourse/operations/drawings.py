@@ -143,7 +143,9 @@ def six_networks() -> Figure:
 def who_drives() -> Figure:
     figure, ax = _page(9.4, 3.6)
     left, right = 2.3, 9.2
-    ways = {  # from where on the clone drives, as shares of the time; where labels come from
+    ways: dict[
+        str, tuple[list[Point], list[Point]]
+    ] = {  # from where on the clone drives, as shares of the time; where labels come from
         "behaviour cloning": ([], [(0, 1)]),
         "DAgger": ([(0.25, 1)], [(0, 1)]),
         "the expert takes over": ([(0.25, 0.48), (0.58, 0.8), (0.9, 1)], [(0, 0.25), (0.48, 0.58), (0.8, 0.9)]),
