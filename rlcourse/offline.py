@@ -4,8 +4,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
+from rlcourse import datasets, envs, loop
 from rlcourse.algorithms import cql, edac, iql, sac, td7
-from rlcourse.runs import Experiment
+from rlcourse.curves import Curve
+from rlcourse.runs import EVALUATION_SEED, Experiment, ground_truth
 
 _TD3 = td7.Config(appendix_changes=False, lap=False, sale=False, clip_target=False, checkpoints=False)
 LEARNERS: Mapping[str, Any] = {
@@ -35,3 +39,25 @@ def experiment(
     known = {name: value for name, value in settings.items() if hasattr(config, name)}
     page = type(config).__module__.rsplit(".", 1)[-1]
     return Experiment(page, env, updates, replace(config, **known), dataset=dataset, **how)
+
+
+def learn(
+    learner: str, env: str, dataset: datasets.Dataset, updates: int, settings: Mapping[str, Any], seed: int, **how: Any
+) -> tuple[Any, Curve]:
+    """The trained agent of one of `LEARNERS`, and its value trace; of a dataset in memory, with standardised numbers.
+
+    Args:
+        settings, how: as in `experiment`; `truths` and `max_reward` have to be among the latter.
+    """
+    job = experiment(learner, env, "", updates, settings, **how)
+    data, mean, spread = datasets.standardised(dataset)
+    world, agent = envs.standardised(envs.make(env), mean, spread), job.make_agent(seed)[1]
+    agent.replay = data.memory(type(agent.replay))
+    steps, returns, values = [], [], []
+    for metrics in loop.train_offline(agent, updates, seed):
+        if metrics["step"] % job.evaluate_every == 0:
+            steps.append(metrics["step"])
+            returns.append(loop.evaluate(world, agent, job.episodes, EVALUATION_SEED).mean())
+            values.append(ground_truth(world, agent, job).mean(1))
+    believed, truth = np.array(values).T[:, None]
+    return agent, Curve(np.array(steps), np.array([returns]), believed, truth)

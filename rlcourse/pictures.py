@@ -331,11 +331,11 @@ def estimates(rows: Mapping[str, Estimate], title: str, mark: float) -> Still:
     return Still(draw, f"{title}, with 95 % intervals. {ends}.", size=(11, height))
 
 
-def bias(agents: Mapping[str, Curve]) -> Still:
+def bias(agents: Mapping[str, Curve], step: str = "environment step") -> Still:
     """Draw what critics believe of their own actions and what these actions return, over training; and the difference.
 
     The left panel shows means over seeds, the right one the mean difference in its 95 % band: above 0 the critics
-    overestimate.
+    overestimate. `step` is what training is counted in.
     """
 
     def draw(figure: Figure) -> None:
@@ -349,8 +349,8 @@ def bias(agents: Mapping[str, Curve]) -> Still:
             label = f"{name}\n{ends[name]}"
             difference.plot(curve.step, curve.bias.mean(0), color=color, label=label)
             difference.fill_between(curve.step, *mean_band(curve.bias), color=color, alpha=0.2, linewidth=0)
-        values.set(xlabel="environment step", title="believed (solid), true (dashed)")
-        difference.set(xlabel="environment step", title="bias: believed − true")
+        values.set(xlabel=step, title="believed (solid), true (dashed)")
+        difference.set(xlabel=step, title="bias: believed − true")
         difference.legend(
             frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), title="mean at the end\n(95 % interval)"
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rlcourse import provenance
+from rlcourse import datasets, provenance
 from rlcourse.curves import load_curve, recorded_experiment
 from rlcourse.operations.train import command_line
 
@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 ASSETS = ROOT / "assets"
 CURVES = sorted((ASSETS / "curves").glob("*.json"))
 VIDEOS = sorted((ASSETS / "videos").glob("*"))
+DATASETS = sorted((ASSETS / "datasets").glob("*/*-v*"))
 
 
 def test_no_curve_is_older_than_its_code() -> None:
@@ -42,6 +43,28 @@ def test_every_curve_tells_its_experiment(path: Path) -> None:
     again = command_line(experiment, seeds, Path("assets/curves") / path.name)
     truths = re.compile(r" --(truths|max-reward) \S+")  # measured beside the run, and not in the first recordings
     assert truths.sub("", again) == truths.sub("", command)
+
+
+OFFLINE = [path for path in CURVES if json.loads(path.read_text()).get("dataset")]
+
+
+@pytest.mark.parametrize("path", OFFLINE, ids=lambda path: path.stem)
+def test_what_was_learned_from_data_was_learned_from_these(path: Path) -> None:
+    stored = json.loads(path.read_text())
+    assert ROOT / stored["dataset"] in DATASETS
+    assert datasets.digest(str(ROOT / stored["dataset"])) == stored["dataset_hash"]
+
+
+@pytest.mark.parametrize("path", DATASETS, ids=lambda path: path.name)
+def test_every_dataset_is_whole_and_listed_with_the_command_that_makes_it(path: Path) -> None:
+    found, name = datasets.read(str(path)), path.relative_to(ASSETS / "datasets").as_posix()
+    readme = (ASSETS / "README.md").read_text()
+    row = next(line for line in readme.splitlines() if line.startswith(f"| `datasets/{name}` |"))
+    assert f"`rlcourse dataset make {name} " in row
+    assert f"{len(found):,} steps".replace(",", " ") in row
+    assert f"--steps {found.about['trained_steps']} " in readme
+    assert found.score(found.returns).mean() < 110
+    assert f"score {found.score(found.returns).mean():.0f}" in row
 
 
 def test_there_are_films() -> None:

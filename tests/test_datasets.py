@@ -163,6 +163,14 @@ def test_a_dataset_that_is_there_is_not_overwritten(root: Path) -> None:
     assert not (root / "no name").exists()
 
 
+def test_a_dataset_that_is_made_again_is_the_same(root: Path) -> None:
+    written()
+    before = datasets.digest(NAME)
+    datasets.folder(NAME).parent.rename(root / "before")
+    written()
+    assert datasets.digest(NAME) == before
+
+
 def test_half_a_dataset_is_none(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -374,6 +382,20 @@ def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path: Path, monkeypatch: pyt
     made = next(calls)
     assert runs.run(experiment(), 0, tmp_path / "parts", save_every=0.0).returns == whole.returns
     assert next(calls) - made == 1 + 6  # from the first evaluation on
+
+
+@pytest.mark.parametrize("learner", ["TD3+BC", "TD7", "IQL"])
+def test_what_learns_in_memory_learns_what_a_run_does(tmp_path: Path, learner: str) -> None:
+    settings = SMALL | {"embedding": 4, "target_every": 5}
+    how: dict[str, Any] = {"evaluate_every": 6, "episodes": 1, "truths": 2, "max_reward": 17.0}
+    dataset = written()
+    agent, found = offline.learn(learner, "Pendulum-v1", dataset, 12, settings, seed=1, **how)
+    assert agent.updates == 12
+    job = offline.experiment(learner, "Pendulum-v1", NAME, 12, settings, standardise=True, **how)
+    wanted = curve([runs.run(job, 1, tmp_path)])
+    assert found.step.tolist() == wanted.step.tolist() == [6, 12]
+    for name in ("returns", "believed", "truth"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name))
 
 
 def test_value_traces_stand_beside_the_truth(tmp_path: Path) -> None:

@@ -499,3 +499,34 @@ def test_lecture_9_on_the_work_of_an_update() -> None:
             agent.update(batch)
         work.append(round(counter.get_total_flops() / 2e9, 2))
     assert findings.td7.work() == tuple(work)
+
+
+@pytest.mark.parametrize("data", findings.offline.DATA)
+def test_lecture_10_has_scores_of_its_data(data: str) -> None:
+    """Random is 0 and the expert 100, as the dataset says itself; and each dataset has the clone and TD3+BC."""
+    about = findings.offline.about(data)
+    low, high = about["ref_min_score"], about["ref_max_score"]
+    assert high > low + 500
+    assert findings.offline.score(data, np.array([low, (low + high) / 2, high])).tolist() == pytest.approx([0, 50, 100])
+    assert {"cloning", "TD3+BC"} <= findings.offline.recorded(data).keys()
+
+
+def test_lecture_10_on_extrapolation_and_copying() -> None:
+    curves = findings.offline.recorded("medium")
+    assert {"TD3", "TD3+BC", "IQL", "cloning"} <= curves.keys()
+    bias = {learner: mean_estimate(curve.bias[:, -1]) for learner, curve in curves.items()}
+    assert bias["TD3"].low > 0  # it believes too much
+    for near in ("TD3+BC", "cloning"):
+        assert abs(bias[near].value) < bias["TD3"].value / 10
+    # In between TD3 and the clone there is something better than both, with every seed.
+    sweep = {name: curve.returns[:, -1] for name, curve in findings.offline.sweep().items()}
+    best = max(sweep, key=lambda name: float(sweep[name].mean()))
+    assert best not in ("λ = 0", "cloning")
+    assert (sweep[best] > sweep["λ = 0"]).all()
+    assert (sweep[best] > sweep["cloning"]).all()
+
+
+def test_lecture_10_on_when_cloning_is_enough() -> None:
+    gain = {data: findings.offline.over_cloning(data)["TD3+BC"] for data in findings.offline.DATA}
+    assert max(gain, key=lambda data: gain[data].value) != "expert"
+    assert findings.offline.ends("expert")["cloning"].value > 90

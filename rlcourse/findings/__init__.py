@@ -6,6 +6,6 @@ are chosen by its numbers, or a test in `tests/test_findings.py` says which sign
 `quoted`.
 """
 
-from rlcourse.findings import actor_critic, dqn, her, ppo, reinforce, sac, td3, td7
+from rlcourse.findings import actor_critic, dqn, her, offline, ppo, reinforce, sac, td3, td7
 
-__all__ = ["actor_critic", "dqn", "her", "ppo", "reinforce", "sac", "td3", "td7"]
+__all__ = ["actor_critic", "dqn", "her", "offline", "ppo", "reinforce", "sac", "td3", "td7"]
