@@ -214,7 +214,7 @@ def ends(data: Extrapolation) -> View:
         spots = row + 0.3 * np.linspace(-1, 1, DRAWS)
         marks.append(dots(data.end[row], spots, ink, size=0.22, alpha=0.7 if row == data.chosen else 0.35))
     ticks = {float(row): f"{name} {data.outside[row].sum()}" for row, name in enumerate(SHORT)}
-    title = f"ends of {DRAWS} draws, and how many outside"
+    title = "ends, and how many outside"
     return View(Axis(-1, 1, "action a"), Axis(len(CURES) - 0.4, -0.6, ticks=ticks), marks, title)
 
 
