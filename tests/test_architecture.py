@@ -51,7 +51,7 @@ ALLOWED: Mapping[str, set[str]] = {
     "provenance": {"algorithms", "files"},
     "datasets": {"buffers", "loop"},
     "runs": {"algorithms", *FOUNDATION, "loop", "provenance", "datasets"},
-    "offline": {"algorithms", "runs"},
+    "offline": {"algorithms", "envs", "loop", *EVIDENCE},
     "curves": {"algorithms", "files", "provenance", "runs"},
     "widgets": {"widgets", "algorithms", *FOUNDATION, "loop", *EVIDENCE},
     "findings": {"findings", "envs", "widgets", *EVIDENCE},

@@ -358,6 +358,8 @@ def test_bias_over_training_is_believed_less_true() -> None:
     band = np.asarray(difference.collections[0].get_paths()[0].vertices)[:, 1]
     assert (band.min(), band.max()) == pytest.approx((-9.706, 15.706), abs=1e-3)  # at the end; at first both have 0
     assert difference.get_legend_handles_labels()[1] == ["high\n3 (-9.71 to 15.7)", "low\n-1 (-1 to -1)"]
+    for counted, shown in (("environment step", picture), ("update", lessons.bias(agents, "update"))):
+        assert [panel.get_xlabel() for panel in shown.figure.axes] == [counted] * 2
     with pytest.raises(ValueError, match="the truth was not measured"):
         lessons.bias({"unmeasured": curves.Curve(step, believed)})
 
