@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -51,7 +51,8 @@ def learn(
     """
     job = experiment(learner, env, "", updates, settings, **how)
     data, mean, spread = datasets.standardised(dataset)
-    world, agent = envs.standardised(envs.make(env), mean, spread), cast(Any, job.make_agent(seed)[1])
+    world = envs.standardised(envs.make(env), mean, spread)
+    agent: Any = job.make_agent(seed)[1]
     agent.replay = data.memory(type(agent.replay))
     steps, returns, values = [], [], []
     for metrics in loop.train_offline(agent, updates, seed):
