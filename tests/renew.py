@@ -116,9 +116,13 @@ def main(revision: str) -> int:
             inside = {"agent": "td7", "env": recordings.ENV, "code": str(file["code"])}
         own = asdict(Experiment("td7", recordings.ENV, 1, recordings.CONFIG))["config"]
         old_names = {new: old for old, new in FIELDS.get("td7", {}).items()}
+        known = {field for data in recorded.values() if data["agent"] == "td7" for field in data["config"]}
         recorded |= {
             f"{recordings.PATH.name}, normed = {normed}": inside
-            | {"config": {old_names.get(key, key): own[key] for key in own} | {"normed": normed}}
+            | {
+                "config": {name: own[key] for key in own if (name := old_names.get(key, key)) in known}
+                | {"normed": normed}
+            }
             for normed in (True, False)
         }
         same: set[str] = set()
