@@ -60,7 +60,8 @@ def ends(control: Any, presets: Mapping[str, Mapping[str, Any]], name: str) -> l
 def between(control: Any) -> list[Any]:
     if not hasattr(control, "min"):
         return []
-    return [(control.min + control.max) / 2 if isinstance(control.min, float) else (control.min + control.max) // 2]
+    middle = (control.min + control.max) / 2
+    return [round(middle, 9) if isinstance(control.min, float) else int(middle)]  # 0.04 + 0.2 is not 0.24
 
 
 @dataclass

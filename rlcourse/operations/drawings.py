@@ -140,6 +140,32 @@ def six_networks() -> Figure:
     return figure
 
 
+def who_drives() -> Figure:
+    figure, ax = _page(9.4, 3.6)
+    left, right = 2.3, 9.2
+    ways: dict[
+        str, tuple[list[Point], list[Point]]
+    ] = {  # from where on the clone drives, as shares of the time; where labels come from
+        "behaviour cloning": ([], [(0, 1)]),
+        "DAgger": ([(0.25, 1)], [(0, 1)]),
+        "the expert takes over": ([(0.25, 0.48), (0.58, 0.8), (0.9, 1)], [(0, 0.25), (0.48, 0.58), (0.8, 0.9)]),
+    }
+    for height, (name, (clone, labels)) in zip((2.65, 1.75, 0.85), ways.items(), strict=True):
+        ax.text(left - 0.15, height, name, ha="right", va="center", fontsize=11)
+        ax.plot((left, right), (height, height), color=FIXED, linewidth=12, solid_capstyle="butt")
+        for start, end in clone:
+            ax.plot(left + (right - left) * np.array((start, end)), (height, height), color=LEARNS, linewidth=12,
+                    solid_capstyle="butt")  # fmt: skip
+        for start, end in labels:
+            place = left + (right - left) * np.arange(start + 0.01, end, 0.02)
+            ax.plot(place, np.full(place.size, height + 0.27), "|", color="black", markersize=8)
+    _arrow(ax, (left, 0.42), (right, 0.42), "steps", (0, -0.18))
+    ax.text(left, 3.3, "grey: the expert drives", fontsize=10, color=FIXED)
+    ax.text(4.7, 3.3, "blue: the clone drives", fontsize=10, color=LEARNS)
+    ax.text(right, 3.3, "each stroke: a label", ha="right", fontsize=10)
+    return figure
+
+
 DRAWINGS: Mapping[str, Callable[[], Figure]] = MappingProxyType(
     {
         "agent-and-world.png": agent_and_world,
@@ -147,6 +173,7 @@ DRAWINGS: Mapping[str, Callable[[], Figure]] = MappingProxyType(
         "generations.png": generations,
         "replay-and-target.png": replay_and_target,
         "six-networks.png": six_networks,
+        "who-drives.png": who_drives,
     }
 )
 
