@@ -14,28 +14,20 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from rlcourse import inputs
+
 
 @dataclass(frozen=True)
 class Transition:
-    """One step of experience, or a batch of steps if the fields are arrays of equal leading shape.
+    """One step of experience, or a batch of steps if the fields are arrays of equal leading shape."""
 
-    Attributes:
-        obs: the observation the action was chosen in.
-        action: the action.
-        reward: what it paid.
-        next_obs: the observation that followed; at an episode's end the last one, not the next episode's first.
-        terminated: the world ended the episode: nothing after it counts, so do not bootstrap.
-        truncated: we ended the episode (a time limit): the world would have gone on, so bootstrap.
-        steps: how many steps of the world it spans: 1, and up to n after `n_step`.
-    """
-
-    obs: Any
+    obs: Any  # the observation the action was chosen in
     action: Any
-    reward: Any
-    next_obs: Any
-    terminated: Any
-    truncated: Any
-    steps: Any = 1
+    reward: Any  # what it paid
+    next_obs: Any  # the observation that followed; at an episode's end the last one, not the next episode's first
+    terminated: Any  # the world ended the episode: nothing after it counts, so do not bootstrap
+    truncated: Any  # we ended the episode (a time limit): the world would have gone on, so bootstrap
+    steps: Any = 1  # how many steps of the world it spans: 1, and up to n after `n_step`
 
 
 _CHECKED = ("obs", "action", "reward", "next_obs")
@@ -43,38 +35,18 @@ _FLAGS = ("terminated", "truncated")
 _LARGEST = float(np.finfo(np.float32).max)  # what networks compute with
 
 
-def _not_finite(name: str, value: Any) -> ValueError:
-    remedy = "the agent has diverged, lower its learning rate" if name == "action" else "mend the environment"
-    return ValueError(f"{name} = {value} is not finite, or beyond float32's range: {remedy}")
-
-
-def _not_a_flag(name: str, value: Any) -> ValueError:
-    return ValueError(f"{name} = {value}: it must be true or false, 1 or 0")
-
-
 @dataclass(frozen=True)
 class Batch:
-    """B transitions as tensors, ready for an update.
-
-    Attributes:
-        obs: `(B, *obs)`.
-        action: `(B,)` integers, or `(B, A)` numbers.
-        reward: `(B,)`; over `steps` steps, already discounted.
-        next_obs: `(B, *obs)`, the observation `steps` steps later.
-        terminated: `(B,)`, 1 where nothing after it counts, else 0. Where an episode was truncated it is 0: bootstrap.
-        steps: `(B,)`, the steps that `reward` spans; discount what follows by $\\gamma^{steps}$.
-        probability: `(B,)`, with which each draw took this transition.
-        indices: `(B,)`, where it lies in the buffer.
-    """
+    """B transitions as tensors, ready for an update."""
 
     obs: Float[Tensor, "B *obs"]  # noqa: F821  (a shape)
     action: Int[Tensor, " B"] | Float[Tensor, "B A"]
-    reward: Float[Tensor, " B"]
-    next_obs: Float[Tensor, "B *obs"]  # noqa: F821
-    terminated: Float[Tensor, " B"]
-    steps: Float[Tensor, " B"]
-    probability: Float[Tensor, " B"]
-    indices: Int[Tensor, " B"]
+    reward: Float[Tensor, " B"]  # over `steps` steps, already discounted
+    next_obs: Float[Tensor, "B *obs"]  # noqa: F821  (the observation `steps` steps later)
+    terminated: Float[Tensor, " B"]  # 1 where nothing after it counts; else 0, where an episode was truncated, too
+    steps: Float[Tensor, " B"]  # that `reward` spans: discount what follows by γ^steps
+    probability: Float[Tensor, " B"]  # with which each draw took this transition
+    indices: Int[Tensor, " B"]  # where it lies in the buffer
 
 
 def n_step(transitions: Sequence[Transition], gamma: float) -> Transition:
@@ -140,7 +112,7 @@ class Rollout:
         for name in _CHECKED:
             value = getattr(transition, name)
             if not np.abs(value).max(initial=0) <= _LARGEST:  # true for NaN, too
-                raise _not_finite(name, value)
+                raise inputs.not_finite(name, value)
         self.transitions.append(transition)
 
     def truncate(self) -> None:
@@ -166,8 +138,7 @@ class Rollout:
             for name in (*_CHECKED, *_FLAGS)
         }
         for name in _FLAGS:
-            if not np.isin(fields[name], (0, 1)).all():
-                raise _not_a_flag(name, fields[name])
+            inputs.check_flags(name, fields[name])
             fields[name] = fields[name].astype(bool)
         self.transitions.clear()
         return Transition(**fields)
@@ -214,29 +185,14 @@ class ReplayBuffer:
                 neither true nor false; nothing is stored.
         """
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf, and is refused as such
-            row = {name: self._checked(name, getattr(transition, name)) for name in _CHECKED}
-        if transition.terminated not in (0, 1):
-            raise _not_a_flag("terminated", transition.terminated)
+            row = {name: inputs.row(name, getattr(transition, name), self._rows[name]) for name in _CHECKED}
+        if transition.terminated not in (0, 1):  # asked first, because the check takes longer than all the rest
+            inputs.check_flags("terminated", transition.terminated)
         row |= {"terminated": transition.terminated, "steps": transition.steps}
         for name, value in row.items():
             self._rows[name][self._position] = value
         self._position = (self._position + 1) % self.capacity
         self._size = min(self._size + 1, self.capacity)
-
-    def _checked(self, name: str, value: Any) -> np.ndarray:
-        rows, array = self._rows[name], np.asarray(value)
-        if array.shape != rows.shape[1:]:
-            raise ValueError(
-                f"{name} has shape {array.shape}, this buffer stores {rows.shape[1:]}: add one transition at a time, "
-                "to a buffer made for this environment"
-            )
-        if array.dtype.kind not in ("iu" if rows.dtype.kind == "i" else "fiub"):
-            wanted = "an integer, a discrete action" if rows.dtype.kind == "i" else "real numbers"
-            raise ValueError(f"{name} = {value} has dtype {array.dtype}: it must be {wanted}")
-        array = array.astype(rows.dtype, copy=False)
-        if not np.isfinite(array).all():
-            raise _not_finite(name, value)
-        return array
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
         """Draw `batch_size` transitions with replacement.
@@ -247,11 +203,11 @@ class ReplayBuffer:
         self._require(batch_size)
         return self.gather(torch.randint(self._size, (batch_size,), generator=generator))
 
-    def _require(self, batch_size: int) -> None:
-        if not 1 <= batch_size <= self._size:
+    def _require(self, batch_size: int, which: str = "in the buffer") -> None:
+        if not 1 <= batch_size <= len(self):
             raise ValueError(
-                f"batch_size = {batch_size} is out of range: it must be in [1, {self._size}], the number of "
-                "transitions in the buffer; collect more first (learning_starts)"
+                f"batch_size = {batch_size} is out of range: it must be in [1, {len(self)}], the number of "
+                f"transitions {which}; collect more first (learning_starts)"
             )
 
     def gather(self, indices: Int[Tensor, " B"]) -> Batch:

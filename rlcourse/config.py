@@ -49,16 +49,20 @@ def require(name: str, value: float, allowed: Range) -> None:
 def check(config: Any) -> None:
     """Check each field of a dataclass against its annotation; call it from `__post_init__`.
 
-    Numbers are stored as the type that is written there: 1e6 is taken for a count and becomes 1000000.
+    Numbers are stored as the type that is written there: 1e6 is taken for a count and becomes 1000000. Where there is a
+    replay buffer, it must hold a batch, and what is collected before the first one.
 
     Raises:
         OutOfRangeError: names the Config, the field, its value, and the type or the range that is allowed.
     """
     hints = get_type_hints(type(config), include_extras=True)
+    page = f"{type(config).__module__.rsplit('.', 1)[-1]}.{type(config).__name__}"
     for field in fields(config):
-        name = f"{type(config).__module__.rsplit('.', 1)[-1]}.{type(config).__name__}.{field.name}"
-        value = _checked(name, getattr(config, field.name), hints[field.name])
+        value = _checked(f"{page}.{field.name}", getattr(config, field.name), hints[field.name])
         object.__setattr__(config, field.name, value)  # the dataclass is frozen
+    if hasattr(config, "buffer_size"):
+        require(f"{page}.batch_size", config.batch_size, Range(1, config.buffer_size))
+        require(f"{page}.learning_starts", config.learning_starts, Range(config.batch_size, config.buffer_size))
 
 
 def _checked(name: str, value: Any, hint: Any) -> Any:

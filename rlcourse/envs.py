@@ -6,7 +6,6 @@ grid, so the arrays grow with S·A·K, never with S².
 """
 
 import contextlib
-import copy
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -21,57 +20,27 @@ from gymnasium.spaces import Box, Discrete
 from jaxtyping import Bool, Float, Int, Shaped
 from scipy import sparse
 
+from rlcourse import inputs, spaces
+from rlcourse.two_ways import TwoWalkers as TwoWalkers  # registered here, like all worlds of the course
+from rlcourse.two_ways import TwoWays as TwoWays
+
 Info = dict[str, Any]  # what gymnasium's worlds say besides: no agent of the course reads it
 
 
 @dataclass(frozen=True)
 class TabularMDP:
-    """A finite MDP. Outcome k of action a in state s has probability `probability[s, a, k]`.
+    """A finite MDP. Outcome k of action a in state s has probability `probability[s, a, k]`."""
 
-    Attributes:
-        next_state: where outcome k leads, `(S, A, K)`.
-        probability: its probability, `(S, A, K)`; sums to 1 over k.
-        reward: the reward on the way, `(S, A, K)`.
-        terminated: whether the episode ends there, `(S, A, K)`; nothing after it counts.
-        start: distribution of the first state, `(S,)`.
-
-    Raises:
-        ValueError: shapes that differ, a successor that does not exist, probabilities that are negative or do not
-            sum to 1, rewards that are not finite; names state, action and value.
-    """
-
-    # The shapes are checked below, for everyone and with a message that names the remedy.
-    next_state: Int[np.ndarray, "..."]
-    probability: Float[np.ndarray, "..."]
-    reward: Float[np.ndarray, "..."]
-    terminated: Shaped[np.ndarray, "..."]  # booleans, or 0 and 1
-    start: Float[np.ndarray, "..."]
+    # The shapes are checked when it is made, for everyone and with a message that names the remedy.
+    next_state: Int[np.ndarray, "..."]  # where outcome k leads, (S, A, K)
+    probability: Float[np.ndarray, "..."]  # its probability, (S, A, K); sums to 1 over k
+    reward: Float[np.ndarray, "..."]  # the reward on the way, (S, A, K)
+    terminated: Shaped[np.ndarray, "..."]  # whether the episode ends there, (S, A, K): booleans, or 0 and 1
+    start: Float[np.ndarray, "..."]  # distribution of the first state, (S,)
 
     def __post_init__(self) -> None:
-        shape = self.next_state.shape
-        if len(shape) != 3:
-            raise ValueError(f"next_state has shape {shape}; it must be (states, actions, outcomes)")
-        for name in ("probability", "reward", "terminated"):
-            if getattr(self, name).shape != shape:
-                raise ValueError(
-                    f"{name} has shape {getattr(self, name).shape}, next_state has {shape}: make them equal"
-                )
-        _refuse(self.terminated, ~np.isin(self.terminated, (0, 1)), "terminated", "must be true or false")
+        inputs.check_table(self.next_state, self.probability, self.reward, self.terminated, self.start)
         object.__setattr__(self, "terminated", self.terminated.astype(bool, copy=False))  # ~1 is −2, not False
-        if self.start.shape != shape[:1]:
-            raise ValueError(f"start has shape {self.start.shape}; it must be ({shape[0]},), one entry per state")
-        _refuse(
-            self.next_state,
-            (self.next_state < 0) | (self.next_state >= shape[0]),
-            "next_state",
-            f"must be a state, 0 to {shape[0] - 1}",
-        )
-        _refuse(self.probability, ~(self.probability >= 0), "probability", "must be at least 0")
-        total = self.probability.sum(-1)
-        _refuse(total, ~np.isclose(total, 1, rtol=0, atol=1e-8), "the sum of probability over outcomes", "must be 1")
-        _refuse(self.reward, ~np.isfinite(self.reward), "reward", "must be finite")
-        if not (np.all(self.start >= 0) and np.isclose(self.start.sum(), 1, rtol=0, atol=1e-8)):
-            raise ValueError(f"start sums to {self.start.sum():g}; it must be a distribution over the states")
 
     @cached_property
     def expected_reward(self) -> Float[np.ndarray, "S A"]:
@@ -97,13 +66,6 @@ class TabularMDP:
     @property
     def num_actions(self) -> int:
         return self.next_state.shape[1]
-
-
-def _refuse(values: np.ndarray, bad: np.ndarray, name: str, rule: str) -> None:
-    if bad.any():
-        where = tuple(np.argwhere(bad)[0])
-        place = ", ".join(f"{axis} {index}" for axis, index in zip(("state", "action", "outcome"), where, strict=False))
-        raise ValueError(f"{name} is {values[where]:g} at {place}: it {rule}")
 
 
 def from_gymnasium(env: gym.Env) -> TabularMDP:
@@ -143,47 +105,18 @@ class GridWorld:
     goal, `P` a pit. Entering a goal or a pit pays its reward and ends the episode; walking into a wall or off the
     grid means staying. State s is the cell in row s // width, column s % width; walls count as states that nothing
     reaches, so that values reshape to the picture.
-
-    Attributes:
-        text: the map.
-        slip: probability of moving at a right angle to the chosen direction, half of it to either side.
-        step_cost: subtracted from the reward of every step.
-        cell_rewards: rewards for entering single cells, `{(row, column): reward}`, instead of `REWARDS`.
-
-    Raises:
-        ValueError: an unknown character, rows of unequal length, no goal, a slip outside [0, 1], a cell reward
-            outside the grid or on a wall; names the place and the remedy.
     """
 
     REWARDS: ClassVar[Mapping[str, float]] = MappingProxyType({"G": 1.0, "g": 0.3, "P": -1.0})  # each ends the episode
 
     text: str
-    slip: float = 0.0
-    step_cost: float = 0.0
+    slip: float = 0.0  # probability of moving at a right angle to the chosen direction, half of it to either side
+    step_cost: float = 0.0  # subtracted from the reward of every step
+    # Rewards for entering single cells, {(row, column): reward}, instead of REWARDS.
     cell_rewards: Mapping[tuple[int, int], float] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
-        rows = self.text.split()
-        known = {_FREE, _WALL, _START, *self.REWARDS}
-        for r, row in enumerate(rows):
-            if len(row) != len(rows[0]):
-                raise ValueError(
-                    f"row {r} has {len(row)} cells, row 0 has {len(rows[0])}: give every row the same length"
-                )
-            for c, cell in enumerate(row):
-                if cell not in known:
-                    raise ValueError(
-                        f"unknown character {cell!r} in row {r}, column {c}: use one of {' '.join(sorted(known))}"
-                    )
-        if not any(cell in self.REWARDS for cell in self.text):
-            raise ValueError(f"no goal: put at least one of {' '.join(sorted(self.REWARDS))} on the grid")
-        if not 0 <= self.slip <= 1:
-            raise ValueError(f"slip = {self.slip} is out of range: it must be in [0, 1]")
-        for (r, c), reward in self.cell_rewards.items():
-            if not (0 <= r < len(rows) and 0 <= c < len(rows[0])) or rows[r][c] == _WALL:
-                raise ValueError(f"cell_rewards has row {r}, column {c}: it must be on the grid and no wall")
-            if not np.isfinite(reward):
-                raise ValueError(f"cell_rewards is {reward} in row {r}, column {c}: it must be finite")
+        inputs.check_grid(self.text.split(), self.REWARDS, f"{_FREE}{_WALL}{_START}", self.slip, self.cell_rewards)
 
     @property
     def cells(self) -> np.ndarray:
@@ -312,76 +245,9 @@ def make(env_id: str, **options: Any) -> gym.Env:
     """`gymnasium.make`, its spaces as agents know them: the one place where that happens.
 
     Bounded actions, of any shape and type, become numbers in [−1, 1] (`UnitActions`); choices and numbered states
-    count from 0. What a world observes beyond that stays as it is: `algorithms.arguments` says which agent it suits.
+    count from 0. What a world observes beyond that stays as it is: `suited.arguments` says which agent it suits.
     """
-    env = gym.make(env_id, **options)
-    seen, done = env.observation_space, env.action_space
-    if UnitActions.suits(done):
-        env = UnitActions(env)
-    elif isinstance(done, Discrete) and done.start != 0:
-        first = int(done.start)
-        env = gym.wrappers.TransformAction(env, lambda action: int(action) + first, Discrete(int(done.n)))
-    if isinstance(seen, Discrete) and seen.start != 0:
-        lowest = int(seen.start)
-        env = gym.wrappers.TransformObservation(env, lambda obs: int(obs) - lowest, Discrete(int(seen.n)))
-    return env
-
-
-class CopiedObservation(gym.ObservationWrapper):
-    """Hands out copies: a world that goes on writing into the array that it returned changes nobody else's.
-
-    `SyncVectorEnv` keeps an episode's last observation while the next one begins. A single world needs no such wrapper:
-    `loop.train` copies what it is told.
-    """
-
-    def observation(self, observation: Any) -> Any:
-        # the first is many times faster
-        return observation.copy() if isinstance(observation, np.ndarray) else copy.deepcopy(observation)
-
-
-class UnitActions(gym.ActionWrapper):
-    """A bounded box of actions as numbers in [−1, 1], on one axis: −1 is the lowest the world takes, 1 the highest.
-
-    Between them the world's action rises in proportion, rounded to the nearest where it takes whole numbers. Rounding
-    never misses a bound, and what lies outside [−1, 1] counts as the bound.
-    """
-
-    def __init__(self, env: gym.Env) -> None:
-        super().__init__(env)
-        assert isinstance(env.action_space, Box)
-        self._box = env.action_space
-        self._whole = self._box.dtype.kind in "iu"
-        dtype = np.float64 if self._whole else self._box.dtype
-        self._low, self._high = self._box.low.ravel().astype(dtype), self._box.high.ravel().astype(dtype)
-        low, high = self._low.astype(np.longdouble), self._high.astype(np.longdouble)
-        self._middle = (low / 2 + high / 2).astype(dtype)
-        reach = np.maximum(high - self._middle, self._middle - low)
-        with np.errstate(divide="ignore", over="ignore"):  # both bounds are the same: infinity lets nothing through
-            self._slope = (1 / reach).astype(dtype)  # divided by, as by gymnasium's RescaleAction: old runs repeat
-        while (short := self._short()).any():
-            self._slope[short] = np.nextafter(self._slope[short], 0, dtype=dtype)
-        self.action_space = Box(-1.0, 1.0, self._low.shape)
-
-    def _short(self) -> Bool[np.ndarray, " A"]:
-        """Where −1 or 1 would miss its bound by rounding."""
-        reach = 1 / self._slope
-        return (self._middle + reach < self._high) | (self._middle - reach > self._low)
-
-    @staticmethod
-    def suits(space: gym.Space) -> bool:
-        """Whether it is a box with bounds on all sides; whole numbers beyond 2⁵³ count as none."""
-        if not (isinstance(space, Box) and space.is_bounded()):
-            return False
-        return space.dtype.kind == "f" or all(
-            np.abs(bound.astype(float)).max() < 2**53 for bound in (space.low, space.high)
-        )
-
-    def action(self, action: Any) -> np.ndarray:
-        scaled = np.asarray(action) / self._slope + self._middle
-        inside = np.minimum(np.maximum(scaled, self._low), self._high)
-        if self._whole:
-            inside = inside.round()
-        return inside.astype(self._box.dtype, copy=False).reshape(self._box.shape)
+    return spaces.adapted(gym.make(env_id, **options))
 
 
 def make_vector(env_id: str, num_envs: int) -> gym.vector.SyncVectorEnv:
@@ -391,10 +257,8 @@ def make_vector(env_id: str, num_envs: int) -> gym.vector.SyncVectorEnv:
     a step from each episode's end to the next one's start, on which the action has no effect.
     """
 
-    def one() -> gym.Env:
-        return CopiedObservation(make(env_id))
-
-    return gym.vector.SyncVectorEnv([one] * num_envs, autoreset_mode=gym.vector.AutoresetMode.SAME_STEP)
+    makers = [lambda: spaces.CopiedObservation(make(env_id))] * num_envs
+    return gym.vector.SyncVectorEnv(makers, autoreset_mode=gym.vector.AutoresetMode.SAME_STEP)
 
 
 def standardised(env: gym.Env, mean: Float[np.ndarray, " O"], spread: Float[np.ndarray, " O"]) -> gym.Env:
@@ -477,11 +341,7 @@ class FourGoals:
     DIRECTIONS: ClassVar[int] = 16  # action a is the angle 2π a / 16 from the east, counter-clockwise
 
     def state(self, x: int | np.integer, y: int | np.integer) -> int:
-        """The state at x and y, seen from the middle.
-
-        Raises:
-            ValueError: that is outside the room.
-        """
+        """The state at x and y, seen from the middle; a ValueError outside of the room."""
         if not (-self.HALF <= x <= self.HALF and -self.HALF <= y <= self.HALF):
             raise ValueError(f"x = {x}, y = {y} is outside: both must be in [{-self.HALF}, {self.HALF}]")
         return int((y + self.HALF) * (2 * self.HALF + 1) + x + self.HALF)
@@ -559,8 +419,8 @@ class Road(gym.Env[np.ndarray, np.ndarray]):
 
     def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[np.ndarray, Info]:
         super().reset(seed=seed)
-        self._frequency = self.np_random.uniform(0.2, 0.8, 3)
-        self._phase = self.np_random.uniform(0, 2 * np.pi, 3)
+        self.frequency = self.np_random.uniform(0.2, 0.8, 3)
+        self.phase = self.np_random.uniform(0, 2 * np.pi, 3)
         self._distance = self._offset = self._heading = 0.0
         return self._obs(), {}
 
@@ -574,24 +434,8 @@ class Road(gym.Env[np.ndarray, np.ndarray]):
         left = abs(self._offset) > 1 or abs(self._heading) > np.pi / 2
         return self._obs(), 1.0, left, False, {"distance": self._distance, "offset": self._offset}
 
-    def on_map(
-        self, distance: Float[np.ndarray, " N"], offset: Float[np.ndarray, " N"]
-    ) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, " N"]]:
-        """Places given by their distance along this episode's road and their offset from it, as x and y."""
-        along = np.linspace(0, max(float(distance.max()), 1e-3), 2000)
-        heading = (self.BEND / self._frequency * (np.cos(self._phase) - np.cos(self._place(along)))).sum(-1)
-        step = along[1]
-        x, y = (
-            np.interp(distance, along, step * (np.cumsum(part) - part)) for part in (np.cos(heading), np.sin(heading))
-        )
-        direction = np.interp(distance, along, heading)
-        return x - offset * np.sin(direction), y + offset * np.cos(direction)
-
-    def _place(self, distance: Any) -> np.ndarray:
-        return self._frequency * np.asarray(distance)[..., None] + self._phase
-
     def _curvature(self, distance: Any) -> Any:
-        return self.BEND * np.sin(self._place(distance)).sum(-1)
+        return self.BEND * np.sin(self.frequency * np.asarray(distance)[..., None] + self.phase).sum(-1)
 
     def _obs(self) -> np.ndarray:
         ahead = self._curvature(self._distance + np.array((0.0, *self.AHEAD)))
@@ -628,94 +472,18 @@ class TreeAhead(gym.Env[np.ndarray, np.ndarray]):
 
 @dataclass(frozen=True)
 class TwoDrivers:
-    """Demonstrators in `TreeAhead`: of two drivers one always passes to the left of the tree, the other to the right.
+    """Demonstrators in `TreeAhead`: of two drivers one always passes to the left of the tree, the other right."""
 
-    Attributes:
-        rng: whose turn it is, each with probability ½, and how exactly they drive.
-    """
-
-    rng: np.random.Generator
+    rng: np.random.Generator  # whose turn it is, each with probability ½, and how exactly they drive
 
     def __call__(self, obs: np.ndarray) -> np.ndarray:
         side = self.rng.choice((-0.5, 0.5))
         return np.clip(obs + side + 0.05 * self.rng.normal(), -1, 1).astype(np.float32)
 
 
-class TwoWays(gym.Env[np.ndarray, np.ndarray]):
-    """Walk from goal to goal, always north-east: half-way to each stands a tree, round which both ways are right.
-
-    The action `(2,)` is a step to the east and to the north. Observed is where the tree is, as seen from the walker,
-    `(2,)`. The goal lies `AHEAD` of the tree. Reaching it pays 1, everything else 0, and the next tree comes into view:
-    1 further to the north-east, and up to `ASIDE` beside the line. Walking into the tree, or past it all, ends the
-    episode.
-    """
-
-    SPEED = 0.4  # length of the longest step along each axis
-    AHEAD = np.sqrt([0.5, 0.5])
-    TREE, REACH, LOST, ASIDE = 0.35, 0.2, 1.8, 0.1  # the tree's radius, and distances
-
-    def __init__(self) -> None:
-        self.observation_space = Box(-3.0, 3.0, (2,))
-        self.action_space = Box(-1.0, 1.0, (2,))
-        self._tree = self.AHEAD  # as seen from the walker
-
-    def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[np.ndarray, Info]:
-        super().reset(seed=seed)
-        self._next_tree()
-        return self._tree.astype(np.float32), {}
-
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, Info]:
-        step = self.SPEED * np.clip(action, -1, 1)
-        nearest = np.clip(self._tree @ step / max(float(step @ step), 1e-12), 0, 1) * step  # to the tree, on this step
-        hit = float(np.linalg.norm(self._tree - nearest)) < self.TREE
-        self._tree = self._tree - step
-        lost = float(np.linalg.norm(self._tree)) > self.LOST
-        reached = float(np.linalg.norm(self._tree + self.AHEAD)) < self.REACH and not hit
-        if reached:
-            self._next_tree()
-        return self._tree.astype(np.float32), float(reached), hit or lost, False, {}
-
-    def _next_tree(self) -> None:
-        self._tree = self.AHEAD + self.ASIDE * self.np_random.uniform(-1, 1) * left_of(self.AHEAD)
-
-
-def left_of(direction: Float[np.ndarray, "2"]) -> Float[np.ndarray, "2"]:
-    """The direction, turned by a quarter to the left."""
-    return np.array([-direction[1], direction[0]])
-
-
-@dataclass
-class TwoWalkers:
-    """Demonstrators in `TwoWays`: of two walkers one always goes round on the left, the other on the right.
-
-    Both turn late. Until they stand before the tree, nothing that is observed tells who it is.
-
-    Attributes:
-        rng: who walks to the next goal, each with probability ½, and how exactly.
-        side: 1 for the one on the left, −1 for the other.
-    """
-
-    rng: np.random.Generator
-    side: float = 1.0
-
-    def __call__(self, obs: np.ndarray) -> np.ndarray:
-        tree, ahead = obs.astype(float), TwoWays.AHEAD
-        before = float(tree @ ahead)  # how far the tree is ahead
-        if before > 0.999:  # a way begins
-            self.side = self.rng.choice((-1.0, 1.0))
-        if before > 0.65:
-            way = (before - 0.6) * ahead
-        elif before > 0.25:
-            way = tree - 0.2 * ahead + 0.7 * self.side * left_of(ahead)
-        else:
-            way = tree + ahead
-        exact = way / max(float(np.linalg.norm(way)), TwoWays.SPEED)  # and no further than there
-        return np.clip(exact + 0.05 * self.rng.normal(size=2), -1, 1).astype(np.float32)
-
-
 gym.register("rlcourse/Road-v0", "rlcourse.envs:Road", max_episode_steps=400)
 gym.register("rlcourse/TreeAhead-v0", "rlcourse.envs:TreeAhead")
-gym.register("rlcourse/TwoWays-v0", "rlcourse.envs:TwoWays", max_episode_steps=100)  # about twelve goals
+gym.register("rlcourse/TwoWays-v0", "rlcourse.two_ways:TwoWays", max_episode_steps=100)  # about twelve goals
 
 
 class GoalWorld(gym.Env[dict[str, np.ndarray], Any]):

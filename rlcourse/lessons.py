@@ -29,6 +29,7 @@ from tqdm.auto import tqdm
 from rlcourse import files
 from rlcourse.algorithms.ddpg import DDPG
 from rlcourse.curves import reference as reference  # for the notebooks, like the other names imported as themselves
+from rlcourse.pictures import Flips as Flips
 from rlcourse.pictures import History, learning_curve
 from rlcourse.pictures import bias as bias
 from rlcourse.pictures import compare_to_reference as compare_to_reference
@@ -422,25 +423,39 @@ def video(frames: Sequence[UInt8[np.ndarray, "height width 3"]], fps: float, alt
     return Film(data, format="gif", metadata={"alt": alt})
 
 
-def before_and_after(world: gym.Env, before: Any, after: Any, seed: int) -> Image:
-    """The first three seconds of the same episode without exploration, by two agents side by side, in real time.
+def before_and_after(
+    world: gym.Env | tuple[gym.Env, gym.Env],
+    before: Any,
+    after: Any,
+    seed: int,
+    names: tuple[str, str] = ("before training", "after it"),
+    steps: int | None = None,
+    every: int = 2,
+) -> None:
+    """Show the beginning of the same episode without exploration, by two agents side by side, in real time.
 
-    An episode that ends sooner stands still at its end.
+    An episode that ends sooner stands still at its end. Which is which is printed below.
 
     Args:
-        world: made with `render_mode="rgb_array"`.
+        world: made with `render_mode="rgb_array"`; or two, one for each agent, if they observe it differently.
         before, after: anything with `act(obs, explore)`.
+        names: what the two are.
+        steps: how many of the episode; three seconds if not given.
+        every: a frame for every so many steps.
     """
-    rate = world.metadata["render_fps"]
-    films = [record(world, agent, seed, frames=3 * rate) for agent in (before, after)]
-    beside = [  # every second step, half as large: a tenth of a megabyte
+    worlds = world if isinstance(world, tuple) else (world, world)
+    rate = worlds[0].metadata["render_fps"]
+    steps = steps or 3 * rate
+    films = [record(own, agent, seed, frames=steps + 1) for own, agent in zip(worlds, (before, after), strict=True)]
+    beside = [  # half as large: a tenth of a megabyte
         np.concatenate([film[min(step, len(film) - 1)][::2, ::2] for film in films], axis=1)
-        for step in range(0, max(map(len, films)), 2)
+        for step in range(0, max(map(len, films)), every)
     ]
-    words = (f"{'ends' if len(film) < 3 * rate else 'goes on'} after {len(film) - 1} steps" for film in films)
-    return video(
-        beside, rate / 2, "The same episode before training (left: {}) and after it (right: {}).".format(*words)
-    )
+    words = [f"{'ends' if len(film) <= steps else 'goes on'} after {len(film) - 1} steps" for film in films]
+    sides = (f"{name} ({side}: {what})" for name, side, what in zip(names, ("left", "right"), words, strict=True))
+    said = f"The same episode: {' and '.join(sides)}."
+    display(video(beside, rate / every, said))
+    print(textwrap.fill(said, 90))
 
 
 class Film(Image):

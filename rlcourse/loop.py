@@ -19,6 +19,10 @@ from rlcourse.buffers import ReplayBuffer, Transition
 class Agent(Protocol):
     """What the loop asks of an agent; the agent itself decides when to learn.
 
+    On every page an agent is made from the size of an observation (or the number of states), the action space as
+    `envs.make` leaves it (or the number of actions), a Config, and a seed. If it learns from a memory, `replay` is one
+    to use instead of that which its Config describes. It counts the `steps` observed and the gradient steps, `updates`.
+
     An agent that can be saved (`checkpoints`) also has `state_dict()` and `load_state_dict(state)`; they cover all that
     the next steps depend on: networks, optimisers, memory, every random generator.
 
@@ -57,9 +61,8 @@ def _require(env: Any, agent: Agent, side_by_side: bool) -> None:
 def train(env: gym.Env, agent: Agent, steps: int, seed: int | None, start: int = 0) -> Iterator[dict[str, Any]]:
     """Act, step, hand over the transition, let the agent learn; until `steps` steps are done.
 
-    Stop it whenever you like: the agent stays usable, and another `train` goes on with it from a new episode.
-
-    What the environment is given is within the bounds of its action space; the agent is told what it chose itself.
+    Stop it whenever you like: the agent stays usable, and another `train` goes on with it from a new episode. What the
+    environment is given is within the bounds of its action space; the agent is told what it chose itself.
 
     Args:
         seed: of the environment; None leaves its random generator where it is.
@@ -103,7 +106,7 @@ def _act(agent: Agent, obs: Any, space: gym.Space, **options: bool) -> Any:
         name = type(agent).__name__
         error.add_note(
             f"{name} was to act on an observation of observation_space = {space}: the agent must be made for this "
-            "world's spaces, as rlcourse.algorithms.arguments tells them"
+            "world's spaces, as rlcourse.suited.arguments tells them"
         )
         raise
 
@@ -126,10 +129,7 @@ def _copied(value: Any) -> Any:
     """What a world returned, or is handed, as it is now: some worlds go on writing into these arrays."""
     if isinstance(value, np.ndarray):
         return value.copy()
-    return value if isinstance(value, _UNCHANGING) else copy.deepcopy(value)
-
-
-_UNCHANGING = (int, float, np.generic)
+    return value if isinstance(value, int | float | np.generic) else copy.deepcopy(value)
 
 
 def train_vector(

@@ -11,6 +11,8 @@ from gymnasium.spaces import Box, Discrete, Space
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from rlcourse import inputs
+
 
 def generators(seed: int, count: int) -> list[torch.Generator]:
     """`count` independent generators from one seed: one for each use, so that uses do not disturb each other.
@@ -29,12 +31,13 @@ def mlp(
     Weights and biases are drawn from $U(-1/\sqrt{n}, 1/\sqrt{n})$ for n inputs, PyTorch's own choice, but from
     `generator`. Shapes: `(*batch, sizes[0])` → `(*batch, sizes[-1])`.
     """
+    inputs.check_sizes("sizes of layers", *sizes)
     layers: list[nn.Module] = []
-    for inputs, outputs in pairwise(sizes):
+    for before, after in pairwise(sizes):
         # float32 whatever torch's default is, and not yet drawn from anything
-        linear = nn.Linear(inputs, outputs, device="meta", dtype=torch.float32).to_empty(device="cpu")
+        linear = nn.Linear(before, after, device="meta", dtype=torch.float32).to_empty(device="cpu")
         for parameter in linear.parameters():
-            nn.init.uniform_(parameter, -(inputs**-0.5), inputs**-0.5, generator=generator)
+            nn.init.uniform_(parameter, -(before**-0.5), before**-0.5, generator=generator)
         layers += [linear, activation()]
     return nn.Sequential(*layers[:-1])
 

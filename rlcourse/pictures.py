@@ -15,7 +15,9 @@ from matplotlib.patches import Circle
 
 from rlcourse.curves import Curve, Estimate, digits, mean_band, mean_estimate, reference
 from rlcourse.curves import compare_to_reference as compare
-from rlcourse.envs import Road, TreeAhead, TwoWays, left_of
+from rlcourse.envs import Road, TreeAhead
+from rlcourse.two_ways import TwoWays, left_of
+from rlcourse.widgets import scene as scenes
 from rlcourse.widgets.still import COLORS, Still
 
 
@@ -170,17 +172,17 @@ def plot_drives(env: gym.Env, drivers: Mapping[str, Callable[[np.ndarray], np.nd
     def draw(figure: Figure) -> None:
         left, right = (figure.add_axes(box) for box in ((0.01, 0.03, 0.37, 0.9), (0.46, 0.16, 0.53, 0.75)))
         along = np.linspace(0, end, 500)
-        edges = [np.stack(road.on_map(along, np.full(500, side))) for side in (-1.0, 1.0)]
+        edges = [np.stack(on_map(road, along, np.full(500, side))) for side in (-1.0, 1.0)]
         left.fill(*np.concatenate([edges[0], edges[1][:, ::-1]], 1), color="#dddddd", linewidth=0)
         left.set(title="from above", aspect="equal")
         left.axis("off")
         for side in (-1, 1):
             right.axhline(side, color="#777777", linewidth=3)
         for color, style, (name, (track, terminated)) in zip(COLORS, ("-", "--", "-."), tracks.items(), strict=False):
-            left.plot(*road.on_map(*track.T), style, color=color)
+            left.plot(*on_map(road, *track.T), style, color=color)
             right.plot(*track.T, style, color=color, label=f"{name}: {len(track) - 1} steps")
             if terminated:
-                left.plot(*road.on_map(*track[-1:].T), "X", color=color, markersize=12)
+                left.plot(*on_map(road, *track[-1:].T), "X", color=color, markersize=12)
                 right.plot(*track[-1], "X", color=color, markersize=12)
         right.set(xlabel="distance along the road", title="offset from the centre line")
         right.set(xlim=(0, end), ylim=(-1.3, 2.3), yticks=(-1, 0, 1))
@@ -191,6 +193,19 @@ def plot_drives(env: gym.Env, drivers: Mapping[str, Callable[[np.ndarray], np.nd
         for name, (track, terminated) in tracks.items()
     )
     return Still(draw, f"A winding road: {words}.", size=(13, 4))
+
+
+def on_map(
+    road: Road, distance: Float[np.ndarray, " N"], offset: Float[np.ndarray, " N"]
+) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, " N"]]:
+    """Places given by their distance along this episode's road and their offset from it, as x and y."""
+    along = np.linspace(0, max(float(distance.max()), 1e-3), 2000)
+    turned = np.cos(road.phase) - np.cos(road.frequency * along[:, None] + road.phase)
+    heading = (road.BEND / road.frequency * turned).sum(-1)
+    step = along[1]
+    x, y = (np.interp(distance, along, step * (np.cumsum(part) - part)) for part in (np.cos(heading), np.sin(heading)))
+    direction = np.interp(distance, along, heading)
+    return x - offset * np.sin(direction), y + offset * np.cos(direction)
 
 
 def plot_walks(clones: Mapping[str, Any], walks: int, seed: int) -> Still:
@@ -383,3 +398,36 @@ def efficiency(agents: Mapping[str, Curve], task: str) -> Still:
         for name, curve in agents.items()
     )
     return Still(draw, f"{task}: return by steps and by seconds, mean and range over seeds. {ends}.", size=(12, 3.6))
+
+
+class Flips(gym.Wrapper):
+    """Bits that are to be flipped, drawn: above as they are, below as they are wanted; wrong ones have a frame."""
+
+    SIDE, EDGE = 48, 6  # pixels: of a bit with its frame; of the frame, and of the gap around it
+    ONE, ZERO, WRONG = (tuple(bytes.fromhex(scenes.COLORS[name][1:])) for name in ("ink", "faint", "red"))
+
+    def __init__(self, env: gym.Env) -> None:
+        super().__init__(env)
+        self.metadata = {"render_fps": 2}
+
+    def reset(self, **how: Any) -> tuple[Any, dict[str, Any]]:
+        self._obs, info = self.env.reset(**how)
+        return self._obs, info
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        self._obs, *outcome = self.env.step(action)
+        return self._obs, *outcome
+
+    def render(self) -> Any:
+        have, want = self._obs[: 2 * self.env.unwrapped.n].reshape(2, -1)  # type: ignore[attr-defined]
+        frame = np.full((3 * self.SIDE, (len(have) + 1) * self.SIDE, 3), 255, np.uint8)
+        for row, bits in enumerate((have, want)):
+            for column, bit in enumerate(bits):
+                top, left = (self.SIDE * (np.array([row, column]) + 0.5)).astype(int)
+                for inset, color in (
+                    (self.EDGE, self.WRONG if have[column] != want[column] and not row else (255,) * 3),
+                    (2 * self.EDGE, self.ONE if bit else self.ZERO),
+                ):
+                    inner = slice(top + inset, top + self.SIDE - inset), slice(left + inset, left + self.SIDE - inset)
+                    frame[inner] = color
+        return frame

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Real, Shaped
 
+from rlcourse import inputs
+
 PerStep = Real[Any, "T *N"] | Sequence | float  # a number is the same at every step
 Flags = Shaped[Any, "T *N"] | Sequence  # booleans, or 0 and 1 of any type
 Result = Float[np.ndarray, "T *N"]
@@ -30,11 +32,7 @@ def discounted_returns(rewards: PerStep, gamma: float) -> Result:
 
 
 def monte_carlo_targets(
-    reward: PerStep,
-    next_value: PerStep,
-    terminated: Flags,
-    truncated: Flags,
-    gamma: float,
+    reward: PerStep, next_value: PerStep, terminated: Flags, truncated: Flags, gamma: float
 ) -> Result:
     r"""$G_t = r_t + \gamma G_{t+1}$ for rows that hold many episodes; a value stands in where the record is cut."""
     reward, next_value, over = _record(reward, next_value, terminated, truncated)
@@ -42,12 +40,7 @@ def monte_carlo_targets(
 
 
 def n_step_targets(
-    reward: PerStep,
-    next_value: PerStep,
-    terminated: Flags,
-    truncated: Flags,
-    gamma: float,
-    n: int,
+    reward: PerStep, next_value: PerStep, terminated: Flags, truncated: Flags, gamma: float, n: int
 ) -> Result:
     r"""$G_{t:t+n} = r_t + \gamma r_{t+1} + \dots + \gamma^{n-1} r_{t+n-1} + \gamma^n V(s_{t+n})$ ([SB] eq. 7.1).
 
@@ -93,8 +86,7 @@ def _record(
     reward = np.asarray(reward)
     terminated, truncated = _checked("terminated", terminated, reward), _checked("truncated", truncated, reward)
     for name, flag in (("terminated", terminated), ("truncated", truncated)):
-        if not np.isin(flag, (0, 1)).all():
-            raise ValueError(f"{name} = {flag}: every flag must be true or false, 1 or 0")
+        inputs.check_flags(name, flag)
     over = np.logical_or(terminated, truncated)
     over[-1:] = True
     # Replaced, not multiplied by 0: what a network says of a terminal state may be infinite.

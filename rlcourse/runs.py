@@ -22,8 +22,9 @@ from jaxtyping import Float
 from tqdm.auto import tqdm
 
 from rlcourse import checkpoints, datasets, envs, files, loop, provenance, snapshots
-from rlcourse.algorithms import agent_class, arguments, config_class, her
+from rlcourse.algorithms import agent_class, config_class, her
 from rlcourse.config import Count, CountOrZero, OutOfRangeError, Positive, Range, check, require
+from rlcourse.suited import arguments
 
 EVALUATION_SEED = 1_000_000  # far from the seeds that people train with
 
@@ -421,7 +422,7 @@ def run_all(
 
     Raises:
         SeedsFailedError: some seeds raised an error; the others have finished. Called again, it retries only those.
-        ValueError: what `run` refuses, before any seed begins.
+        ValueError: what `run` refuses, before any seed begins; or Dask is asked for and not installed.
     """
     for seed in seeds:
         require("seed", seed, Range(0, open_high=True))
@@ -430,8 +431,11 @@ def run_all(
     n_jobs = min(joblib.cpu_count(), len(seeds))  # for loky; a cluster decides by itself
     client: Any = nullcontext()
     if backend == "dask":
-        from dask.distributed import Client
-
+        try:
+            from dask.distributed import Client
+        except ImportError:
+            remedy = "pip install -c constraints.txt -e '.[cluster]'"
+            raise ValueError(f"backend = 'dask' needs Dask, which is not installed: {remedy}") from None
         client = Client(scheduler)
     with client, joblib.parallel_config(backend=backend, n_jobs=n_jobs):
         tasks = (

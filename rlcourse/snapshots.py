@@ -16,16 +16,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The state of an environment in mid-episode, made by `snapshot`; good for any number of `restore`s.
+    """The state of an environment in mid-episode, made by `snapshot`; good for any number of `restore`s."""
 
-    Attributes:
-        layers: for each wrapper from the outside in, then the environment, its type, the state it holds, and the names
-            of all its attributes.
-        data: MuJoCo's own state, or None.
-    """
-
+    # For each wrapper from the outside in, then the environment: type, state, and the names of all attributes.
     layers: tuple[tuple[type, dict[str, Any], frozenset[str]], ...]
-    data: Any
+    data: Any  # MuJoCo's own state, or None
 
 
 # What a deep copy restores exactly, and holders of such things.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
 
-from rlcourse import workshop
+from rlcourse import probes, workshop
 from rlcourse.workshop import ladder
 
 
@@ -163,6 +163,14 @@ HINDSIGHT = (  # whose rungs are worlds of goals
     ),
     Broken("her", "nothing relabelled", "sample", "lot < ", "lot < 0 * ", "GoalNeverSet"),
 )
+
+# The other rungs are there to name a mistake: those of slow agents fail on one of these, too.
+HARDEST = tuple(
+    rung
+    for rung in ladder.RUNGS
+    if rung.world in (probes.ObservationMatters, probes.NextActionMatters, probes.TruncationIsNotTermination)
+)
+QUICK = ("q_iteration", "dqn", "reinforce")  # some seconds for all rungs
 
 PAGES = tuple(dict.fromkeys(each.page for each in BROKEN))
 

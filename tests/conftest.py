@@ -5,6 +5,7 @@ Browser tests share one JupyterLab and the graders' tests one class of students:
 """
 
 import os
+import random
 import sys
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -61,10 +62,39 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Pieces:
     return Pieces(config, log)
 
 
+class Checks:
+    """Which calls of functions with stated shapes and types are checked: all would take a third of the tests' time.
+
+    From each line of code that calls it, a function's first `FIRST` calls in a test, and of the later ones a share
+    `LATER`, drawn at random: what is wrong with one call is mostly wrong with all calls from there.
+    """
+
+    FIRST, LATER = 5, 0.05
+
+    def __init__(self) -> None:
+        self.seen: dict[tuple[Any, ...], int] = {}
+        self.random = random.Random(0)
+
+    def skipped(self, _: object) -> bool:
+        """Whether jaxtyping should look away from the call it is about to make."""
+        wrapper = sys._getframe(1)
+        caller = wrapper.f_back
+        assert caller is not None
+        place = wrapper.f_locals["fn"], caller.f_code, caller.f_lineno
+        count = self.seen[place] = self.seen.get(place, 0) + 1
+        return count > self.FIRST and self.random.random() >= self.LATER
+
+
+@pytest.fixture(autouse=True)
+def checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test begins with all checks, and checks less and less what it calls again and again."""
+    monkeypatch.setattr(type(jaxtyping.config), "jaxtyping_disable", property(Checks().skipped), raising=False)
+
+
 @pytest.fixture
-def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+def unchecked(checks: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Shapes and types are not checked at each call, as nowhere but in tests: a long training takes half the time."""
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    monkeypatch.setattr(type(jaxtyping.config), "jaxtyping_disable", True)
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ MOVED: Mapping[tuple[str, str], tuple[str, str]] = {}  # definitions that stand 
 CAPS = {"target_every": 20, "late_after": 60, "assessment_episodes": 2, "rollout_steps": 128, "epochs": 2}
 STEPS = 160  # after learning has begun
 RESULTS = ("reward", "episode_return", "evaluation", "truth", "learned")
-KEYS = ("evaluation_env", "max_reward", "hindsight", "hindsight_k")  # taken over as recorded
+KEYS = ("evaluation_env", "max_reward", "hindsight", "hindsight_k", "dataset", "standardise")  # taken over as recorded
 
 
 def renamed(definitions: Mapping[tuple[str, str], str]) -> dict[tuple[str, str], str]:
@@ -78,7 +78,7 @@ def short(data: Mapping[str, Any]) -> dict[str, Any]:
     """The job of `tests.rerun` that stands for a recording, under the names that it was recorded with."""
     config = {name: min(value, CAPS[name]) if name in CAPS else value for name, value in data["config"].items()}
     begin = 0
-    if "learning_starts" in config:
+    if "learning_starts" in config and not data.get("dataset"):  # which is all in memory before the first step
         begin = config["learning_starts"] = min(config["learning_starts"], config["batch_size"] + 100)
         config["buffer_size"] = min(config["buffer_size"], begin + STEPS - 40)  # so that old rows are overwritten
     steps = begin + (STEPS if begin else 5 * STEPS)
@@ -116,9 +116,13 @@ def main(revision: str) -> int:
             inside = {"agent": "td7", "env": recordings.ENV, "code": str(file["code"])}
         own = asdict(Experiment("td7", recordings.ENV, 1, recordings.CONFIG))["config"]
         old_names = {new: old for old, new in FIELDS.get("td7", {}).items()}
+        known = {field for data in recorded.values() if data["agent"] == "td7" for field in data["config"]}
         recorded |= {
             f"{recordings.PATH.name}, normed = {normed}": inside
-            | {"config": {old_names.get(key, key): own[key] for key in own} | {"normed": normed}}
+            | {
+                "config": {name: own[key] for key in own if (name := old_names.get(key, key)) in known}
+                | {"normed": normed}
+            }
             for normed in (True, False)
         }
         same: set[str] = set()
@@ -132,7 +136,7 @@ def main(revision: str) -> int:
                 differ[key] = f"it was stale at {revision} already"
             elif renamed(old) == reached(*where):
                 same.add(key)
-            elif data.get("dataset"):
+            elif data.get("dataset") and not (folder / data["dataset"]).exists():
                 differ[key] = "a short run needs its dataset: record it anew"
             else:
                 job = short(data)

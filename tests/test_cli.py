@@ -135,6 +135,13 @@ def test_a_film_needs_a_renderer_before_the_training_begins(monkeypatch: pytest.
     assert not list(tmp_path.iterdir())
 
 
+def test_train_says_that_dask_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "dask", None)
+    words = ["train", "q_learning", "--env", "FrozenLake-v1", "--steps", "10", "--out", str(tmp_path)]
+    message = "rlcourse train: backend = 'dask' needs Dask, which is not installed: pip install -c constraints.txt -e"
+    assert str(call(monkeypatch, *words, "--backend", "dask")).startswith(message)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

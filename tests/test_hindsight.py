@@ -259,7 +259,7 @@ def test_wrapping_around_keeps_episodes_apart(strategy: her.Strategy, lengths: t
             assert len(buffer) == len(kept)
             if not kept:
                 continue
-            found = sampled(buffer, 60)
+            found = sampled(buffer, 20)
             assert {led for led, _ in found} <= {led for _, led in kept}
             for led, goal in found:
                 of = next(each for each, its in kept if its == led)

@@ -17,6 +17,7 @@ from rlcourse.algorithms import diffusion, imitation
 from rlcourse.algorithms.imitation import Config, Imitation, Mixture, MixturePolicy
 from rlcourse.buffers import Transition
 from rlcourse.loop import evaluate, train
+from rlcourse.two_ways import left_of
 
 pytestmark = pytest.mark.thorough  # minutes together: in `make test`, not in the inner loop
 
@@ -360,7 +361,7 @@ def test_small_errors_compound_unless_the_expert_corrects_them() -> None:
         for seed in range(5):
             agent = Imitation(5, 1, envs.road_expert, Config(dagger=dagger), seed)
             last += losses_of(train(env, agent, 600, seed))[-50:]
-            lengths.append(evaluate(env, agent, 10, seed=1000))
+            lengths.append(evaluate(env, agent, 4, seed=1000))
         driven.append(np.stack(lengths))
         loss.append(np.mean(last))
     assert (driven[1] == 400).all()
@@ -453,7 +454,7 @@ def test_worlds_are_proper_environments(name: str) -> None:
 def test_a_step_on_the_road() -> None:
     road = envs.Road()
     road.reset(seed=0)
-    road._frequency, road._phase = np.full(3, 0.5), np.full(3, np.pi / 2)  # bends with 0.675 cos(s/2)
+    road.frequency, road.phase = np.full(3, 0.5), np.full(3, np.pi / 2)  # bends with 0.675 cos(s/2)
     # Straight on, where the road bends by 0.675 per unit: after 0.2 units it has turned away by 0.135 rad, and the
     # car is 0.2·sin(−0.135) from the line.
     obs, reward, terminated, truncated, info = road.step(np.zeros(1, np.float32))
@@ -473,8 +474,8 @@ def test_leaving_the_road_or_turning_round_ends_it() -> None:
     road = envs.Road()
     for place, heading, ends in ((0.99, 0.0, False), (0.99, 0.3, True), (-0.99, -0.3, True), (0.0, 1.6, True)):
         road.reset(seed=0)
-        road._offset, road._heading, road._frequency = place, heading, np.full(3, 1e-9)
-        road._phase = np.zeros(3)  # a straight road
+        road._offset, road._heading, road.frequency = place, heading, np.full(3, 1e-9)
+        road.phase = np.zeros(3)  # a straight road
         assert road.step(np.zeros(1))[2] == ends
 
 
@@ -512,7 +513,7 @@ def test_the_map_is_where_the_car_goes() -> None:
         x, y = places[-1]
         places.append((x + road.SPEED * math.cos(heading), y + road.SPEED * math.sin(heading)))
         infos.append((info["distance"], info["offset"]))
-    path = np.stack(road.on_map(*np.array(infos).T), 1)
+    path = np.stack(pictures.on_map(road, *np.array(infos).T), 1)
     # Steps of 0.2 on bends up to 0.675: each is wrong by about 0.2²·0.675/2, partly cancelling.
     assert np.abs(path - np.array(places[1:])).max() < 0.3
     assert np.ptp(path[:, 0]) > 8
@@ -562,7 +563,7 @@ def test_a_step_between_two_goals() -> None:
     obs, reward, terminated, _, _ = step(-ahead + (0.5, 0.0), east)
     assert (reward, terminated) == (1.0, False)
     assert obs @ ahead == pytest.approx(1)
-    assert 0 < abs(obs @ envs.left_of(ahead)) <= 0.2
+    assert 0 < abs(obs @ left_of(ahead)) <= 0.2
     assert step(-ahead + (0.61, 0.0), east)[1] == 0  # 0.21 from the goal
 
 
@@ -575,7 +576,7 @@ def test_two_walkers_both_arrive_and_each_keeps_to_a_side() -> None:
         passed.append(0.0)
         while not over:
             action = walkers(obs)
-            here.append(-walkers.side * float(obs @ envs.left_of(envs.TwoWays.AHEAD)))  # on its own side of the tree
+            here.append(-walkers.side * float(obs @ left_of(envs.TwoWays.AHEAD)))  # on its own side of the tree
             obs, reward, terminated, over, _ = env.step(action)
             assert not terminated
             passed[-1] += float(reward)

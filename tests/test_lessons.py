@@ -6,7 +6,9 @@ import inspect
 import json
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import imageio.v3 as imageio
@@ -16,7 +18,7 @@ import torch
 from IPython.display import Markdown, display
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from rlcourse import curves, lessons, pictures
+from rlcourse import curves, envs, lessons, pictures
 from rlcourse.algorithms import ddpg
 from rlcourse.algorithms import q_iteration as qi
 from rlcourse.envs import GRIDS, TabularEnv
@@ -382,13 +384,25 @@ def test_a_recorded_episode_becomes_a_small_moving_picture() -> None:
     assert set(output.data) == {"image/gif"}
 
 
-def test_before_and_after_stand_beside_each_other() -> None:
+@pytest.fixture
+def films(monkeypatch: pytest.MonkeyPatch) -> list[lessons.Film]:
+    """What is displayed."""
+    found: list[lessons.Film] = []
+    monkeypatch.setattr(lessons, "display", found.append)
+    return found
+
+
+def test_before_and_after_stand_beside_each_other(
+    films: list[lessons.Film], capsys: pytest.CaptureFixture[str]
+) -> None:
     world = gym.make("FrozenLake-v1", render_mode="rgb_array", is_slippery=False)  # 4 steps a second
     down, left = (qi.QLearning(16, 4, qi.Config(), seed=0) for _ in range(2))
     down.q[:, 1], left.q[:, 0] = 1, 1  # into a hole after three steps; against a wall for ever
-    picture = lessons.before_and_after(world, down, left, seed=0)
-    said = "The same episode before training (left: ends after 3 steps) and after it (right: goes on after 11 steps)."
+    lessons.before_and_after(world, down, left, seed=0)
+    (picture,) = films
+    said = "The same episode: before training (left: ends after 3 steps) and after it (right: goes on after 12 steps)."
     assert picture.metadata["alt"] == said
+    assert " ".join(capsys.readouterr().out.split()) == said
     shown = imageio.imread(picture.data, extension=".gif")
     _, high, wide, _ = np.stack(lessons.record(world, down, seed=0)).shape
     assert shown.shape == (3, high // 2, wide, 3)  # the start, two steps, the end; then nothing moves any more
@@ -396,6 +410,47 @@ def test_before_and_after_stand_beside_each_other() -> None:
     assert (left_half[0] != left_half[1]).any()
     assert (left_half[1] != left_half[2]).any()
     np.testing.assert_array_equal(right_half, right_half[:1].repeat(3, 0))
+
+
+def test_two_agents_may_observe_the_world_differently(films: list[lessons.Film]) -> None:
+    class Turned(gym.ObservationWrapper):
+        def observation(self, observation: Any) -> Any:
+            return 15 - observation
+
+    world = gym.make("FrozenLake-v1", render_mode="rgb_array", is_slippery=False)
+    agent = qi.QLearning(16, 4, qi.Config(), seed=0)
+    agent.q[0, 0], agent.q[15, 2], agent.q[14, 1] = 1, 1, 1  # left at the first; there, as the last, right, then down
+    worlds, names = (world, Turned(world)), ("as it is", "turned")
+    lessons.before_and_after(worlds, agent, agent, seed=0, names=names, steps=2, every=1)
+    (picture,) = films
+    said = "The same episode: as it is (left: goes on after 2 steps) and turned (right: goes on after 2 steps)."
+    assert picture.metadata["alt"] == said
+    shown = imageio.imread(picture.data, extension=".gif")
+    left_half, right_half = np.split(shown, 2, axis=2)
+    assert len(shown) == 3
+    np.testing.assert_array_equal(left_half, left_half[:1].repeat(3, 0))
+    assert all((a != b).any() for a, b in pairwise(right_half))
+
+
+def test_bits_are_drawn_as_they_are_and_as_they_are_wanted() -> None:
+    world = lessons.Flips(envs.make("rlcourse/BitFlip4-v0"))
+    obs, _ = world.reset(seed=2)
+    have, want = obs[:4].astype(int), obs[4:8].astype(int)
+    first = world.render()
+    world.step(0)
+    second = world.render()
+    place = (np.arange(4) + 0.5) * lessons.Flips.SIDE
+    middle = (place + lessons.Flips.SIDE / 2).astype(int)
+    for row, bits in zip(middle, (have, want), strict=False):
+        assert [first[row, column].mean() < 128 for column in middle] == [bit == 1 for bit in bits]
+    changed_rows, changed_columns = (np.nonzero((first != second).any(axes))[0] for axes in ((1, 2), (0, 2)))
+    assert place[0] < min(changed_rows) < max(changed_rows) < place[1]  # of the bits as they are
+    assert place[0] < min(changed_columns) < max(changed_columns) < place[1]  # only the first one
+    framed = [
+        (first[:, int(left) : int(left) + lessons.Flips.SIDE] == lessons.Flips.WRONG).all(-1).any() for left in place
+    ]
+    assert framed == list(have != want)
+    assert 0 < sum(framed) < 4
 
 
 def test_a_stored_film_is_embedded_with_a_description(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
+from itertools import combinations
 from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any
@@ -20,6 +21,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
@@ -183,6 +185,39 @@ def test_the_last_row_can_read_it(module: ModuleType, preset: str) -> None:
         contrast = (light + 0.05) / (dark + 0.05)
         assert contrast >= (3 if text.get_fontweight() == "bold" else 4.5), (preset, text.get_text(), contrast)
         assert text.get_fontsize() >= SMALLEST, (preset, text.get_text())
+
+
+@WIDGETS
+def test_on_paper_no_words_lie_on_others_or_under_a_handle(module: ModuleType) -> None:
+    figure = module.widget().still.figure
+    FigureCanvasAgg(figure).draw()
+    em = 12 / 72 * figure.dpi
+    hidden = outside(figure)
+    texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text() and text not in hidden]
+    shown = [(text.get_text(), text.get_window_extent()) for text in texts]
+    for (words, box), (others, other) in combinations(shown, 2):
+        across = min(box.x1, other.x1) - max(box.x0, other.x0)
+        down = min(box.y1, other.y1) - max(box.y0, other.y0)
+        # The boxes of neighbours on a line may not touch either; above letters there is some room in theirs.
+        assert across < -0.15 * em or down < 0.35 * em, (words, others)
+    for ax in figure.axes:
+        for held in (each for each in ax.collections if not each.get_clip_on()):
+            middle = ax.transData.transform(np.asarray(held.get_offsets())[0])
+            radius = np.sqrt(held.get_sizes()[0]) / 2 / 72 * figure.dpi
+            for words, box in shown:
+                nearest = np.clip(middle, box.min, box.max)
+                assert np.hypot(*(nearest - middle)) > radius, words
+
+
+def outside(figure: Figure) -> set[Text]:
+    """Labels that matplotlib keeps for ticks beyond the ends of an axis."""
+    axes = [(axis, sorted(axis.get_view_interval())) for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)]
+    return {
+        tick.label1
+        for axis, (low, high) in axes
+        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())
+        if not low <= tick.get_loc() <= high
+    }
 
 
 def test_a_rounding_error_from_the_browser_is_no_change() -> None:

@@ -14,7 +14,7 @@ from rlcourse.algorithms import actor_critic, dqn, iql, q_iteration
 from rlcourse.probes import ConstantReward, ObservationMatters, TruncationIsNotTermination
 from rlcourse.workshop import ladder
 from rlcourse.workshop.ladder import GAMMA, GOAL_RUNGS, RECIPES, RUNGS, TOLERANCE, Rung
-from tests.broken_agents import HINDSIGHT, Broken
+from tests.broken_agents import HARDEST, HINDSIGHT, QUICK, Broken
 
 pytestmark = pytest.mark.thorough  # minutes together: in `make test`, not in the inner loop
 
@@ -30,12 +30,18 @@ TRUTH = [(rung, obs, action, value) for rung in RUNGS for (obs, action), value i
 
 
 @pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["hardest", "whole"])
 @pytest.mark.parametrize(("page", "continuous"), CLIMBERS, ids=str)
-def test_every_agent_climbs_the_ladder(page: str, continuous: bool) -> None:
+def test_every_agent_climbs_the_ladder(
+    page: str, continuous: bool, whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rungs = GOAL_RUNGS if page == "her" else RUNGS if whole or page in QUICK else HARDEST
+    if page != "her":
+        monkeypatch.setattr(ladder, "RUNGS", rungs)
     found = ladder.of_page(import_module(f"rlcourse.algorithms.{page}"), continuous)
     assert found.first is None, found
     looked_at = [finding.rung.world for finding in found.findings if finding.rows]
-    has_no_values, rungs = page == "reinforce", GOAL_RUNGS if page == "her" else RUNGS
+    has_no_values = page == "reinforce"
     assert looked_at == [rung.world for rung in rungs if rung.best or not has_no_values]
 
 

@@ -149,9 +149,9 @@ def test_flags_of_any_type_say_the_same(kind: str) -> None:
 
 @pytest.mark.parametrize("wrong", [2, -1, 0.5, np.nan])
 def test_what_is_neither_true_nor_false_is_refused(wrong: float) -> None:
-    with pytest.raises(ValueError, match=r"^terminated = .*: every flag must be true or false, 1 or 0$"):
+    with pytest.raises(ValueError, match=r"^terminated = .*: it must be true or false, 1 or 0$"):
         gae([1.0, 1.0], [0.0, 0.0], [0.0, 0.0], [0, wrong], [0, 0], 0.9, 0.5)
-    with pytest.raises(ValueError, match=r"^truncated = .*: every flag must be true or false, 1 or 0$"):
+    with pytest.raises(ValueError, match=r"^truncated = .*: it must be true or false, 1 or 0$"):
         n_step_targets([1.0, 1.0], [0.0, 0.0], [0, 0], [0, wrong], 0.9, 2)
 
 

@@ -72,6 +72,14 @@ def test_what_the_course_shows_is_a_picture_or_words_or_says_what_to_do(
     assert "Predict first" in answer.data["text/html"]
 
 
+def test_a_picture_is_there_with_its_alternative_text_and_again_after_the_next_save(server: Any) -> None:
+    known = {"image/png": {"alt": 'Q < "0"', "width": 70}}
+    once = saved(server, new_output("display_data", PICTURE | {LIVE_VIEW: VIEW}, metadata=known))
+    html = '<img src="data:image/png;base64,cGljdHVyZQ==" alt="Q &lt; &quot;0&quot;" width="70">'
+    assert once == [new_output("display_data", PICTURE | {"text/html": html}, metadata=known), AT_REST]
+    assert saved(server, *once) == once
+
+
 def test_other_outputs_and_other_notebooks_stay_as_they_are(server: Any) -> None:
     others = [shown(**PICTURE), new_output("stream", text="1"), new_output("error", ename="E")]
     assert saved(server, *others) == others

@@ -22,7 +22,7 @@ from rlcourse.widgets.scene import (
     track,
     up_to,
 )
-from rlcourse.widgets.still import draw_view
+from rlcourse.widgets.still import apart, draw_view
 
 DAY_PAPER, NIGHT_PAPER = "#FFFFFF", "#111111"  # of JupyterLab's two themes, `--jp-layout-color0`
 
@@ -80,6 +80,13 @@ def test_on_paper_marks_lie_in_the_scenes_order() -> None:
     order = [each.get_zorder() for each in (drawn, words, bar, patch, held)]
     assert order == sorted(order)
     assert len(set(order)) == len(order)
+
+
+def test_labels_that_would_lie_on_each_other_make_way_to_both_sides() -> None:
+    assert apart([0.1, 0.9], 0.1, 0.0) == pytest.approx([0.1, 0.9])
+    assert apart([0.1, 0.5, 0.5, 0.5], 0.1, 0.0) == pytest.approx([0.1, 0.4, 0.5, 0.6])
+    assert apart([0.0, 0.02], 0.1, 0.05) == pytest.approx([0.05, 0.15])
+    assert apart([1.0, 1.0], 0.1, 0.0) == pytest.approx([0.9, 1.0])
 
 
 def test_on_paper_an_axis_without_ticks_has_no_line() -> None:

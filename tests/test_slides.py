@@ -97,6 +97,14 @@ def test_a_question_then_its_answer_when_the_speaker_goes_on() -> None:
     assert second.notes == first.notes == ["**2 min.** Vote."]
 
 
+def test_a_question_for_which_there_may_be_no_time_is_the_speakers_and_so_is_its_answer() -> None:
+    folded = shown("text/markdown", "<details><summary>Open</summary>\n\n**three.**\n\n</details>", answer="**three.**")
+    (slide,) = made(text("## Title"), ran("notes", QUESTION), ran("notes", folded))
+    assert sources(slide.shown) == ["## Title"]
+    assert slide.fragments == []
+    assert [note.count("three") for note in slide.notes] == [0, 1, 1]  # among the choices, and the answer
+
+
 def test_an_answer_waits_even_where_its_picture_does_not() -> None:
     *_, last = made(text("## Title"), ran("subslide", PICTURE, ANSWER))
     assert ["<img" in source for source in sources(last.shown)] == [False, True]

@@ -1,6 +1,8 @@
 """Every agent in every kind of world: the world receives what the agent meant, or the agent is refused by name."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from inspect import unwrap
@@ -26,8 +28,9 @@ from gymnasium.spaces import (
 )
 
 from rlcourse import envs, loop
-from rlcourse.algorithms import AGENTS, agent_class, arguments, config_class
+from rlcourse.algorithms import AGENTS, agent_class, config_class
 from rlcourse.runs import Experiment
+from rlcourse.suited import arguments
 
 SAME_STEP = gym.vector.AutoresetMode.SAME_STEP
 
@@ -340,3 +343,34 @@ def test_agents_and_worlds_of_the_other_loop_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match=r"^(PPO|DQN) in .* cannot learn in this loop: train is for agents of one"):
             next(training)
+
+
+WRONG = """
+from gymnasium.spaces import Box, Discrete
+from rlcourse.algorithms import AGENTS, agent_class, config_class
+
+box, choice = Box(-1.0, 1.0, (2,)), Discrete(2)
+for name in AGENTS:
+    counts = name in ("q_learning", "dqn")  # told the number of actions, not their space
+    wrong = [(Box(-1.0, 1.0, (3,)), 2 if counts else box)]
+    if counts:
+        wrong += [(3, box), (3, choice)]
+    elif name not in ("reinforce", "actor_critic", "ppo"):
+        wrong += [(3, choice), (3, 2)]
+    for sizes in wrong:
+        try:
+            agent_class(name)(*sizes, config_class(name)(), 0)
+            print(name, sizes, "was accepted")
+        except Exception as error:
+            print(name, type(error).__name__, error)
+"""
+
+
+def test_a_space_in_place_of_its_size_and_actions_of_the_wrong_kind_are_refused_in_words() -> None:
+    # In a process of its own, because here the tests' type checks come first.
+    found = subprocess.run(
+        [sys.executable, "-c", WRONG], check=True, capture_output=True, text=True
+    ).stdout.splitlines()
+    refusal = re.compile(r"\w+ ValueError .*(is no whole number from 1 on; of observations|must be a Box from -1 to 1)")
+    assert len(found) >= 2 * len(AGENTS)
+    assert [line for line in found if not refusal.match(line)] == []

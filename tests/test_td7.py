@@ -256,6 +256,92 @@ def test_no_gradient_reaches_the_encoder_from_actor_or_critic() -> None:
         assert all(parameter.grad is None for parameter in net.parameters())
 
 
+# --- other designs of the same agent, one field each
+
+
+def test_pal_is_the_critics_loss_over_an_even_sample() -> None:
+    """Both critics' losses by hand, before the update changes them; nothing is prioritised."""
+    agent = filled(lap=False, pal=True, priority_exponent=0.7, min_priority=0.2, target_noise=0.0)
+    assert not isinstance(agent.replay, PrioritizedReplay)
+    rows = agent.replay.sample(8, agent._sampling)
+    _, critic = td7.bind_embeddings(agent.encoder, rows.obs, agent.actor, agent.critic)
+    error = (rows.reward - critic(rows.obs, rows.action)).detach()  # the first targets are bare rewards
+    size = error.abs()
+    losses = torch.where(size <= 0.2, 0.5 * 0.2**0.7 * error**2, 0.2 * size**1.7 / 1.7)
+    scale = size.clamp(min=0.2).pow(0.7).mean(1)
+    assert agent.update(rows)["critic_loss"] == pytest.approx((losses.mean(1) / scale).sum().item(), rel=1e-5)
+
+
+def first_encoder_loss(agent: TD7, target: Any) -> tuple[float, float]:
+    """What the next update reports, and the squared distance of the head's prediction from `target`."""
+    rows = agent.replay.sample(8, agent._sampling)
+    with torch.no_grad():
+        predicted = agent.encoder.head(agent.encoder.pair(agent.encoder.state(rows.obs), rows.action))
+        wanted = target(agent, rows)
+    assert predicted.shape == wanted.shape
+    return agent.update(rows)["encoder_loss"], (predicted - wanted).square().mean().item()
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        ("embedding", lambda agent, rows: agent.encoder.state(rows.next_obs)),
+        ("state", lambda agent, rows: rows.next_obs),
+        ("reward", lambda agent, rows: rows.reward[:, None]),
+    ],
+)
+def test_what_the_encoder_learns_to_predict(name: Any, target: Any) -> None:
+    reported, by_hand = first_encoder_loss(filled(encoder_target=name), target)
+    assert reported == pytest.approx(by_hand, rel=1e-5)
+    heads = len(list(filled(encoder_target=name).encoder.head.parameters()))
+    assert heads == (0 if name == "embedding" else 2)
+
+
+@pytest.mark.parametrize(("name", "seen"), [("both", {"z_s", "z_sa"}), ("state", {"z_s"}), ("pair", {"z_sa"})])
+def test_which_embeddings_the_critics_see(name: Any, seen: set[str]) -> None:
+    critic = filled(critic_input=name).critic
+    rows, draws = batch(), torch.Generator().manual_seed(0)
+    z_s, z_sa, other = (torch.randn(2, 6, generator=draws) for _ in range(3))
+    value = critic(rows.obs, rows.action, z_s, z_sa)
+    changed = {
+        "z_s": critic(rows.obs, rows.action, other, z_sa),
+        "z_sa": critic(rows.obs, rows.action, z_s, other),
+    }
+    assert {each for each, values in changed.items() if not torch.equal(values, value)} == seen
+
+
+def test_end_to_end_the_critics_gradient_trains_the_encoder_that_they_see() -> None:
+    agent = filled(end_to_end=True, target_every=3)
+    assert agent.fixed_encoder is agent.encoder
+    step(agent)
+    rows = agent.replay.sample(8, agent._sampling)
+    agent.encoder_optimizer.param_groups[0]["lr"] = 0.0  # so that only the critics' gradient moves it
+    before, target = parameters(agent.encoder), parameters(agent.target_encoder)
+    agent.update(rows)
+    assert not same(parameters(agent.encoder), before)
+    assert same(parameters(agent.target_encoder), target)
+    step(agent)  # the third update, a copy
+    assert same(parameters(agent.target_encoder), parameters(agent.encoder))
+    assert agent.actor_optimizer.param_groups[0]["params"] == list(agent.actor.parameters())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"pal": True}, "pal = True needs lap = False"),
+        ({"sale": False, "end_to_end": True}, "need sale = True"),
+        ({"sale": False, "critic_input": "pair"}, "need sale = True"),
+        ({"sale": False, "encoder_target": "state"}, "need sale = True"),
+    ],
+)
+def test_a_design_that_could_do_nothing_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(OutOfRangeError, match=message):
+        replace(CONFIG, **changes)
+
+
+# --- values and assessments
+
+
 def test_the_value_is_that_of_the_first_critic_seen_through_the_fixed_encoder() -> None:
     agent = filled()
     for _ in range(7):  # the encoder has moved on since the copy

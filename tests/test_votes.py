@@ -52,17 +52,36 @@ def test_every_question_of_the_lectures_can_be_voted_on() -> None:
             assert words.startswith(question.choices[letter])
 
 
+def test_a_question_may_quote_a_formula(lectures: Path) -> None:
+    asked = "**Predict:** *Spot* it:\n\n$$Q^*_1 < Q^*_2 \\,$$\n\nWhere?\n\n- **A:** $a^*$ or $b^*$\n- **B:** below"
+    cell = new_code_cell(
+        outputs=[
+            new_output("display_data", {"text/markdown": asked}),
+            new_output(
+                "display_data", {"text/markdown": "folded"}, metadata={"text/markdown": {"answer": "**B: below.**"}}
+            ),
+        ]
+    )
+    nbformat.write(new_notebook(cells=[cell]), lectures / "00_start.ipynb")
+    (poll,) = polls(votes.page(lectures))
+    title = poll.children[0].value
+    assert "<em>Spot</em> it:" in title
+    assert r"$$Q^*_1 &lt; Q^*_2 \,$$" in title
+    assert title.endswith("Where?</b>")
+    assert "$a^*$ or $b^*$" in poll._bars["A"].value
+
+
 def test_votes_are_counted_kept_and_answered(lectures: Path) -> None:
     page = votes.page(lectures)
     first, second = polls(page)
     first.counts["A"].value, first.counts["B"].value = 1, 3
     assert ["75 %" in bar.value for bar in first._bars.values()] == [False, True]
     assert "less &lt; 1" in first._bars["A"].value
-    assert "<i>more</i>" in first._bars["B"].value
+    assert "<em>more</em>" in first._bars["B"].value
     assert first._answer.layout.display == "none"
     first.answer.value = True
     assert first._answer.layout.display is None
-    assert first._answer.value == "<b>B: more.</b> By x."
+    assert first._answer.value == "<strong>B: more.</strong> By x."
     second.counts["A"].value = 2
     page.children[0].value = "02_lecture"
     assert polls(page)[0].counts["A"].value == 0  # another lecture's

@@ -1,5 +1,6 @@
 """The smallest torch agent that has everything a real one has: networks, an optimiser, a memory, its own chance."""
 
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,11 +79,16 @@ class TinyBox(Tiny):
         return preference.clamp(-1, 1).numpy()
 
 
-def work(saved: Any, experiment: runs.Experiment, out: Path) -> None:
-    """What a process of the SIGKILL test does: train seed 0, saving at every episode's end; `saved`: the last step."""
+def work(saved: Any, experiment: runs.Experiment, out: Path, finishes: bool) -> None:
+    """What a process of the SIGKILL test does: train seed 0, saving at every episode's end; `saved`: the last step.
+
+    One that is to be killed before it finishes waits for that at its last save, however late the killer comes.
+    """
     genuine = checkpoints.save
 
     def save(path: Path, env: Any, agent: Any, step: int, **extra: Any) -> None:
+        if step >= experiment.steps and not finishes:
+            signal.pause()
         genuine(path, env, agent, step, **extra)
         saved.value = step
 

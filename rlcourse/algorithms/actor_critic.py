@@ -56,16 +56,11 @@ def critic_loss(value: Float[Tensor, "*B"], target: Float[Tensor, "*B"]) -> Floa
 
 
 class ActorCritic(Stateful):
-    """An agent for discrete or continuous actions and vector observations, in many environments side by side.
-
-    Args:
-        obs_size: numbers in an observation.
-        action_space: of one environment: `Discrete`, or a `Box` of numbers in [−1, 1].
+    """A `loop.Agent` for discrete or continuous actions and vector observations, in many environments side by side.
 
     Attributes:
         policy: observations `(*B, obs_size)` → a distribution over actions.
         critic: observations `(*B, obs_size)` → state values `(*B, 1)`.
-        updates: gradient steps taken.
     """
 
     def __init__(self, obs_size: int, action_space: Space, config: Config, seed: int) -> None:

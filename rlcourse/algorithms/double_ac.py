@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from rlcourse.buffers import Batch, ReplayBuffer, Transition
 from rlcourse.checkpoints import Stateful
-from rlcourse.config import Count, Discount, NonNegative, Positive, Probability, Range, check, require
+from rlcourse.config import Count, Discount, NonNegative, Positive, Probability, Range, check
 from rlcourse.nets import Actor, Critics, action_size, generators, polyak_update
 
 
@@ -48,8 +48,6 @@ class Config:
 
     def __post_init__(self) -> None:
         check(self)
-        require("double_ac.Config.batch_size", self.batch_size, Range(1, self.buffer_size))
-        require("double_ac.Config.learning_starts", self.learning_starts, Range(self.batch_size, self.buffer_size))
 
 
 PolicyFunction = Callable[[Tensor], Tensor]  # observations (B, O) → actions (B, A)
@@ -79,18 +77,11 @@ def actor_loss(batch: Batch, actors: Iterable[PolicyFunction], critic: QFunction
 
 
 class DoubleAC(Stateful):
-    """An agent for continuous actions and vector observations.
-
-    Args:
-        obs_size: numbers in an observation.
-        action_space: a `Box` of numbers in [−1, 1].
-        replay: a memory to use instead of one of `config.buffer_size`.
+    """A `loop.Agent` for continuous actions and vector observations.
 
     Attributes:
         actors: one or two, observations `(*B, obs_size)` → actions; the first acts.
         critic, target_critic: observations and actions → `(N, B)`.
-        steps: transitions observed.
-        updates: gradient steps taken.
     """
 
     def __init__(

@@ -66,8 +66,6 @@ class Config:
         check(self)
         if self.dueling:  # its two streams stand on the last hidden layer
             require("dqn.Config.hidden: number of layers", len(self.hidden), Range(1))
-        require("dqn.Config.batch_size", self.batch_size, Range(1, self.buffer_size))
-        require("dqn.Config.learning_starts", self.learning_starts, Range(self.batch_size, self.buffer_size))
 
 
 ONLINE = Config(batch_size=1, buffer_size=1, learning_starts=1, target_every=1, tau=1.0, n_step=1)
@@ -142,18 +140,11 @@ def importance_weight(probability: Float[Tensor, " B"], exponent: float) -> Floa
 
 
 class DQN(Stateful):
-    """An agent for discrete actions and vector observations.
-
-    Args:
-        obs_size: numbers in an observation.
-        num_actions: actions are 0 to `num_actions` − 1.
-        replay: a memory to use instead of the one that `config` describes.
+    """A `loop.Agent` for discrete actions and vector observations.
 
     Attributes:
         q: the online network, `(*B, obs_size)` → `(*B, num_actions)`.
         target_q: the target network.
-        steps: transitions observed.
-        updates: gradient steps taken.
     """
 
     def __init__(

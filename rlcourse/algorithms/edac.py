@@ -52,8 +52,6 @@ class Config:
 
     def __post_init__(self) -> None:
         check(self)
-        require("edac.Config.batch_size", self.batch_size, Range(1, self.buffer_size))
-        require("edac.Config.learning_starts", self.learning_starts, Range(self.batch_size, self.buffer_size))
         if self.diversity:
             require("edac.Config.critics", self.critics, Range(2))  # a single one is like no other
 
@@ -160,19 +158,12 @@ def temperature_loss(
 
 
 class EDAC(Stateful):
-    """An agent for continuous actions and vector observations, meant for `loop.train_offline`.
-
-    Args:
-        obs_size: numbers in an observation.
-        action_space: a `Box` of numbers in [−1, 1].
-        replay: a memory to use instead of one of `config.buffer_size`.
+    """A `loop.Agent` for continuous actions and vector observations, meant for `loop.train_offline`.
 
     Attributes:
         actor: observations `(*B, obs_size)` → normal distributions.
         critic, target_critic: observations and actions → `(N, B)`.
         log_temperature: log α.
-        steps: transitions observed.
-        updates: gradient steps of the critics taken.
     """
 
     def __init__(

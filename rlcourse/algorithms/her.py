@@ -21,7 +21,6 @@ is a slice of its `next_obs`, and a `Transition` needs no field for it. The agen
 one thing twice does not hurt it.
 """
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -29,10 +28,10 @@ from typing import Any, Literal
 import gymnasium as gym
 import numpy as np
 import torch
-from gymnasium.spaces import Dict, flatdim, flatten
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from rlcourse import inputs
 from rlcourse.buffers import Batch, ReplayBuffer, Transition
 from rlcourse.config import CountOrZero, check
 
@@ -99,49 +98,8 @@ def relabel(
         torch.as_tensor(answer(*question), dtype=torch.float32) for answer in (compute_reward, compute_terminated)
     )
     if reward.shape != (len(goal),):
-        raise ValueError(f"compute_reward has shape {tuple(reward.shape)} for {len(goal)} goals: {_REMEDY}")
+        raise ValueError(f"compute_reward has shape {tuple(reward.shape)} for {len(goal)} goals: {inputs.GOAL_REMEDY}")
     return replace(batch, obs=obs, next_obs=next_obs, reward=reward, terminated=terminated.expand(len(goal)))
-
-
-_REMEDY = "let it answer for each row alone, as np.linalg.norm(achieved_goal - desired_goal, axis=-1) does, (B,)"
-
-
-def goal_function(env: gym.Env, name: str, numbers: tuple[int, ...]) -> GoalFunction:
-    """The world's own `compute_reward` or `compute_terminated`, once it has answered about two goals as `relabel` asks.
-
-    One of the two goals was reached, the other, the farthest of 64, was not.
-
-    Args:
-        numbers: how many axes an answer may have: 1, or 0 if one number may answer for all.
-
-    Raises:
-        ValueError: there is no such function, it needs `info`, or mixes up the goals; says how to write it.
-    """
-    try:  # the outermost layer that answers knows in which units goals are observed
-        answer: GoalFunction = env.get_wrapper_attr(name)
-    except AttributeError:
-        raise ValueError(
-            f"{env} has no {name}: hindsight needs `def {name}(self, achieved_goal, desired_goal, info)`, which says "
-            "for each of B goals what a step that achieved it is worth (compute_reward), or ends (compute_terminated)"
-        ) from None
-    space = copy.deepcopy(env.unwrapped.observation_space["desired_goal"])  # type: ignore[index]
-    space.seed(0)
-    goals = np.array([flatten(space, space.sample()) for _ in range(64)], np.float32)
-    reached = goals[[0, 0]]
-    wanted = goals[[0, np.linalg.norm(goals - goals[0], axis=-1).argmax()]]
-    try:
-        together = np.asarray(answer(reached, wanted, {}), float)
-        alone = [np.asarray(answer(reached[i : i + 1], wanted[i : i + 1], {}), float) for i in range(2)]
-    except Exception as error:
-        raise ValueError(
-            f"{name} of {env} cannot answer about two goals without info ({error!r}): hindsight knows goals, (B, G), "
-            f"and nothing else; {_REMEDY}"
-        ) from error
-    if together.ndim not in numbers or together.size not in (1, 2):
-        raise ValueError(f"{name} of {env} has shape {together.shape} for two goals: {_REMEDY}")
-    if not np.allclose(together, [one.item() for one in alone if one.size == 1]):
-        raise ValueError(f"{name} of {env} says {together} of two goals together, but {alone} of each alone: {_REMEDY}")
-    return answer
 
 
 class HindsightReplay(ReplayBuffer):
@@ -162,19 +120,11 @@ class HindsightReplay(ReplayBuffer):
     """
 
     def __init__(self, env: gym.Env, capacity: int, config: Config) -> None:
-        space = env.unwrapped.observation_space
-        if not isinstance(space, Dict) or [*space][:2] != ["achieved_goal", "desired_goal"]:
-            raise ValueError(
-                f"{env} has no goals: hindsight needs a world that observes achieved_goal, desired_goal and "
-                "observation, such as rlcourse/BitFlip10-v0 or rlcourse/FetchReach-v4"
-            )
-        shape = env.observation_space.shape
-        if shape != (flatdim(space),):
-            raise ValueError(f"{env} observes {shape}, not its goals in one vector: wrap it in FlattenObservation")
-        super().__init__(capacity, shape, env.action_space.shape or ())
-        self.config, self.goal_size = config, flatdim(space["desired_goal"])
-        self._compute_reward = goal_function(env, "compute_reward", (1,))
-        self._compute_terminated = goal_function(env, "compute_terminated", (0, 1))
+        size, self.goal_size = inputs.goal_sizes(env)
+        super().__init__(capacity, (size,), env.action_space.shape or ())
+        self.config = config
+        self._compute_reward = inputs.goal_function(env, "compute_reward", (1,))
+        self._compute_terminated = inputs.goal_function(env, "compute_terminated", (0, 1))
         self._before, self._after = torch.zeros(2, capacity, dtype=torch.int64)  # steps of the episode, for each step
         self._running = 0  # steps of the episode that is not over
 
@@ -207,11 +157,7 @@ class HindsightReplay(ReplayBuffer):
         Raises:
             ValueError: the episodes that are over have fewer than `batch_size`.
         """
-        if not 1 <= batch_size <= len(self):
-            raise ValueError(
-                f"batch_size = {batch_size} is out of range: it must be in [1, {len(self)}], the number of "
-                "transitions from episodes that are over; collect more first (learning_starts)"
-            )
+        self._require(batch_size, "from episodes that are over")
         index = torch.randint(len(self), (batch_size,), generator=generator)  # 0 is the oldest step
         uniform, lot = torch.rand(2, batch_size, generator=generator, dtype=torch.float64)
         rows = self._row(index)

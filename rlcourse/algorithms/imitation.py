@@ -64,15 +64,9 @@ class Config:
 
 @dataclass(frozen=True)
 class Mixture:
-    r"""$\pi(a \mid s) = \sum_k w_k\, \mathcal{N}(a; \mu_k, \sigma_k^2)$, with K components and A independent actions.
+    r"""$\pi(a \mid s) = \sum_k w_k\, \mathcal{N}(a; \mu_k, \sigma_k^2)$, with K components, A independent actions."""
 
-    Attributes:
-        logits: of the weights w, `(*B, K)`.
-        mean: `(*B, K, A)`.
-        log_std: `(*B, K, A)`.
-    """
-
-    logits: Float[Tensor, "*B K"]
+    logits: Float[Tensor, "*B K"]  # of the weights w
     mean: Float[Tensor, "*B K A"]
     log_std: Float[Tensor, "*B K A"]
 

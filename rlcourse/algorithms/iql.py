@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from rlcourse.buffers import Batch, ReplayBuffer, Transition
 from rlcourse.checkpoints import Stateful
-from rlcourse.config import Count, Discount, NonNegative, Positive, Probability, Range, check, require
+from rlcourse.config import Count, Discount, NonNegative, Positive, Probability, check
 from rlcourse.nets import Critics, Gaussian, action_size, generators, mlp, polyak_update
 
 
@@ -47,8 +47,6 @@ class Config:
 
     def __post_init__(self) -> None:
         check(self)
-        require("iql.Config.batch_size", self.batch_size, Range(1, self.buffer_size))
-        require("iql.Config.learning_starts", self.learning_starts, Range(self.batch_size, self.buffer_size))
 
 
 class GaussianActor(nn.Module):
@@ -102,19 +100,12 @@ def actor_loss(log_prob: Float[Tensor, " B"], weight: Float[Tensor, " B"]) -> Fl
 
 
 class IQL(Stateful):
-    """An agent for continuous actions and vector observations, meant for `loop.train_offline`.
-
-    Args:
-        obs_size: numbers in an observation.
-        action_space: a `Box` of numbers in [−1, 1].
-        replay: a memory to use instead of one of `config.buffer_size`.
+    """A `loop.Agent` for continuous actions and vector observations, meant for `loop.train_offline`.
 
     Attributes:
         actor: observations `(*B, obs_size)` → normal distributions.
         critic, target_critic: observations and actions → `(N, B)`.
         value_network: V, observations → `(*B, 1)`.
-        steps: transitions observed.
-        updates: gradient steps of the critics taken.
     """
 
     def __init__(

@@ -90,21 +90,13 @@ def orthogonal_(net: nn.Module, last: float, generator: torch.Generator) -> None
 
 @dataclass(frozen=True)
 class Samples:
-    """B steps of a rollout with all that an update needs to know of them.
+    """B steps of a rollout with all that an update needs to know of them."""
 
-    Attributes:
-        obs: `(B, O)`, normalised.
-        action: `(B,)` integers, or `(B, A)` numbers.
-        old_log_prob: `(B,)`, under the policy that chose the actions.
-        advantage: `(B,)`.
-        target: `(B,)`, for the critic.
-    """
-
-    obs: Float[Tensor, "B O"]
+    obs: Float[Tensor, "B O"]  # normalised
     action: Int[Tensor, " B"] | Float[Tensor, "B A"]
-    old_log_prob: Float[Tensor, " B"]
+    old_log_prob: Float[Tensor, " B"]  # under the policy that chose the actions
     advantage: Float[Tensor, " B"]
-    target: Float[Tensor, " B"]
+    target: Float[Tensor, " B"]  # for the critic
 
     def __getitem__(self, indices: Int[Tensor, " M"]) -> "Samples":
         return Samples(**{field.name: getattr(self, field.name).index_select(0, indices) for field in fields(self)})
@@ -141,24 +133,19 @@ def critic_loss(value: Float[Tensor, " B"], target: Float[Tensor, " B"]) -> Floa
 
 
 class PPO(Stateful):
-    """An agent for discrete or continuous actions and vector observations, in one environment or many side by side.
-
-    Args:
-        obs_size: numbers in an observation.
-        action_space: of one environment: `Discrete`, or a `Box` of numbers in [−1, 1].
+    """A `loop.Agent` for discrete or continuous actions and vector observations, in one environment or in many.
 
     Attributes:
         norm: observations `(*B, obs_size)` → normalised ones, which the two networks take.
         policy: `(*B, obs_size)` → a distribution over actions.
         critic: `(*B, obs_size)` → state values `(*B, 1)`.
-        updates: gradient steps taken.
     """
 
     def __init__(self, obs_size: int, action_space: Space, config: Config, seed: int) -> None:
         self.config = config
         initialisation, self._exploration, self._sampling = generators(seed, 3)
-        self.norm = RunningNorm(obs_size)
         self.policy = Policy(obs_size, action_space, config.hidden, initialisation)
+        self.norm = RunningNorm(obs_size)
         self.critic = mlp([obs_size, *config.hidden, 1], initialisation, nn.Tanh)
         if config.orthogonal:
             orthogonal_(self.policy, 0.01, initialisation)

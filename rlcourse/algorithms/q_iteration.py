@@ -14,6 +14,8 @@ Langford (2002), *Approximately optimal approximate reinforcement learning* [KL]
 | `state_distribution`, `expected_advantage` | [KL] section 2, and what their lemma 6.1 is made of |
 | `boltzmann`, `epsilon_greedy` | [SB] 13.2 with preferences Q/T, and section 2.2 |
 | `bellman_target`, `QLearning.update` | [SB] 6.8, [WD] eq. 1 |
+
+A ValueError names a γ outside of [0, 1) where a limit is asked for, and a policy whose rows are no distributions.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +26,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import sparse
 
+from rlcourse import inputs
 from rlcourse.buffers import Transition
 from rlcourse.checkpoints import Stateful
 from rlcourse.config import Discount, Finite, NonNegative, Probability, Range, check, require
@@ -73,11 +76,7 @@ def bellman_residual(model: Model, q: Table, gamma: float) -> float:
 
 
 def optimal_q(model: Model, gamma: float, tolerance: float = 1e-8) -> Table:
-    r"""Sweep until Q is surely within `tolerance` of $Q^*$ everywhere.
-
-    Raises:
-        ValueError: gamma outside [0, 1), where the bound fails; tolerance not positive.
-    """
+    r"""Sweep until Q is surely within `tolerance` of $Q^*$ everywhere."""
     return contracted(q_iteration(model, gamma), gamma, tolerance)
 
 
@@ -98,11 +97,7 @@ def evaluation_sweeps(model: Model, policy: Table, gamma: float) -> Iterator[Val
 
 
 def evaluate_policy(model: Model, policy: Table, gamma: float) -> Values:
-    r"""$V^\pi$ exactly: for a fixed policy the Bellman equation is linear, $(I - \gamma P^\pi)\, V^\pi = r^\pi$.
-
-    Raises:
-        ValueError: gamma outside [0, 1); a policy whose rows are no distributions, named by state.
-    """
+    r"""$V^\pi$ exactly: for a fixed policy the Bellman equation is linear, $(I - \gamma P^\pi)\, V^\pi = r^\pi$."""
     return np.asarray(
         sparse.linalg.spsolve(policy_system(model, policy, gamma), (policy * model.expected_reward).sum(-1))
     )
@@ -118,9 +113,6 @@ def state_distribution(model: Model, policy: Table, start: Values, gamma: float)
 
     Exactly: $(I - \gamma P^\pi)^\top d^\pi = (1 - \gamma)\, \rho$, with ρ the distribution `start` of the first state.
     It sums to 1 where no episode ends, else to less: whoever has arrived is in no state.
-
-    Raises:
-        ValueError: as in `evaluate_policy`.
     """
     return np.asarray(
         sparse.linalg.spsolve(sparse.csc_array(policy_system(model, policy, gamma).T), (1 - gamma) * start)
@@ -144,9 +136,6 @@ def fit_v(model: Model, pairs: Table, gamma: float) -> Values:
     \beta(a \mid s) = \frac{n(s, a)}{\sum_{a'} n(s, a')}$$
 
     States that the buffer does not hold keep the value 0.
-
-    Raises:
-        ValueError: gamma outside [0, 1).
     """
     require("gamma", gamma, Range(0, 1, open_high=True))
     visits = pairs.sum(-1, keepdims=True)
@@ -158,9 +147,6 @@ def fit_q(model: Model, pairs: Table, policy: Table, gamma: float) -> Table:
     r"""Where regression of $Q(s, a)$ on $y = r + \gamma\, Q(s', a')$ ends, with a fresh $a' \sim \pi(\cdot \mid s')$.
 
     How often the buffer holds a pair does not matter, but pairs that it does not hold keep the value 0.
-
-    Raises:
-        ValueError: gamma outside [0, 1).
     """
     require("gamma", gamma, Range(0, 1, open_high=True))
     return _repeated(
@@ -229,6 +215,7 @@ class QLearning(Stateful):
     """
 
     def __init__(self, num_states: int, num_actions: int, config: Config, seed: int) -> None:
+        inputs.check_sizes("size of the table", num_states, num_actions)
         self.config = config
         self.q = np.full((num_states, num_actions), config.initial_value)
         self.visits = np.zeros((num_states, num_actions), int)

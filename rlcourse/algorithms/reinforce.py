@@ -85,15 +85,10 @@ def actor_loss(log_prob: Float[Tensor, " B"], advantage: Float[Tensor, " B"], ep
 
 
 class REINFORCE(Stateful):
-    """An agent for discrete or continuous actions and vector observations.
-
-    Args:
-        obs_size: numbers in an observation.
-        action_space: `Discrete`, or a `Box` of numbers in [−1, 1].
+    """A `loop.Agent` for discrete or continuous actions and vector observations.
 
     Attributes:
         policy: observations `(*B, obs_size)` → a distribution over actions.
-        updates: gradient steps taken.
     """
 
     def __init__(self, obs_size: int, action_space: Space, config: Config, seed: int) -> None:

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from rlcourse.buffers import Batch, ReplayBuffer, Transition
 from rlcourse.checkpoints import Stateful
-from rlcourse.config import Count, Discount, Finite, Positive, Probability, Range, check, require
+from rlcourse.config import Count, Discount, Finite, Positive, Probability, check
 from rlcourse.nets import Critics, Gaussian, action_size, generators, mlp, polyak_update
 
 
@@ -50,8 +50,6 @@ class Config:
 
     def __post_init__(self) -> None:
         check(self)
-        require("sac.Config.batch_size", self.batch_size, Range(1, self.buffer_size))
-        require("sac.Config.learning_starts", self.learning_starts, Range(self.batch_size, self.buffer_size))
 
 
 class StochasticActor(nn.Module):
@@ -132,20 +130,13 @@ def value_bellman_target(batch: Batch, target_value: Callable[[Tensor], Tensor],
 
 
 class SAC(Stateful):
-    """An agent for continuous actions and vector observations.
-
-    Args:
-        obs_size: numbers in an observation.
-        action_space: a `Box` of numbers in [−1, 1].
-        replay: a memory to use instead of one of `config.buffer_size`.
+    """A `loop.Agent` for continuous actions and vector observations.
 
     Attributes:
         actor: observations `(*B, obs_size)` → normal distributions.
         critic, target_critic: observations and actions → `(N, B)`.
         value_network, target_value_network: the original's V, observations → `(*B, 1)`.
         log_temperature: log α.
-        steps: transitions observed.
-        updates: gradient steps of the critics taken.
     """
 
     def __init__(

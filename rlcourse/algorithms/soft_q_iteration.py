@@ -12,6 +12,8 @@ Papers: Haarnoja et al. (2017), *Reinforcement learning with deep energy-based p
 | `soft_maximum`, `improve` | [SQL] theorem 1, [SAC1] lemma 2 |
 | `soft_q_iteration` | [SQL] theorem 3 |
 | `soft_policy_iteration` | [SAC1] theorem 1 |
+
+A ValueError names a temperature α that is not above 0, and what `q_iteration` refuses.
 """
 
 from collections.abc import Iterator
@@ -43,11 +45,7 @@ def soft_bellman(model: Model, q: Table, policy: Table, gamma: float, temperatur
 
 
 def evaluate_policy(model: Model, policy: Table, gamma: float, temperature: float) -> Table:
-    r"""The soft $Q^\pi$ exactly: $(I - \gamma P^\pi)\, V^\pi = r^\pi + \alpha \mathcal{H}(\pi)$, then one backup.
-
-    Raises:
-        ValueError: gamma outside [0, 1); a policy whose rows are no distributions, named by state.
-    """
+    r"""The soft $Q^\pi$ exactly: $(I - \gamma P^\pi)\, V^\pi = r^\pi + \alpha \mathcal{H}(\pi)$, then one backup."""
     reward = soft_value(model.expected_reward, policy, temperature)
     values = sparse.linalg.spsolve(policy_system(model, policy, gamma), reward)
     return backup(model, np.asarray(values), gamma)
@@ -57,9 +55,6 @@ def soft_maximum(q: Float[np.ndarray, "*S A"], temperature: float) -> Float[np.n
     r"""$V(s) = \alpha \log \sum_a \exp(Q(s, a) / \alpha)$: what `soft_value` is at its best policy.
 
     From $\max_a Q$, its limit for α → 0, to $\max_a Q + \alpha \log |\mathcal{A}|$, where all actions are equal.
-
-    Raises:
-        ValueError: a temperature of 0 or below.
     """
     require("temperature", temperature, Range(0, open_low=True))
     top = q.max(-1, keepdims=True)  # so that exp cannot overflow
@@ -67,11 +62,7 @@ def soft_maximum(q: Float[np.ndarray, "*S A"], temperature: float) -> Float[np.n
 
 
 def improve(q: Float[np.ndarray, "*S A"], temperature: float) -> Float[np.ndarray, "*S A"]:
-    r"""$\pi(a \mid s) = \exp\big((Q(s, a) - V(s)) / \alpha\big)$, softmax of Q/α: it has the highest soft value.
-
-    Raises:
-        ValueError: a temperature of 0 or below.
-    """
+    r"""$\pi(a \mid s) = \exp\big((Q(s, a) - V(s)) / \alpha\big)$, softmax of Q/α: it has the highest soft value."""
     require("temperature", temperature, Range(0, open_low=True))
     return special.softmax(q / temperature, axis=-1)
 
@@ -88,11 +79,7 @@ def soft_q_iteration(model: Model, gamma: float, temperature: float) -> Iterator
 
 
 def optimal_soft_q(model: Model, gamma: float, temperature: float, tolerance: float = 1e-8) -> Table:
-    r"""Sweep until Q is surely within `tolerance` of the soft $Q^*$ everywhere; like the hard sweep it contracts by γ.
-
-    Raises:
-        ValueError: gamma outside [0, 1), where the bound fails; temperature or tolerance not positive.
-    """
+    r"""Sweep until Q is surely within `tolerance` of the soft $Q^*$ everywhere; like the hard sweep, it contracts."""
     require("temperature", temperature, Range(0, open_low=True))
     return contracted(soft_q_iteration(model, gamma, temperature), gamma, tolerance)
 

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from rlcourse.buffers import Batch, ReplayBuffer, Transition
 from rlcourse.checkpoints import Stateful
-from rlcourse.config import Count, Discount, NonNegative, Positive, Probability, Range, check, require
+from rlcourse.config import Count, Discount, NonNegative, Positive, Probability, check
 from rlcourse.nets import Actor, Critics, action_size, generators, polyak_update
 
 
@@ -48,8 +48,6 @@ class Config:
 
     def __post_init__(self) -> None:
         check(self)
-        require("td3.Config.batch_size", self.batch_size, Range(1, self.buffer_size))
-        require("td3.Config.learning_starts", self.learning_starts, Range(self.batch_size, self.buffer_size))
 
 
 PolicyFunction = Callable[[Tensor], Tensor]  # observations (B, O) → actions (B, A)
@@ -84,18 +82,11 @@ def actor_loss(batch: Batch, actor: PolicyFunction, critic: QFunction) -> Float[
 
 
 class TD3(Stateful):
-    """An agent for continuous actions and vector observations.
-
-    Args:
-        obs_size: numbers in an observation.
-        action_space: a `Box` of numbers in [−1, 1].
-        replay: a memory to use instead of one of `config.buffer_size`.
+    """A `loop.Agent` for continuous actions and vector observations.
 
     Attributes:
         actor, target_actor: observations `(*B, obs_size)` → actions.
         critic, target_critic: observations and actions → `(N, B)`.
-        steps: transitions observed.
-        updates: gradient steps of the critics taken.
     """
 
     def __init__(

@@ -25,7 +25,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (everyone's name for it)
@@ -33,9 +33,10 @@ from gymnasium.spaces import Space
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rlcourse.algorithms.prioritisation import pal
 from rlcourse.buffers import Batch, PrioritizedReplay, ReplayBuffer, Transition
 from rlcourse.checkpoints import Stateful
-from rlcourse.config import Count, Discount, NonNegative, OutOfRangeError, Positive, Probability, Range, check, require
+from rlcourse.config import Count, Discount, NonNegative, OutOfRangeError, Positive, Probability, check
 from rlcourse.nets import action_size, generators, mlp, parallel, polyak_update
 
 
@@ -56,10 +57,14 @@ class Config:
     target_every: Count = 250  # updates between two hard copies [TD7] table 3
     lap: bool = True  # prioritised sampling with the loss that fits it [LAP]
     priority_exponent: Probability = 0.4  # α of LAP [TD7] table 3
+    pal: bool = False  # its twin in its place: even sampling, and the loss with the same expected gradient [LAP]
     min_priority: Positive = 1.0  # LAP's floor, and where its loss turns linear [TD7] table 3
     sale: bool = True  # embeddings of states and state-action pairs; needs `appendix_changes`
     embedding: Count = 256  # numbers in an embedding [TD7] table 3
     normed: bool = True  # AvgL1Norm on the embeddings of states [TD7] eq. 3
+    encoder_target: Literal["embedding", "state", "reward"] = "embedding"  # what z^sa predicts [TD7] figure 3
+    critic_input: Literal["both", "state", "pair"] = "both"  # embeddings that critics see [TD7] figure 3
+    end_to_end: bool = False  # critics see the learning encoder and train it, too [TD7] figure 3
     clip_target: bool = True  # keep the next value within the targets seen [TD7] eq. 16
     checkpoints: bool = True  # assess policies, keep the best, train between assessments [TD7] algorithm 4
     assessment_episodes: Count = 20  # of each assessment, at most, late in training [TD7] table 3
@@ -69,14 +74,19 @@ class Config:
 
     def __post_init__(self) -> None:
         check(self)
-        require("td7.Config.batch_size", self.batch_size, Range(1, self.buffer_size))
-        require("td7.Config.learning_starts", self.learning_starts, Range(self.batch_size, self.buffer_size))
         for name in ("lap", "sale", "clip_target"):
             if getattr(self, name) and not self.appendix_changes:
                 raise OutOfRangeError(
                     f"td7.Config.{name} = True needs appendix_changes = True: it acts when targets are copied. "
                     "Switch off lap, sale and clip_target, too"
                 )
+        if self.lap and self.pal:
+            raise OutOfRangeError("td7.Config.pal = True needs lap = False: it is LAP's loss without LAP's sampling")
+        designs = self.encoder_target, self.critic_input, self.end_to_end
+        if designs != ("embedding", "both", False) and not self.sale:
+            raise OutOfRangeError(
+                "td7.Config: encoder_target, critic_input and end_to_end need sale = True, else nothing is embedded"
+            )
 
 
 def avg_l1_norm(x: Float[Tensor, "*B N"]) -> Float[Tensor, "*B N"]:
@@ -87,7 +97,8 @@ def avg_l1_norm(x: Float[Tensor, "*B N"]) -> Float[Tensor, "*B N"]:
 class Encoder(nn.Module):
     """SALE: `state` embeds a state, z^s; `pair` embeds an action in it, z^sa, to predict the next state's.
 
-    Without `sale` both are empty, `(B, 0)`: actor and critic then see states and actions only.
+    `head` makes of z^sa what is predicted in its place, the next state `(B, O)` or the reward `(B, 1)`. Without `sale`
+    the embeddings are empty, `(B, 0)`: actor and critic then see states and actions only.
     """
 
     def __init__(self, obs_size: int, action_size: int, config: Config, generator: torch.Generator) -> None:
@@ -95,6 +106,8 @@ class Encoder(nn.Module):
         self.on, self.normed = config.sale, config.normed
         self.f = mlp([obs_size, *config.hidden, config.embedding], generator, nn.ELU)
         self.g = mlp([config.embedding + action_size, *config.hidden, config.embedding], generator, nn.ELU)
+        outputs = {"embedding": None, "state": obs_size, "reward": 1}[config.encoder_target]
+        self.head = nn.Identity() if outputs is None else mlp([config.embedding, outputs], generator)
 
     def state(self, obs: Float[Tensor, "*B O"]) -> Float[Tensor, "*B E"]:
         if not self.on:
@@ -127,9 +140,10 @@ class TwinCritic(nn.Module):
 
     def __init__(self, obs_size: int, action_size: int, config: Config, generator: torch.Generator) -> None:
         super().__init__()
-        inputs, self.normed = obs_size + action_size, config.appendix_changes
+        inputs, self.normed, self.sees = obs_size + action_size, config.appendix_changes, config.critic_input
         first = config.hidden[0] if self.normed else inputs
-        sizes = [first + 2 * config.sale * config.embedding, *config.hidden, 1]
+        embeddings = config.sale * (2 if self.sees == "both" else 1)
+        sizes = [first + embeddings * config.embedding, *config.hidden, 1]
         nets = [
             [*(mlp([inputs, first], generator) if self.normed else ()), *mlp(sizes, generator)] for _ in range(2)
         ]  # one whole network after the other
@@ -142,7 +156,8 @@ class TwinCritic(nn.Module):
         z_s: Float[Tensor, "B E"],
         z_sa: Float[Tensor, "B E"],
     ) -> Float[Tensor, "2 B"]:
-        x, embedded = (torch.cat(pair, -1).expand(2, -1, -1) for pair in ((obs, action), (z_sa, z_s)))
+        seen = {"both": (z_sa, z_s), "state": (z_s,), "pair": (z_sa,)}[self.sees]
+        x, embedded = (torch.cat(each, -1).expand(2, -1, -1) for each in ((obs, action), seen))
         layers = list(self.layers)
         if self.normed:
             x = avg_l1_norm(layers.pop(0)(x))
@@ -228,20 +243,13 @@ def actor_loss(
 
 
 class TD7(Stateful):
-    """An agent for continuous actions and vector observations.
-
-    Args:
-        obs_size: numbers in an observation.
-        action_space: a `Box` of numbers in [−1, 1].
-        replay: a memory to use instead of one of `config.buffer_size`; with `lap` a prioritised one.
+    """A `loop.Agent` for continuous actions and vector observations.
 
     Attributes:
         actor, target_actor: observations `(*B, obs_size)` and embeddings → actions.
         critic, target_critic: observations, actions and their embeddings → `(2, B)`.
         encoder, fixed_encoder, target_encoder: three generations: learning, for actor and critic, for their targets.
         checkpoint_actor, checkpoint_encoder: the best policy assessed so far, which acts where nothing is explored.
-        steps: transitions observed.
-        updates: gradient steps of the critics taken.
     """
 
     def __init__(
@@ -253,12 +261,13 @@ class TD7(Stateful):
         self.actor, self.critic, self.encoder = Actor(*sizes), TwinCritic(*sizes), Encoder(*sizes)
         self.target_actor = copy.deepcopy(self.actor).requires_grad_(False)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
-        self.fixed_encoder = copy.deepcopy(self.encoder).requires_grad_(False)
+        self.fixed_encoder = self.encoder if config.end_to_end else copy.deepcopy(self.encoder).requires_grad_(False)
         self.target_encoder = copy.deepcopy(self.encoder).requires_grad_(False)
         self.checkpoint_actor = copy.deepcopy(self.actor).requires_grad_(False)
         self.checkpoint_encoder = copy.deepcopy(self.encoder).requires_grad_(False)
         self.actor_optimizer = torch.optim.Adam(self.actor.parameters(), lr=config.lr, fused=True)
-        self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=config.lr, fused=True)
+        learning = [*self.critic.parameters(), *(self.encoder.parameters() if config.end_to_end else ())]
+        self.critic_optimizer = torch.optim.Adam(learning, lr=config.lr, fused=True)
         self.encoder_optimizer = torch.optim.Adam(self.encoder.parameters(), lr=config.lr, fused=True)
         memory = PrioritizedReplay if config.lap else ReplayBuffer
         self.replay = memory(config.buffer_size, (obs_size,), (self.action_size,)) if replay is None else replay
@@ -341,10 +350,11 @@ class TD7(Stateful):
         metrics = {}
         # Encoder: predict the next state's embedding.
         if config.sale:
+            predicted = self.encoder.pair(self.encoder.state(batch.obs), batch.action)
             with torch.no_grad():
                 next_z_s = self.encoder.state(batch.next_obs)
-            predicted = self.encoder.pair(self.encoder.state(batch.obs), batch.action)
-            prediction_loss = encoder_loss(predicted, next_z_s)
+            wanted = {"embedding": next_z_s, "state": batch.next_obs, "reward": batch.reward[:, None]}
+            prediction_loss = encoder_loss(self.encoder.head(predicted), wanted[config.encoder_target])
             self.encoder_optimizer.zero_grad()
             prediction_loss.backward()
             self.encoder_optimizer.step()
@@ -358,7 +368,11 @@ class TD7(Stateful):
             target = bellman_target(batch, *targets, config.gamma, noise, *self._target_bounds)
         actor, critic = bind_embeddings(self.fixed_encoder, batch.obs, self.actor, self.critic)
         q = critic(batch.obs, batch.action)
-        loss = critic_loss(q, target, config.min_priority if config.lap else None)
+        if config.pal:
+            twin = [pal(error, config.priority_exponent, config.min_priority) for error in target - q]
+            loss = torch.stack(twin).mean(-1).sum()
+        else:
+            loss = critic_loss(q, target, config.min_priority if config.lap else None)
         self.critic_optimizer.zero_grad()
         loss.backward()
         self.critic_optimizer.step()

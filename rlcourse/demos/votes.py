@@ -13,13 +13,30 @@ from pathlib import Path
 from typing import Any
 
 import ipywidgets
+from markdown_it import MarkdownIt
+from markdown_it.rules_inline import StateInline
 
 from rlcourse import files
+from rlcourse.widgets.scene import COLORS
 
 LECTURES = Path(__file__).parents[2] / "notebooks"
 STORED = "RLCOURSE_VOTES"  # the environment variable that says where the counts are kept
 CHOICE = re.compile(r"^- \*\*(\w):\*\* (.*)$", re.MULTILINE)
+FORMULA = re.compile(r"\$\$.+?\$\$|\$.+?\$", re.DOTALL)
 LARGEST = 500  # seats in a room
+HTML = MarkdownIt(options_update={"html": False})
+
+
+def _formula(state: StateInline, silent: bool) -> bool:
+    """A rule of `HTML`: formulas stay as they are, for the page to set."""
+    formula = FORMULA.match(state.src, state.pos)
+    if formula and not silent:
+        state.push("text", "", 0).content = formula[0]
+    state.pos = formula.end() if formula else state.pos
+    return formula is not None
+
+
+HTML.inline.ruler.before("escape", "formula", _formula)
 
 
 @dataclass(frozen=True)
@@ -42,7 +59,8 @@ def questions(lecture: Path) -> list[Question]:
             if answer is not None:
                 found.append(Question(*asked.pop(0), answer))
             elif text.startswith("**Predict:**"):
-                asked.append((text.split("\n")[0].removeprefix("**Predict:** "), dict(CHOICE.findall(text))))
+                question = text[: text.index("- **A:**")].removeprefix("**Predict:** ").rstrip()
+                asked.append((question, dict(CHOICE.findall(text))))
     return found
 
 
@@ -66,10 +84,10 @@ class Poll(ipywidgets.VBox):
         self._bars = {letter: ipywidgets.HTMLMath() for letter in question.choices}
         self._choices = question.choices
         self.answer = ipywidgets.ToggleButton(description="answer")
-        self._answer = ipywidgets.HTMLMath(_html(question.answer))
+        self._answer = ipywidgets.HTMLMath(HTML.renderInline(question.answer))
         self._answer.layout.display = "none"
         rows = [ipywidgets.HBox([self.counts[letter], self._bars[letter]]) for letter in question.choices]
-        asked = ipywidgets.HTMLMath(f"<b>{_html(question.text)}</b>")
+        asked = ipywidgets.HTMLMath(f"<b>{HTML.renderInline(question.text)}</b>")
         super().__init__([asked, *rows, ipywidgets.HBox([self.answer, self._answer])])
         self.layout.margin = "0 0 24px 0"
         for count in self.counts.values():
@@ -85,17 +103,12 @@ class Poll(ipywidgets.VBox):
     def _draw(self) -> None:
         percent = shares([count.value for count in self.counts.values()])
         for (letter, bar), share in zip(self._bars.items(), percent, strict=True):
-            block = f"<span style='display:inline-block;height:1em;background:#0072B2;width:{3 * share}px'></span>"
-            bar.value = f"{block} {share} % &ensp; {_html(self._choices[letter])}"
+            look = f"display:inline-block;height:1em;background:{COLORS['blue']};width:{3 * share}px"
+            block = f"<span style='{look}'></span>"
+            bar.value = f"{block} {share} % &ensp; {HTML.renderInline(self._choices[letter])}"
 
     def _toggle(self, _: Any) -> None:
         self._answer.layout.display = None if self.answer.value else "none"
-
-
-def _html(markdown: str) -> str:
-    """Bold and emphasised words are all that questions and answers have."""
-    text = markdown.replace("&", "&amp;").replace("<", "&lt;")
-    return re.sub(r"\*(.+?)\*", r"<i>\1</i>", re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", text))
 
 
 def read(stored: Path) -> dict[str, dict[str, int]]:

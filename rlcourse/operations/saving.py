@@ -3,10 +3,14 @@
 JupyterLab prefers a stored view of a widget to the picture stored beside it, and where the kernel behind the view has
 ended it shows neither but "Error displaying widget: model not found". So this extension of Jupyter Server, switched on
 wherever the package is installed, takes the views out of what is written to the disk. The page that is open keeps them.
+
+Nor does JupyterLab (4.6) hand on a picture's alternative text, which stands in the output's metadata: the picture is
+written once more as HTML that has it, which JupyterLab prefers; whoever makes a PDF of the notebook takes the other.
 """
 
 import re
 from collections.abc import Iterator, Mapping
+from html import escape
 from typing import Any
 
 LIVE_VIEW, STATE = "application/vnd.jupyter.widget-view+json", "application/vnd.jupyter.widget-state+json"
@@ -41,6 +45,8 @@ def drop_views(model: Mapping[str, Any], **_: Any) -> None:
     saved = notebook["metadata"].get("widgets", {}).get(STATE, {}).get("state", {})
     for cell in code:
         cell["outputs"] = list(_at_rest(cell["outputs"], saved))
+        for output in cell["outputs"]:
+            _with_words(output)
 
 
 def _at_rest(outputs: list[dict[str, Any]], saved: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -52,6 +58,15 @@ def _at_rest(outputs: list[dict[str, Any]], saved: Mapping[str, Any]) -> Iterato
             if without_view(output):
                 yield output
             yield AT_REST
+
+
+def _with_words(output: dict[str, Any]) -> None:
+    """Add a picture as HTML, with its alternative text, where it has one and no other HTML stands beside it."""
+    data, known = output.get("data", {}), output.get("metadata", {}).get("image/png", {})
+    if "image/png" in data and LIVE_VIEW not in data and known.get("alt"):
+        source = f"data:image/png;base64,{''.join(data['image/png']).strip()}"
+        width = f' width="{known["width"]}"' if "width" in known else ""
+        data.setdefault("text/html", f'<img src="{source}" alt="{escape(known["alt"])}"{width}>')
 
 
 def without_view(output: dict[str, Any]) -> bool:

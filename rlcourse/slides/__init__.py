@@ -100,8 +100,10 @@ def slides(notebook: NotebookNode) -> list[Slide]:
             continue
         if cell.cell_type == "code":
             parts = list(_parts(cell))
-            outputs = (output.get("data", {}).get("text/markdown", "") for output in cell.outputs)
-            folded = [each for text in outputs for each in _folded(text)]
+            # In the notes an answer stands in the open already.
+            outputs = [output for output in cell.outputs if kind != "notes" or not _answer(output)]
+            texts = (output.get("data", {}).get("text/markdown", "") for output in outputs)
+            folded = [each for text in texts for each in _folded(text)]
         else:
             text, said, folded = _read(cell)
             comment = said or comment
@@ -163,8 +165,8 @@ def _parts(cell: NotebookNode) -> Iterator[tuple[NotebookNode, bool]]:
         elif html:
             table = FOLDED.sub(r"\2", html)
             yield new_raw_cell(f'<div class="diff" style="--lines:{html.count("<tr")}">{table}</div>'), False
-        elif "answer" in metadata.get("text/markdown", {}):
-            yield new_markdown_cell(_boxed("answer", metadata["text/markdown"]["answer"])), True
+        elif answer := _answer(output):
+            yield new_markdown_cell(_boxed("answer", answer)), True
         elif code := "\n\n".join(CODE.findall(text)):
             lines = sum(1 + len(line) // WRAPPED for line in code.splitlines())
             yield new_markdown_cell(_boxed(f'code" style="--lines:{lines}', f"```python\n{code}\n```")), False
@@ -172,6 +174,11 @@ def _parts(cell: NotebookNode) -> Iterator[tuple[NotebookNode, bool]]:
             yield new_markdown_cell(_boxed("question", text)), False
         elif text := FOLDED.sub("", text).strip():
             yield new_markdown_cell(text), False
+
+
+def _answer(output: NotebookNode) -> str:
+    """The answer to a question, if that is what an output holds."""
+    return str(output.get("metadata", {}).get("text/markdown", {}).get("answer", ""))
 
 
 def _boxed(name: str, text: str) -> str:

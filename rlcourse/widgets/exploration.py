@@ -1,10 +1,11 @@
 """ε-greedy, Boltzmann and optimistic exploration side by side: where they go, and what that costs."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from rlcourse.algorithms.q_iteration import (
     advantage,
@@ -60,28 +61,35 @@ class Exploration:
     found: Float[np.ndarray, "3"]
 
 
-def compute(world: str, epsilon: float, temperature: float, initial_value: float, steps: int = STEPS) -> Exploration:
-    """All learners at once: each row of the arrays is one learner with a table of its own."""
-    mdp, rng = GRIDS[world].mdp(), np.random.default_rng(SEED)
-    best_q = optimal_q(mdp, GAMMA)
-    cost = -advantage(best_q, greedy(best_q))
-    strategy = np.repeat(np.eye(3), RUNS, axis=0)  # (learners, 3): each has one of the three settings, the others 0
-    epsilons, temperatures, start_values = (strategy * (epsilon, temperature, initial_value)).T[..., None]
-    learners = np.arange(3 * RUNS)
-    q = np.broadcast_to(start_values[..., None], (learners.size, mdp.num_states, mdp.num_actions)).copy()
-    uniform = rng.random((STEPS, learners.size))
+@lru_cache(maxsize=16)  # a control moves one strategy only: the other two need not walk again
+def walk(world: str, strategy: int, value: float) -> Int[np.ndarray, "2 steps learners"]:
+    """States and actions of all learners of a strategy: each row of the arrays is one with a table of its own."""
+    mdp = GRIDS[world].mdp()
+    epsilon, temperature, initial_value = np.eye(3)[strategy] * value  # of the other strategies' settings each is 0
+    learners = np.arange(RUNS)
+    q = np.full((RUNS, mdp.num_states, mdp.num_actions), initial_value)
+    uniform = np.random.default_rng(SEED).random((STEPS, len(STRATEGIES), RUNS))[:, strategy]
 
     start = int(mdp.start.argmax())
-    obs = np.full(learners.size, start)
-    states, actions = np.empty((2, STEPS, learners.size), int)
+    obs = np.full(RUNS, start)
+    walked = np.empty((2, STEPS, RUNS), int)
     for t in range(STEPS):
-        action = sample(epsilon_greedy(boltzmann(q[learners, obs], temperatures), epsilons), uniform[t])
+        action = sample(epsilon_greedy(boltzmann(q[learners, obs], temperature), epsilon), uniform[t])
         outcome = obs, action, 0  # these worlds do not slip: there is one outcome
         batch = Transition(obs, action, mdp.reward[outcome], mdp.next_state[outcome], mdp.terminated[outcome], False)
         target = bellman_target(batch, lambda next_obs: q[learners, next_obs], GAMMA)
         q[learners, obs, action] += LR * (target - q[learners, obs, action])
-        states[t], actions[t] = obs, action
+        walked[:, t] = obs, action
         obs = np.where(batch.terminated, start, batch.next_obs)
+    walked.flags.writeable = False  # others get the same
+    return walked
+
+
+def compute(world: str, epsilon: float, temperature: float, initial_value: float, steps: int = STEPS) -> Exploration:
+    mdp = GRIDS[world].mdp()
+    cost = -advantage(best_q := optimal_q(mdp, GAMMA), greedy(best_q))
+    walks = [walk(world, i, value) for i, value in enumerate((epsilon, temperature, initial_value))]
+    states, actions = np.concatenate(walks, axis=-1)
 
     regret = cost[states, actions].cumsum(0).reshape(STEPS, 3, RUNS)
     seen = states[:steps].reshape(steps, 3, RUNS)

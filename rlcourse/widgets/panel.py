@@ -5,6 +5,7 @@ A widget is three functions, `compute(**values) -> data`, `scene(data) -> Scene`
 numbers that the picture shows, for people who cannot see it and for the tests that compare it with `compute`.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from html import escape
@@ -27,7 +28,8 @@ class Picture(anywidget.AnyWidget):
     """A scene in the browser. What a hand moves on it comes back as `moved` (see `scene.js`)."""
 
     _esm = Path(__file__).with_name("scene.js")
-    scene = traitlets.Dict().tag(sync=True)
+    # As one text: ipywidgets and JupyterLab would look through and compare thousands of numbers, several times a move.
+    scene = traitlets.Dict().tag(sync=True, to_json=lambda scene, _: json.dumps(scene, separators=(",", ":")))
     alt = traitlets.Unicode().tag(sync=True)
     colors = traitlets.Dict({"day": COLORS, "night": NIGHT, "letters": LETTERS}).tag(sync=True)
     takes_keys = traitlets.Bool(False).tag(sync=True)

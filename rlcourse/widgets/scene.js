@@ -13,11 +13,13 @@ const CSS = `
 .rlcourse-scene button { margin: 0.2em 0; font-size: 0.9em }
 .rlcourse-scene .lost { color: #fff; background: #A84900; padding: 2px 8px }`;
 
+const WRITER = new Intl.NumberFormat("en", { maximumFractionDigits: 9 }); // once: it takes longer to make than a picture to draw
+
 const isDark = () => document.body.dataset.jpThemeLight === "false";
 const nice = (value) => {
   if (value === 0) return "0";
   const size = Math.abs(value);
-  if (size >= 1e-3 && size < 1e6) return Number(value.toPrecision(4)).toLocaleString("en", { maximumFractionDigits: 9 }).replace("-", "−");
+  if (size >= 1e-3 && size < 1e6) return WRITER.format(Number(value.toPrecision(4))).replace("-", "−");
   const [front, power] = value.toExponential(1).split("e"), raised = [...String(Number(power))].map((sign) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(sign)]).join("");
   return (front === "1.0" ? `10${raised}` : `${front}·10${raised}`).replace("-", "−");
 };
@@ -124,7 +126,7 @@ function drawView(svg, view, box, em, palette, letters) {
   element("rect", { x: area.left - 2, y: area.top - 2, width: area.width + 4, height: area.height + 4 },
     element("clipPath", { id: clip }, group));
   const inside = element("g", { "clip-path": `url(#${clip})` }, group), above = element("g", {}, group);
-  const readable = [], ends = [];
+  const readable = [], ends = []; // what a pointer reads is written when one comes
   const read = (px, py, words) => { if (Number.isFinite(px) && Number.isFinite(py)) readable.push([px, py, words]); };
   const numbers = (label, a, b) => `${label ? `${label}\n` : ""}${view.x.label || "x"}: ${nice(a)}\n${view.y.label || "y"}: ${nice(b)}`;
   const at = (value, i) => (Array.isArray(value) ? value[i] : value);
@@ -150,7 +152,7 @@ function drawView(svg, view, box, em, palette, letters) {
     if (mark.kind === "line") {
       element("path", { class: "mark", d: path(mark.x, mark.y), fill: "none", stroke: color(mark.color), "stroke-width": (mark.width * em) / 14,
         "stroke-dasharray": mark.dash ? `${0.5 * em} ${0.35 * em}` : "none", "stroke-linejoin": "round" }, inside);
-      mark.x.forEach((value, i) => mark.y[i] !== null && read(x(value), y(mark.y[i]), numbers(mark.label, value, mark.y[i])));
+      mark.x.forEach((value, i) => mark.y[i] !== null && read(x(value), y(mark.y[i]), () => numbers(mark.label, value, mark.y[i])));
       end(mark, mark.x, mark.y);
     } else if (mark.kind === "area") {
       const back = [...mark.x].reverse(), down = [...mark.low].reverse();
@@ -162,7 +164,7 @@ function drawView(svg, view, box, em, palette, letters) {
         const ink = color(at(mark.color, i)), hollow = mark.hollow;
         element("circle", { class: "mark", cx: x(value).toFixed(1), cy: y(mark.y[i]).toFixed(1), r: at(mark.size, i) * em, fill: hollow ? "none" : ink,
           stroke: hollow ? ink : "none", "stroke-width": 2, "fill-opacity": at(mark.alpha, i) }, inside);
-        read(x(value), y(mark.y[i]), mark.names[i] ?? numbers(mark.label, value, mark.y[i]));
+        read(x(value), y(mark.y[i]), () => mark.names[i] ?? numbers(mark.label, value, mark.y[i]));
       });
       end({ ...mark, color: at(mark.color, mark.x.length - 1) }, mark.x, mark.y);
     } else if (mark.kind === "bars") {
@@ -171,7 +173,7 @@ function drawView(svg, view, box, em, palette, letters) {
         const [top, bottom] = [y(Math.max(mark.high[i], mark.low[i])), y(Math.min(mark.high[i], mark.low[i]))];
         element("rect", { class: "mark", x: Math.min(left, right), width: Math.abs(right - left), y: top, height: Math.max(0, bottom - top),
           "fill-opacity": mark.alpha, fill: color(at(mark.color, i)) }, inside);
-        read((left + right) / 2, (top + bottom) / 2, numbers(mark.label, value, mark.high[i] - mark.low[i]));
+        read((left + right) / 2, (top + bottom) / 2, () => numbers(mark.label, value, mark.high[i] - mark.low[i]));
       });
       const last = mark.x.length - 1;
       if (mark.label) ends.push({ place: x(mark.x[last] + mark.width / 2), height: (y(mark.high[last]) + y(mark.low[last])) / 2, words: mark.label, color: letter(at(mark.color, last)) });
@@ -181,7 +183,7 @@ function drawView(svg, view, box, em, palette, letters) {
         element("polygon", { class: "mark", points: points.map((point) => point.map((part) => part.toFixed(1)).join()).join(" "),
           fill: color(mark.color[i]), stroke: palette.faint, "stroke-width": 0.7 }, inside);
         const middle = [0, 1].map((k) => points.reduce((sum, point) => sum + point[k], 0) / points.length);
-        if (mark.names[i]) read(...middle, mark.names[i]);
+        if (mark.names[i]) read(...middle, () => mark.names[i]);
       });
     } else if (mark.kind === "arrows") {
       mark.x.forEach((value, i) => {
@@ -200,7 +202,7 @@ function drawView(svg, view, box, em, palette, letters) {
         "stroke-width": 2, tabindex: 0, role: "slider", "aria-label": mark.label, "aria-valuenow": mark.along_x ? mark.x : mark.y,
         "aria-valuetext": [mark.along_x && nice(mark.x), mark.along_y && nice(mark.y)].filter(Boolean).join(", ") }, above);
       disc.mark = mark;
-      read(x(mark.x), y(mark.y), `${mark.label}: drag`);
+      read(x(mark.x), y(mark.y), () => `${mark.label}: drag`);
     }
   }
   // A label does not begin under a single disc, as what a hand takes hold of is.
@@ -255,14 +257,14 @@ export default {
       if (focus) [...svg.querySelectorAll(".handle")].find((disc) => disc.mark.label === focus)?.focus();
     };
     const step = (now) => {
-      const part = Math.min(1, (now - started) / MORPH), from = step.from;
-      shown = part === 1 ? target : between(from, target, part * part * (3 - 2 * part));
+      const part = Math.min(1, Math.max(0, now - started) / MORPH), from = step.from;
+      shown = part === 1 ? target : between(from, target, part * (2 - part)); // fast at first: the hand sees an answer
       draw();
       frame = part === 1 ? 0 : requestAnimationFrame(step);
       root.dataset.still = frame === 0;
     };
     const show = () => {
-      const fresh = model.get("scene"), now = performance.now(), hurried = now - arrived < 2 * MORPH;
+      const fresh = JSON.parse(model.get("scene")), now = performance.now(), hurried = now - arrived < 2 * MORPH;
       arrived = now;
       lost.hidden = true;
       headline.textContent = fresh.headline;
@@ -274,7 +276,8 @@ export default {
       started = shown === null || hurried || hold || STILL.matches || document.hidden ? now - MORPH : now;
       root.dataset.scenes = Number(root.dataset.scenes ?? 0) + 1;
       more.style.display = fresh.others.length ? "" : "none";
-      step(now);
+      if (started < now) step(now);
+      else [frame, root.dataset.still] = [requestAnimationFrame(step), false]; // nothing has moved yet
     };
     const toggle = () => {
       more.textContent = open ? "Main picture only" : "More pictures";
@@ -319,7 +322,7 @@ export default {
         .map(([a, b, words]) => [Math.hypot(a - px, b - py), a, b, words]).sort((a, b) => a[0] - b[0])[0];
       tip.hidden = !near || near[0] > 24;
       if (tip.hidden) return;
-      tip.textContent = near[3];
+      tip.textContent = near[3]();
       const right = near[1] > 0.7 * svg.clientWidth;
       Object.assign(tip.style, { top: `${svg.offsetTop + near[2] + 12}px`, left: right ? "" : `${near[1] + 12}px`, right: right ? `${svg.clientWidth - near[1] + 12}px` : "" });
     });

@@ -12,6 +12,7 @@ twice. To give a Vega-Lite chart a new specification at every move (altair's `Ju
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -261,6 +262,8 @@ def _axis(axis: Axis) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, str | bool):
         return value
-    if np.ndim(value):
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())  # numpy's own numbers take several times as long to write
+    if isinstance(value, Sequence):
         return [_plain(each) for each in value]
-    return float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None
+    return float(f"{value:.{DIGITS}g}") if isfinite(value) else None

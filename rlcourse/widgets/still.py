@@ -1,7 +1,8 @@
 """Pictures on paper: a figure with its alternative text, and scenes drawn with matplotlib instead of in a browser."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from textwrap import fill
 from typing import Any
 
@@ -18,13 +19,14 @@ from rlcourse.widgets.scene import Mark, Scene, View
 
 # In the order in which matplotlib takes them, where curves have no names for colours.
 COLORS = tuple(scenes.COLORS[name] for name in ("blue", "red", "green", "purple", "orange", "sky", "ink"))
+LETTER, SMALL = 12, 11  # points; smaller ones the last row cannot read
 STYLE = {
     "axes.prop_cycle": f"cycler('color', {list(COLORS)})",
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlesize": 13,
     "figure.constrained_layout.use": False,  # solving the layout would take half of each redraw
-    "font.size": 12,
+    "font.size": LETTER,
     "lines.linewidth": 2,
 }
 DPI, CSS_PIXELS = 144, 96  # per inch: drawn half again as fine as shown, to stay sharp when a lecturer zooms in
@@ -95,10 +97,17 @@ def _place(figure: Figure, view: View, box: tuple[float, float, float, float]) -
     across = fill(view.x.label, int((width - 0.06) * SIZE[0] / 0.095))
     lines = (title.count("\n") + 1 if title else 0, across.count("\n") + 1 if across else 0)
     above = 0.02 + 0.045 * lines[0] + 0.055 * bool(view.y.label)
-    below = 0.02 + (0.05 if view.x.ticks != {} else 0) + 0.045 * lines[1]
+    below = 0.02 + (0.05 if view.x.ticks != {} else 0) + 0.045 * lines[1] + 0.02 * bool(_below(view))
     numbers = 0.05 + 0.008 * max(0, max(map(len, (view.y.ticks or {}).values()), default=0) - 4)
     area = (left + numbers, bottom + below, width - numbers - right, height - below - above)
     draw_view(figure.add_axes(area), replace(view, title=title, x=replace(view.x, label=across)))
+
+
+def _below(view: View) -> float:
+    """The radius, in letters, of a handle that stands on the lower edge and hangs over it; 0 without one."""
+    edge = view.y.low + 0.02 * (view.y.high - view.y.low)
+    held = [mark for mark in view.marks if mark["kind"] == "handle" and not view.y.log]
+    return max((mark["size"] for mark in held if mark["y"] <= edge), default=0.0)
 
 
 def draw_view(ax: Axes, view: View) -> None:
@@ -112,6 +121,8 @@ def draw_view(ax: Axes, view: View) -> None:
             ax.minorticks_off()
             ax.spines["bottom" if name == "x" else "left"].set_visible(bool(axis.ticks))
     ax.set_xlabel(view.x.label)
+    if disc := _below(view):
+        ax.tick_params(axis="x", pad=LETTER * disc)
     if view.y.label:
         ax.text(0, 1.03, view.y.label, transform=ax.transAxes, color=scenes.LETTERS["grey"])
     ax.set_title(view.title, loc="left", pad=24 if view.y.label else 6, weight="bold")
@@ -124,7 +135,8 @@ def draw_view(ax: Axes, view: View) -> None:
             ends.append(end)
         for artist in set(ax.get_children()) - there:
             artist.set_zorder(2.1 + number / 100)  # in the scene's order; matplotlib has lines above patches
-    _write_ends(ax, ends)
+    _make_room_for_ticks(ax)
+    _write_ends(ax, ends, view)
 
 
 def _color(name: Any, known: Mapping[str, str] = scenes.COLORS) -> Any:
@@ -148,7 +160,7 @@ def _dots(ax: Axes, mark: Mark) -> tuple[float, float, Mark] | None:
     x, y = np.asarray(mark["x"], float), np.asarray(mark["y"], float)
     if not x.size:
         return None
-    color, area = _color(mark["color"]), (2 * 12 * np.asarray(mark["size"])) ** 2  # letters of 12 points
+    color, area = _color(mark["color"]), (2 * LETTER * np.asarray(mark["size"])) ** 2
     face = "none" if mark["hollow"] else color
     ax.scatter(x, y, area, facecolors=face, edgecolors=color if mark["hollow"] else "none", alpha=mark["alpha"])
     return float(x[-1]), float(y[-1]), mark
@@ -190,7 +202,7 @@ def _text(ax: Axes, mark: Mark) -> None:
             ha=side,
             va="center",
             color=_color(color, scenes.LETTERS),
-            fontsize=12 * mark["size"],
+            fontsize=LETTER * mark["size"],
             weight=weight,
         )
 
@@ -199,7 +211,7 @@ def _handle(ax: Axes, mark: Mark) -> None:
     ax.scatter(
         [mark["x"]],
         [mark["y"]],
-        (2 * 12 * mark["size"]) ** 2,
+        (2 * LETTER * mark["size"]) ** 2,
         color=_color(mark["color"]),
         edgecolors="k",
         clip_on=False,
@@ -212,24 +224,50 @@ DRAW: Mapping[str, Callable[[Axes, Mark], tuple[float, float, Mark] | None]] = {
 }  # fmt: skip
 
 
-def _write_ends(ax: Axes, ends: list[tuple[float, float, Mark]]) -> None:
-    """Each label where its curve ends; those that would lie on each other make way upwards."""
-    letter = 12 / 72 * ax.figure.dpi
-    room = 1.35 * letter / ax.bbox.height  # a line of letters, as a share of the axes
-    placed = -np.inf
+def _make_room_for_ticks(ax: Axes) -> None:
+    """Words below the axis do not touch each other."""
+    words = [label for label in ax.get_xticklabels() if label.get_text()]
+    boxes = [label.get_window_extent() for label in words]
+    gap = 0.3 * LETTER / 72 * ax.figure.dpi
+    if any(after.x0 - before.x1 < gap for before, after in pairwise(sorted(boxes, key=lambda box: box.x0))):
+        ax.tick_params(axis="x", labelsize=SMALL)
+
+
+def _write_ends(ax: Axes, ends: list[tuple[float, float, Mark]], view: View) -> None:
+    """Each label where its curve ends; those that would lie on each other make way to both sides."""
     to_share = ax.transData + ax.transAxes.inverted()
-    for (x, y), mark in sorted(
-        ((to_share.transform((x, y)), mark) for x, y, mark in ends if mark["label"]), key=lambda end: float(end[0][1])
-    ):
-        placed = max(float(np.clip(y, 0, 1)), placed + room)
+    named = [(*to_share.transform((x, y)), mark) for x, y, mark in ends if mark["label"]]
+    if not named:
+        return
+    named.sort(key=lambda end: float(end[1]))
+    letter = LETTER / 72 * ax.figure.dpi
+    width, height = letter / ax.bbox.width, letter / ax.bbox.height
+    heights = apart([float(np.clip(y, 0, 1)) for _, y, _ in named], 1.35 * height, 0.4 * height)
+    held = [
+        (*to_share.transform((mark["x"], mark["y"])), mark["size"]) for mark in view.marks if mark["kind"] == "handle"
+    ]
+    for (x, _, mark), placed in zip(named, heights, strict=True):
         color = mark["color"] if isinstance(mark["color"], str) else mark["color"][-1]
-        radius = np.ravel(mark["size"])[-1] if mark["kind"] == "dots" else 0
-        beside = radius * letter / ax.bbox.width
+        place = min(x, 1) + 0.01 + (np.ravel(mark["size"])[-1] * width if mark["kind"] == "dots" else 0)
+        for across, up, size in held:  # not under what a hand takes hold of, nor half of a group beside it
+            if abs(across - x) < size * width and abs(up - placed) < (size + 1.5) * height:
+                place = max(place, across + size * width + 0.01)
         ax.text(
-            min(x, 1) + 0.01 + beside,
+            place,
             placed,
             mark["label"],
             transform=ax.transAxes,
             va="center",
             color=_color(color, scenes.LETTERS),
         )
+
+
+def apart(wanted: Sequence[float], room: float, lowest: float) -> np.ndarray:
+    """Heights between `lowest` and 1, at least `room` apart, as close as can be to the ascending ones `wanted`."""
+    groups: list[list[float]] = []  # of labels that touch; each stands where its mean wants to be
+    for i, height in enumerate(wanted):
+        groups.append([height - i * room])
+        while len(groups) > 1 and np.mean(groups[-2]) > np.mean(groups[-1]):
+            groups[-2:] = [groups[-2] + groups[-1]]
+    low = np.concatenate([np.full(len(group), np.mean(group)) for group in groups])
+    return np.clip(low, lowest, max(lowest, 1 - (len(wanted) - 1) * room)) + room * np.arange(len(wanted))

@@ -7,12 +7,43 @@ import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from rlcourse.operations.doctor import find_browser
+from rlcourse.operations.publish import KERNELSPEC
 from tests.browser.lab import PATIENCE, Lab, free_port, jupyterlab, wait_for
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts" / "browser"
+# A page and a kernel of its own for each demo would take ten seconds of a processor each: here one serves them all.
+STAGE = """
+from importlib import import_module
+
+import anywidget
+import ipywidgets
+import traitlets
+
+
+class Asked(anywidget.AnyWidget):
+    _esm = '''
+    export default { render({ model }) {
+        window.stage = (name) => { model.set("name", name); model.save_changes(); }
+    } }
+    '''
+    name = traitlets.Unicode().tag(sync=True)
+
+
+asked, shown = Asked(layout={"display": "none"}), ipywidgets.VBox(layout={"margin": "0"})
+
+
+def show(change):
+    shown.children = [import_module(f"rlcourse.widgets.{change.new}").widget()]
+
+
+asked.observe(show, "name")
+ipywidgets.VBox([asked, shown], layout={"margin": "0"})
+"""
 
 
 # For the package, not the session: playwright leaves an event loop running in the main thread, and tests elsewhere
@@ -32,15 +63,20 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 @pytest.fixture(scope="package")
 def demos(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server of demos."""
+    """The address of a server of demos, with one page more: `stage`, which shows whatever widget it is asked for."""
     folder = tmp_path_factory.mktemp("demos")
     port = free_port()
     log = folder / "demos.log"
     with log.open("w") as out:
         command = [sys.executable, "-m", "rlcourse", "demo", "--no-browser", "--port", str(port)]
-        process = subprocess.Popen(command, stdout=out, stderr=out, cwd=folder)
+        process = subprocess.Popen(
+            command, stdout=out, stderr=out, cwd=folder, env=os.environ | {"TMPDIR": str(folder)}
+        )
         try:
             wait_for(process, f"http://127.0.0.1:{port}", log)
+            (pages,) = folder.glob("rlcourse-demos-*/pages")
+            cells = [new_markdown_cell("# Question"), new_code_cell(STAGE)]
+            nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": KERNELSPEC}), pages / "stage.ipynb")
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()

@@ -277,7 +277,7 @@ class Lab:
         notebook = self.idle.pop() if self.idle else self._opened(self._written())
         try:
             notebook.replace(*sources)
-            with self._watched(notebook):
+            with self.watched(notebook):
                 yield notebook
             notebook.replace("import ipywidgets\nipywidgets.Widget.close_all()")
             notebook.run()
@@ -290,9 +290,15 @@ class Lab:
     @contextmanager
     def page(self, address: str, size: ViewportSize = SCREEN) -> Iterator[Notebook]:
         """Open a page that is no notebook of this server; nothing may be fetched from elsewhere."""
+        with self.waiting_page(address, size) as shown, self.watched(shown):
+            yield shown
+
+    @contextmanager
+    def waiting_page(self, address: str, size: ViewportSize = SCREEN) -> Iterator[Notebook]:
+        """The same for a page that serves several tests, each of which watches it while it is looked at."""
         shown, elsewhere = self._page(Path(), size), list[str]()
         shown.page.on("request", lambda asked: elsewhere.append(asked.url) if _foreign(asked.url, address) else None)
-        with closing(shown.page), self._watched(shown):
+        with closing(shown.page):
             shown.page.goto(address)
             yield shown
             assert elsewhere == []
@@ -301,7 +307,7 @@ class Lab:
     def open(self, path: Path) -> Iterator[Notebook]:
         """Open a notebook that lies below `root`, with its kernel ready; shut both down in the end."""
         notebook = self._opened(path)
-        with closing(notebook.page), self._watched(notebook):
+        with closing(notebook.page), self.watched(notebook):
             try:
                 yield notebook
             finally:
@@ -335,7 +341,7 @@ class Lab:
         return notebook
 
     @contextmanager
-    def _watched(self, notebook: Notebook) -> Iterator[None]:
+    def watched(self, notebook: Notebook) -> Iterator[None]:
         """Photographed after each test; whatever was said in the console meanwhile is an error."""
         self.notebooks.append(notebook)
         try:

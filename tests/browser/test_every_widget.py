@@ -25,7 +25,8 @@ from tests.browser.lab import SESSION, SIZES, Lab, Notebook
 from tests.test_scenes import NIGHT_PAPER
 
 pytestmark = pytest.mark.browser
-NAMES = [name for asked in pages.questions().values() for name in asked]
+QUESTIONS = {name: question for asked in pages.questions().values() for name, question in asked.items()}
+NAMES = list(QUESTIONS)
 PROJECTORS: tuple[ViewportSize, ...] = (
     {"width": 1280, "height": 720},
     {"width": 1024, "height": 768},
@@ -133,24 +134,44 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-BOTH = pytest.mark.parametrize("shown", ["lab", "demo"], indirect=True, scope="module")
-# Moving everything once more in the demos, which differ by their page alone, takes ten minutes. There each control also
-# stops between its ends.
+# Demos differ from a notebook by their page, which is the same for all: `stage` is that page and shows one widget after
+# the other. To open each demo as it is served, with a kernel of its own, and to move everything there once more, where
+# each control also stops between its ends, takes ten minutes.
+BOTH = pytest.mark.parametrize(
+    "shown", ["lab", "stage", pytest.param("demo", marks=pytest.mark.slow)], indirect=True, scope="module"
+)
 LAB_AT_ONCE = pytest.mark.parametrize(
     "shown", ["lab", pytest.param("demo", marks=pytest.mark.slow)], indirect=True, scope="module"
 )
 
 
 @pytest.fixture(scope="module")
-def shown(request: pytest.FixtureRequest, name: str, lab: Lab, demos: str) -> Iterator[Shown]:
+def stage(lab: Lab, demos: str) -> Iterator[Notebook]:
+    with lab.waiting_page(f"{demos}/voila/render/stage.ipynb", PROJECTORS[0]) as page:
+        page.page.wait_for_function("() => window.stage")
+        yield page
+
+
+@pytest.fixture(scope="module")
+def shown(request: pytest.FixtureRequest, name: str, lab: Lab) -> Iterator[Shown]:
     twin = import_module(f"rlcourse.widgets.{name}").widget()
-    if request.param == "demo":
-        with lab.page(f"{demos}/voila/render/{name}.ipynb", PROJECTORS[0]) as page:
-            yield Shown(page, twin, demo=True)
-    else:
-        with lab.notebook(f"from rlcourse.widgets import {name}\n{name}.widget()") as page:
-            page.run()
-            yield Shown(page, twin, demo=False)
+    match request.param:
+        case "lab":
+            with lab.notebook(f"from rlcourse.widgets import {name}\n{name}.widget()") as page:
+                page.run()
+                yield Shown(page, twin, demo=False)
+        case "stage":
+            page = request.getfixturevalue("stage")
+            page.page.set_viewport_size(PROJECTORS[0])
+            with lab.watched(page):
+                page.page.evaluate("(name) => window.stage(name)", name)
+                page.page.locator("h1").evaluate(
+                    "(heading, text) => { heading.firstChild.textContent = text; }", QUESTIONS[name]
+                )
+                yield Shown(page, twin, demo=True)
+        case "demo":
+            with lab.page(f"{request.getfixturevalue('demos')}/voila/render/{name}.ipynb", PROJECTORS[0]) as page:
+                yield Shown(page, twin, demo=True)
 
 
 @BOTH

@@ -39,8 +39,9 @@ def test_pictures_and_questions_are_there_another_day(lab: Lab) -> None:
         expect(later.view(0).get_by_text(AT_REST)).to_be_visible()
         expect(later.view(1).get_by_text("Predict first")).to_be_visible()
         expect(later.view(2).locator(".jp-OutputArea-output")).to_have_count(0)
-        image = later.view(3).locator(".jp-RenderedImage img")
+        image = later.view(3).locator(".jp-OutputArea-output img")
         expect(image).to_be_visible()
+        expect(image).to_have_attribute("alt", alt)
         assert image.evaluate("(image) => image.naturalHeight") > 100
         expect(later.view(3).get_by_text(AT_REST)).to_be_visible()
         expect(later.page.get_by_text("Error displaying widget")).to_have_count(0)

@@ -73,6 +73,12 @@ GUNS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "C": ("believed", "above"),
         "D": ("checkpoint", "below"),
     },
+    "hw10": {
+        "A": ("towards", "below"),
+        "B": ("value", "above"),
+        "C": ("return", "below"),
+        "D": ("weight", "above"),
+    },
 }
 HOMEWORK = pytest.mark.parametrize("name", NAMES)
 

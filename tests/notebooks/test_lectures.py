@@ -196,6 +196,46 @@ def test_only_what_would_spoil_is_folded_for_students(lecture: NotebookNode) -> 
         assert not loops, "put the experiment into a cell before the answer"
 
 
+SLIP = re.compile(r"spot the slip", re.IGNORECASE)
+
+
+def slips(lecture: NotebookNode) -> list[NotebookNode]:
+    """The questions in which a source's wrong line is quoted. Whatever mentions one in another way is found, too."""
+    return [cell for cell in lecture.cells if SLIP.search(cell.source)]
+
+
+def test_a_slip_is_quoted_and_named_only_after_a_commit(lecture: NotebookNode) -> None:
+    for cell in lecture.cells:
+        assert not SLIP.search(cell.metadata.get("rlcourse", {}).get("slide", "")), (
+            f"{cell.id}: show the question itself"
+        )
+    for cell in slips(lecture):
+        assert cell.cell_type == "code", f"{cell.id}: ask by lessons.predict, so that the student commits first"
+        asked = [
+            node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Call) and len(node.args) == 3
+        ]
+        assert len(asked) == len(SLIP.findall(cell.source)) == cell.source.count("lessons.predict(")
+        for question, choices in (map(ast.literal_eval, call.args[1:]) for call in asked):
+            assert "$$" in question or "“" in question, f"{cell.id}: quote the line"
+            assert 3 <= len(choices) <= 4
+            assert "*" not in "".join(choices), f"{cell.id}: a star would set in italics what follows"
+        answer = lecture.cells[lecture.cells.index(cell) + 1]
+        assert answer.id == f"{cell.id}-answer"
+        assert answer.source.count(".reveal(") == len(asked)
+
+
+def test_the_slip_is_not_always_at_the_same_place() -> None:
+    """In the whole course, since many lectures have only one or two."""
+    places: Counter[str] = Counter()
+    for lecture in (nbformat.read(path, as_version=4) for path in PATHS):
+        for cell in slips(lecture):
+            for output in lecture.cells[lecture.cells.index(cell) + 1].outputs:
+                places[output.metadata["text/markdown"]["answer"].removeprefix("**")[0]] += 1
+    assert places.total() >= 18
+    assert min(places[letter] for letter in "ABCD") >= 3
+    assert max(places.values()) < places.total() / 2
+
+
 def test_the_stored_answer_is_folded_and_not_typed(lecture: NotebookNode) -> None:
     for cell in code(lecture):
         if ".reveal(" not in cell.source:
