@@ -259,6 +259,15 @@ def test_the_readme_and_the_stated_run_times_are_as_declared() -> None:
     assert stale == [], "run `.venv/bin/rlcourse readme`"
 
 
+def test_the_hours_that_the_readme_tells_add_up() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    each = 1.5 + 2 + 2.5  # "an hour or two", "two hours", "two to three hours"
+    everything = len(list((ROOT / "notebooks/workshops").glob("w??.ipynb"))) * each
+    assert f"The whole course is about {5 * round(everything / 5)} hours" in text
+    core = [int(hours) for hours in re.findall(r"^\| .* \| (\d+) \| .* \|$", text, re.MULTILINE)]
+    assert f"The **core path** is about {sum(core)} hours" in text.replace("\n", " ")
+
+
 # --- proof: an incomplete lecture
 
 

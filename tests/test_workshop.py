@@ -9,19 +9,22 @@ from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from itertools import combinations
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import joblib
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from rlcourse import lessons, workshop
-from rlcourse.algorithms import dqn, her, soft_q_iteration, td3, td7
+from rlcourse import datasets, envs, lessons, workshop
+from rlcourse.algorithms import diffusion, dqn, her, imitation, iql, soft_q_iteration, td3, td7
 from rlcourse.buffers import ReplayBuffer
 from rlcourse.grading.checks import STUB
-from rlcourse.workshop import ladder, parts
+from rlcourse.runs import Experiment
+from rlcourse.workshop import ladder, parts, trials
 
 torch.set_num_threads(1)
 
@@ -180,6 +183,57 @@ def test_their_helpers_find_the_parts_too_and_closures_and_defaults_are_kept() -
         update=cells["update"].replace("helper(batch, self.target_q)", "bellman_target(batch, self.target_q, 0.5)")
     )
     assert target == pytest.approx(2 * next(m["target"] for m in run(plain.module) if "target" in m))
+
+
+def sampled(mine: workshop.Mine) -> float:
+    """One action of a diffusion policy that has learned nothing."""
+    agent = mine.Imitation(1, 1, lambda obs: obs, mine.Config(noise_steps=3, hidden=(4,)), 0)
+    return float(agent.act(np.zeros(1, np.float32), explore=False)[0])
+
+
+def test_a_part_may_stand_on_a_page_that_the_page_imports_from() -> None:
+    ours = sampled(workshop.assemble(imitation))
+    quarter = "def denoised(x, guess, now, before, fresh):\n    return 0 * x + 0.25\n"
+    path = textwrap.dedent(inspect.getsource(diffusion.Diffusion.path))
+    retyped_class = "class Diffusion(Theirs):\n" + textwrap.indent(
+        ast.unparse(Retyped().visit(ast.parse(path))), "    "
+    )
+    home = notebook(diffusion, {"Theirs": "from rlcourse.algorithms.diffusion import Diffusion as Theirs, denoised"})
+    exec(compile(retyped_class, "<cell Diffusion>", "exec"), home)
+    exec(compile(quarter, "<cell denoised>", "exec"), home)
+    mine = workshop.assemble(imitation, denoised=home["denoised"])
+    assert mine.yours == ["denoised"]
+    assert sampled(mine) == 0.25
+    # What was not handed over stays ours, although the notebook has another one of that name.
+    mine = workshop.assemble(imitation, Diffusion=home["Diffusion"])
+    assert mine.yours == ["Diffusion"]
+    assert sampled(mine) == ours
+    assert sampled(workshop.assemble(imitation, Diffusion=home["Diffusion"], denoised=home["denoised"])) == 0.25
+    assert sampled(workshop.assemble(imitation)) == ours
+    assert sampled(workshop.broken(mine, "denoised", "return mean", "return 0 * mean")) != ours
+
+
+def test_the_trial_tries_every_class_of_policies_and_interventions() -> None:
+    for name in ("noised", "denoised", "bin_of", "Mixture", "_takes_over"):
+        home = notebook(imitation, {name: f"def {name}(*args):\n    return 1 / 0\n"})
+        assert "ZeroDivisionError" in " ".join(workshop.assemble(imitation, **{name: home[name]}).faults), name
+
+
+def test_a_dataset_in_memory_is_learned_from_as_from_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    world, small = envs.make("Pendulum-v1"), {"hidden": (8,), "batch_size": 8}
+    kept = datasets.record(world, iql.IQL(3, world.action_space, iql.Config(**small), 0), 450, seed=0)
+    datasets.write("pendulum/test-v0", kept, "Pendulum-v1", "random actions")
+    how: dict[str, Any] = {"evaluate_every": 10, "episodes": 1, "dataset": "pendulum/test-v0", "standardise": True}
+    experiment = Experiment("iql", "Pendulum-v1", 20, iql.Config(**small), **how)
+    made_from = trials._made_from(workshop.assemble(iql))
+    files, memory = (trials._measured(experiment, made_from, 0, each) for each in (None, kept))
+    assert files[0] == [10, 20]
+    assert memory == files
+    plain = trials._measured(replace(experiment, standardise=False), made_from, 0, kept)
+    assert plain[1] != memory[1]
+    with pytest.raises(datasets.DatasetError, match="Reacher-v5 one of"):
+        trials._measured(replace(experiment, env="Reacher-v5"), made_from, 0, kept)
 
 
 def test_ours_stays_ours() -> None:

@@ -215,8 +215,10 @@ def trial(module: Any) -> Iterator[dict[str, Any]]:
     recipe, config = RECIPES[name], module.Config
     kind = getattr(module, recipe.agent)
     if name == "imitation":
-        agent = kind(1, 1, lambda obs: -obs, config(hidden=(4,), round_steps=8, updates=2, batch_size=4), 0)
-        yield from loop.train(world_of(RUNGS[1], continuous=True), agent, 16, 0)
+        for policy in ({}, {"components": 2}, {"bins": 3}, {"noise_steps": 2, "stretch": 2, "members": 2}):
+            settings: dict[str, Any] = {"hidden": (4,), "round_steps": 8, "updates": 2, "batch_size": 4, **policy}
+            agent = kind(1, 1, lambda obs: -obs, config(**settings), 0)
+            yield from loop.train(world_of(RUNGS[1], continuous=True), agent, 16, 0)
     elif name == "her":
         env = envs.make("rlcourse/BitFlip5-v0")
         learner = dqn.Config(hidden=(4,), batch_size=4, buffer_size=50, learning_starts=8, n_step=1)

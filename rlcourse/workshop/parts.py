@@ -82,7 +82,8 @@ def assemble(page: ModuleType, **parts: Any) -> Mine:
 
     Args:
         page: a module of `rlcourse.algorithms`.
-        parts: by name: a function or a class that the page defines or imports, or a method of its agent.
+        parts: by name: a function or a class that the page defines or imports, a method of its agent, or what stands
+            on another page that it imports from.
 
     Raises:
         ValueError: the page knows no part of that name.
@@ -187,13 +188,15 @@ def _is_stub(code: CodeType) -> bool:
 
 
 def where(module: ModuleType, name: str) -> tuple[Any, Any]:
-    """Where a part stands and what stands there: in the module, or in its agent's class.
+    """Where a part stands and what stands there: in the module, in its agent's class, or on a page it imports from.
 
     Raises:
-        ValueError: in neither; names what is closest.
+        ValueError: in none; names what is closest.
     """
     recipe = ladder.RECIPES.get(_name(module))
-    owners = (module,) if recipe is None else (module, getattr(module, recipe.agent))
+    owners = [module, *_sources(module)]
+    if recipe is not None:
+        owners.insert(1, getattr(module, recipe.agent))
     for owner in owners:
         if name in vars(owner):
             return owner, vars(owner)[name]
@@ -214,10 +217,13 @@ def put(
     namespaces: dict[int, _Namespace] = {}
     for name, theirs in parts.items():
         owner, ours = where(module, name)
+        if owner in _sources(page):  # the course's own, which stays as it is
+            _copy_source(module, owner)
+            owner, ours = where(module, name)
         home = _home(theirs)
         space = namespaces.setdefault(id(home), _Namespace(home or {}, module, {*parts}))
         rebuilt = space.rebuilt(theirs)
-        if owner is module and isinstance(rebuilt, FunctionType):
+        if inspect.ismodule(owner) and isinstance(rebuilt, FunctionType):
             rebuilt = wrap(name, rebuilt, ours)
         if isinstance(ours, property | staticmethod | classmethod) and not isinstance(rebuilt, type(ours)):
             rebuilt = type(ours)(rebuilt)
@@ -237,7 +243,8 @@ class _Namespace:
 
     def fill(self) -> None:
         """Last, when every part is in its place."""
-        page = {name: value for name, value in vars(self.module).items() if not name.startswith("__")}
+        pages = (*_sources(self.module), self.module)
+        page = {name: value for each in pages for name, value in vars(each).items() if not name.startswith("__")}
         self.names |= page
         for name, value in self.home.items():
             if not name.startswith("__") and not (name in page and self._is_part(name, page[name])):
@@ -324,6 +331,21 @@ def _copy_of(page: ModuleType) -> ModuleType:
     spec.loader.exec_module(module)
     cloudpickle.register_pickle_by_value(module)
     return module
+
+
+def _sources(module: ModuleType) -> list[ModuleType]:
+    """The other pages, or copies of them, that a page imports functions and classes from."""
+    names = {str(getattr(value, "__module__", "")): None for value in vars(module).values()}
+    pages = (name for name in names if name.startswith(("rlcourse.algorithms.", _PREFIX)) and name != module.__name__)
+    return [sys.modules[name] for name in pages]
+
+
+def _copy_source(module: ModuleType, source: ModuleType) -> None:
+    """Let a copy of a page import from a copy of `source`, too."""
+    copy = _copy_of(source)
+    for name, value in [*vars(module).items()]:
+        if getattr(value, "__module__", None) == source.__name__:
+            setattr(module, name, vars(copy)[value.__name__])
 
 
 def _name(page: ModuleType) -> str:

@@ -1,15 +1,16 @@
 """What an assembled agent can do: the probes, a race into a recorded band, and several agents side by side."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import gymnasium as gym
 import joblib
 import numpy as np
 import torch
 from IPython.display import display
 
-from rlcourse import curves, lessons, pictures, runs
+from rlcourse import curves, datasets, envs, lessons, pictures, runs
 from rlcourse.workshop import ladder, own
 from rlcourse.workshop.parts import Mine, _name
 
@@ -44,7 +45,9 @@ class Race:
         return self.comparison is not None and self.comparison.among
 
 
-def race(mine: Mine, reference: str, steps: int | None = None, seed: int = 0) -> Race:
+def race(
+    mine: Mine, reference: str, steps: int | None = None, seed: int = 0, dataset: datasets.Dataset | None = None
+) -> Race:
     """Train as the recorded runs were trained, live, and draw the curve among theirs.
 
     The square button stops it; what was learned until then is compared.
@@ -52,12 +55,12 @@ def race(mine: Mine, reference: str, steps: int | None = None, seed: int = 0) ->
     Args:
         reference: a recording's name, see `lessons.reference`.
         steps: environment steps, if not as many as were recorded.
+        dataset: what to learn from, if the recorded runs learned from a dataset; then a step is an update.
     """
     experiment = _experiment(reference, steps)
     if lessons.only_tested():
         experiment = replace(experiment, steps=experiment.evaluate_every)
-    env, agent = experiment.make_agent(seed, **_made_from(mine))
-    training = experiment.train(env, agent, experiment.make_evaluation_env(), seed)
+    training, agent, _ = _ready(experiment, _made_from(mine), seed, dataset)
     history = lessons.watch(training, experiment.steps)
     if not len(history.evaluations):
         print(f"○ Nothing to compare yet: the first evaluation comes after {experiment.evaluate_every} steps.")
@@ -79,6 +82,7 @@ def side_by_side(
     steps: int,
     seeds: Sequence[int] = (0, 1),
     max_reward: float | None = None,
+    dataset: datasets.Dataset | None = None,
 ) -> dict[str, curves.Curve]:
     """Train several agents, all seeds in parallel, and draw returns and, where there is a Q, what they believe.
 
@@ -88,6 +92,7 @@ def side_by_side(
         reference: the recording whose world and settings are used.
         steps: environment steps of each run.
         max_reward: the most that one step pays, if not what the recording takes for its largest size.
+        dataset: as for `race`.
     """
     experiment = _experiment(reference, steps)
     if lessons.only_tested():
@@ -97,7 +102,7 @@ def side_by_side(
     try:
         with joblib.parallel_config(backend="loky", n_jobs=n_jobs):
             found = joblib.Parallel()(
-                joblib.delayed(_measured)(experiment, _made_from(agents[name]), seed) for name, seed in jobs
+                joblib.delayed(_measured)(experiment, _made_from(agents[name]), seed, dataset) for name, seed in jobs
             )
     except KeyboardInterrupt:
         print(f"Stopped by hand: there is nothing to compare before all {len(jobs)} runs are over. Run it again.")
@@ -121,19 +126,38 @@ def side_by_side(
 
 
 def _measured(
-    experiment: runs.Experiment, made_from: Mapping[str, Any], seed: int
+    experiment: runs.Experiment, made_from: Mapping[str, Any], seed: int, dataset: datasets.Dataset | None = None
 ) -> tuple[list[int], list[float], list[float] | None]:
     """One run: the steps of its evaluations, their mean returns, and the mean of what the critic believes."""
     torch.set_num_threads(1)
-    env, agent = experiment.make_agent(seed, **made_from)
-    world = experiment.make_evaluation_env()
+    training, agent, world = _ready(experiment, made_from, seed, dataset)
     measured = [
         (metrics["step"], float(metrics["evaluation"].mean()), _belief(world, agent))
-        for metrics in experiment.train(env, agent, world, seed)
+        for metrics in training
         if "evaluation" in metrics
     ]
     step, returns, believed = (list(column) for column in zip(*measured, strict=True))
     return step, returns, None if believed[0] is None else believed
+
+
+def _ready(
+    experiment: runs.Experiment, made_from: Mapping[str, Any], seed: int, dataset: datasets.Dataset | None
+) -> tuple[Iterator[dict[str, Any]], Any, gym.Env]:
+    """A training that can begin, its fresh agent, and the world in which that is evaluated."""
+    if dataset is None:
+        env, agent = experiment.make_agent(seed, **made_from)
+        world = experiment.make_evaluation_env()
+        return experiment.train(env, agent, world, seed), agent, world
+    # As the experiment would do it with the files of a dataset.
+    env, agent = replace(experiment, dataset="", standardise=False).make_agent(seed, **made_from)
+    datasets.refuse_mismatch("of your own", dataset, env)
+    world = envs.make(experiment.evaluation_env or experiment.env)
+    if experiment.standardise:
+        dataset, mean, spread = datasets.standardised(dataset)
+        world = envs.standardised(world, mean, spread)
+    trained: Any = agent
+    trained.replay = dataset.memory(type(trained.replay))
+    return experiment.train(env, agent, world, seed), agent, world
 
 
 def _belief(env: Any, agent: Any, states: int = 20) -> float | None:

@@ -319,6 +319,14 @@ def test_what_workshop_5_says_of_recordings_is_true() -> None:
     assert f"the other five for {fell.min():.0f} to {fell.max():.0f}." in text
 
 
+def test_what_workshop_10_says_of_recordings_is_true() -> None:
+    text = "\n".join(cell.source for cell in homework.load(SOURCES[0].with_name("w10.ipynb")).cells)
+    recorded = curves.reference("10_pendulum_iql")
+    last = recorded.returns[:, -1]
+    assert len(last) == 5
+    assert f"After {recorded.step[-1]} updates they return −{-last.min():.0f} to −{-last.max():.0f}" in text
+
+
 def test_the_table_of_broken_agents_stands_in_the_first_workshop_that_breaks_a_network(workshop_2: str) -> None:
     assert table("dqn") in workshop_2
     assert table(*(page for page in PAGES if page != "dqn")) in workshop_2
