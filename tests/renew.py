@@ -4,7 +4,8 @@ REVISION is a commit at which the hashes were current. A recording is renewed if
 reaches are equal, once the names in `RENAMED` and the places in `MOVED` are changed in the old ones. Where the trees
 differ, both states of the code run the same experiment in short, beyond the first updates and evaluations
 (`tests.rerun`), and the recording is renewed if `RESULTS`, all that recordings are made of, and the weights are the
-same bit for bit. All others are named, and stay stale. Metrics that differ beside equal results are named, too.
+same bit for bit. All others are named, and stay stale. Metrics that differ beside equal results are named, too. A
+recording whose hash is today's already is left alone.
 """
 
 import json
@@ -106,17 +107,26 @@ def results(package: Path, jobs: Mapping[str, Any], folder: Path) -> dict[str, d
     return json.loads((folder / "results.json").read_text())
 
 
+def current(path: Path) -> bool:
+    """Whether a curve's hash is that of today's code."""
+    if not path.exists():
+        return False
+    data = json.loads(path.read_text())
+    return bool(data["code"] == code_hash(*run_kind(data)))
+
+
 def main(revision: str) -> int:
     with TemporaryDirectory() as name:
         folder = Path(name)
         archive = subprocess.run(["git", "archive", revision, "rlcourse", "assets"], check=True, cwd=ROOT, stdout=-1)
         subprocess.run(["tar", "-x", "-C", folder], input=archive.stdout, check=True)
-        recorded = {path.name: json.loads(path.read_text()) for path in (folder / "assets/curves").glob("*.json")}
+        everything = {path.name: json.loads(path.read_text()) for path in (folder / "assets/curves").glob("*.json")}
+        recorded = {name: data for name, data in everything.items() if not current(CURVES / name)}
         with np.load(folder / recordings.PATH.relative_to(ROOT)) as file:
             inside = {"agent": "td7", "env": recordings.ENV, "code": str(file["code"])}
         own = asdict(Experiment("td7", recordings.ENV, 1, recordings.CONFIG))["config"]
         old_names = {new: old for old, new in FIELDS.get("td7", {}).items()}
-        known = {field for data in recorded.values() if data["agent"] == "td7" for field in data["config"]}
+        known = {field for data in everything.values() if data["agent"] == "td7" for field in data["config"]}
         recorded |= {
             f"{recordings.PATH.name}, normed = {normed}": inside
             | {
@@ -124,6 +134,7 @@ def main(revision: str) -> int:
                 | {"normed": normed}
             }
             for normed in (True, False)
+            if inside["code"] != code_hash("td7")
         }
         same: set[str] = set()
         differ: dict[str, str] = {}

@@ -221,11 +221,11 @@ def test_the_trial_tries_every_class_of_policies_and_interventions() -> None:
 
 def test_a_dataset_in_memory_is_learned_from_as_from_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
-    world, small = envs.make("Pendulum-v1"), {"hidden": (8,), "batch_size": 8}
-    kept = datasets.record(world, iql.IQL(3, world.action_space, iql.Config(**small), 0), 450, seed=0)
+    world, config = envs.make("Pendulum-v1"), iql.Config(hidden=(8,), batch_size=8)
+    kept = datasets.record(world, iql.IQL(3, world.action_space, config, 0), 450, seed=0)
     datasets.write("pendulum/test-v0", kept, "Pendulum-v1", "random actions")
     how: dict[str, Any] = {"evaluate_every": 10, "episodes": 1, "dataset": "pendulum/test-v0", "standardise": True}
-    experiment = Experiment("iql", "Pendulum-v1", 20, iql.Config(**small), **how)
+    experiment = Experiment("iql", "Pendulum-v1", 20, config, **how)
     made_from = trials._made_from(workshop.assemble(iql))
     files, memory = (trials._measured(experiment, made_from, 0, each) for each in (None, kept))
     assert files[0] == [10, 20]
