@@ -372,7 +372,8 @@ def bias(agents: Mapping[str, Curve], step: str = "environment step") -> Still:
 
     ends = {name: mean_estimate(curve.bias[:, -1]) for name, curve in agents.items()}
     words = "; ".join(f"{name} {ends[name]} over {len(curve.bias)} seeds" for name, curve in agents.items())
-    return Still(draw, f"Believed less true return over training; at the end, with 95 % intervals: {words}.", (11, 3.4))
+    said = f"Believed minus true return over training; at the end, with 95 % intervals: {words}."
+    return Still(draw, said, (11, 3.4))
 
 
 def efficiency(agents: Mapping[str, Curve], task: str) -> Still:

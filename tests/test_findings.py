@@ -526,6 +526,7 @@ def test_lecture_10_on_extrapolation_and_copying() -> None:
 
 
 def test_lecture_10_on_when_cloning_is_enough() -> None:
+    """The lecture says that three seeds do not tell: no gain of TD3+BC over the clone is resolved, on any data."""
     gain = {data: findings.offline.over_cloning(data)["TD3+BC"] for data in findings.offline.DATA}
-    assert max(gain, key=lambda data: gain[data].value) != "expert"
+    assert all(each.low < 0 < each.high for each in gain.values())
     assert findings.offline.ends("expert")["cloning"].value > 90

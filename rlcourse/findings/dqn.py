@@ -69,7 +69,7 @@ def parts() -> Markdown:
         f"{chance(fisher(full, no_replay))} without replay. Compared with each other, the two give {chance(apart)}.",
         f"**Without replay an agent learns faster here, but it does not keep what it learned.** After "
         f"{number(HALFWAY)} steps {stood.sum()} of {len(stood)} seeds without replay score {SOLVED} or more; with "
-        f"replay {reached(full, SOLVED, halfway)} do. At the end {lost} of those {stood.sum()} have lost it again. "
+        f"replay {reached(full, SOLVED, halfway)} do. At the end {lost} of those {stood.sum()} score below 475 again. "
         "This is why we count the last policy, and not the best one on the way.",
     )
 
@@ -90,7 +90,7 @@ def targets() -> Markdown:
         "believes too little.",
         f"All these runs have one-step targets, and at no speed do more than {most} of {len(slow_curve.returns)} seeds "
         "succeed.",
-        table(("target network", "believed less true at the end (95 % interval)", "verdict", "succeed"), rows),
+        table(("target network", "believed minus true at the end (95 % interval)", "verdict", "succeed"), rows),
         "**Fast targets let the belief run away.** Some beliefs are larger than any policy can be worth, and yet they "
         "stay finite; this is called *soft divergence* [DT].",
         f"**Slow targets hold the belief down.** {number(updates)} updates hold {copies} copies, and "

@@ -31,7 +31,7 @@ COPYING = {
     1.0: "10_pendulum_medium_copying_1",
     10.0: "10_pendulum_medium_copying_10",
 }
-BIAS = ("believe too much", "believe too little", "cannot be told from the truth")
+BIAS = ("too much", "too little", "what is true, as far as these seeds tell")
 
 
 def recorded(data: str) -> dict[str, Curve]:
@@ -79,9 +79,9 @@ def traces() -> Markdown:
         if curve.believed is not None and curve.truth is not None
     ]
     groups = {word: [name for name, each in biases.items() if verdict(each, BIAS) == word] for word in BIAS}
-    told = "; ".join(f"{listed(names)} {word}" for word, names in groups.items() if names)
+    told = "; ".join(f"*{word}* by {listed(names)}" for word, names in groups.items() if names)
     return finding(
-        f"At the end, {told}.",
+        f"What is believed at the end is {told}.",
         f"{seeds(*curves.values())} leave wide intervals. And a critic that has not looked far ahead believes too much "
         "here, since it begins near 0 and all rewards are negative.",
         f"Mean discounted value of the learned policy's own actions after {number(curves['TD3'].step[-1])} updates:",
@@ -118,8 +118,8 @@ def winners() -> Markdown:
     ]
     return finding(
         " ".join(told),
-        f"This is one small task with one number of action, and {seeds(*recorded('medium').values())}. The settings "
-        "are the same for all learners, and tuned for none.",
+        f"This is one small task with one number of action, and {seeds(*recorded('medium').values())}. γ, τ and "
+        "IQL's β were chosen on these data; nothing else is tuned.",
         f"Mean score after {number(recorded('medium')['TD3'].step[-1])} updates; 0 is a random policy, 100 the policy "
         "behind the expert's data:",
         table(("learner", *DATA), rows),

@@ -45,7 +45,7 @@ def lottery() -> Markdown:
         certain[rival] = shares(rival, 3)
     missed = 100 * max(miss for _, miss in certain.values())
     return finding(
-        "The winner of three seeds is a lottery; their interval is not.",
+        "Which setting wins with three seeds is often chance, but their interval seldom misses what all seeds say.",
         f"Three seeds give wide intervals, and so these seldom say who wins: {100 * certain[UNSURE][0]:.0f} % of the "
         f"draws are resolved against {UNSURE}, and {100 * certain[SURE][0]:.0f} % against {SURE}.",
         table(

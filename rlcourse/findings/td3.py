@@ -70,7 +70,7 @@ def bias() -> Markdown:
         truth = np.mean([curve.truth[:, -1].mean() for curve in curves.values() if curve.truth is not None])
         pages += [
             f"**{task}** ({seeds(*curves.values())} each). At the end the truth is {number(truth)} on average.",
-            gains(ends, ("", "believed less true at the end"), BIAS, digits=1 if task == "Pendulum" else 0),
+            gains(ends, ("", "believed minus true at the end"), BIAS, digits=1 if task == "Pendulum" else 0),
         ]
     swing = {name: reference(f"06_pendulum_{file}").bias for name, file in AGENTS.items()}
     gap = mean_estimate(swing["DDPG"][:, -1] - swing["TD3"][:, -1])
@@ -101,8 +101,9 @@ def bias() -> Markdown:
         f"{number(delay('ddpg'))} updates. TD3 moves its targets only in every second update, so it takes "
         f"{number(delay('td3'))} steps for the same.",
         f"**They are not the only reason.** Take those seeds of TD3 that balance from step {number(TRAVEL[0])} to step "
-        f"{number(TRAVEL[1])}. Slow targets alone would let their belief rise from {before:.0f} to {alone:.0f}. It "
-        f"rose only to {after:.0f}. So something else holds it down as well, and these runs do not show what.",
+        f"{number(TRAVEL[1])}. If only slow targets mattered, the believed discounted return would rise from "
+        f"{before:.0f} to {alone:.0f}. It rose only to {after:.0f}. So something else holds it down as well, and these "
+        "runs do not show what.",
     )
 
 

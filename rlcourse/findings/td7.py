@@ -67,8 +67,8 @@ def pendulum() -> Markdown:
         f"After {number(EARLY)} steps, {reached(td7, GOAL, at(td7, EARLY))} seeds of TD7 and "
         f"{reached(td3, GOAL, at(td3, EARLY))} of TD3 return −200 or more. In the last evaluation it is "
         f"{reached(td7, GOAL)} and {reached(td3, GOAL)}.",
-        "With checkpoints the curve of one seed may stay level, and it should not fall. Where it falls, an assessment "
-        "was lucky: it was one episode from an easy start, and so a worse policy became the checkpoint.",
+        "With checkpoints the curve of one seed may stay level, and it should not fall. If it falls, a worse policy "
+        "was lucky: its single assessment episode had an easy start, and so it became the checkpoint.",
     )
 
 
@@ -95,13 +95,16 @@ def ladder() -> Markdown:
         "Two rungs raise the return: the appendix changes and SALE. For the other rungs ten seeds cannot tell the gain "
         f"from zero: {listed(unresolved)}.",
         "The networks are small and the runs are short. The paper asks another question: it takes parts *away*, at "
-        "full size. The answer may be another one, too.",
+        "full size. So its answer may differ from ours.",
         gains(estimates, (f"rung ({len(without)} paired seeds)", "return gained over the rung below")),
         f"**Checkpoints change single seeds.** The largest fall from one evaluation to the next is "
         f"{without.mean():.0f} without checkpoints and {with_them.mean():.0f} with them, on average over the seeds. "
         f"The change is {interval(change)}: {verdict(change, ('larger', 'smaller', 'not resolved'))}. At the end the "
         f"returns of the seeds lie {ranges[0]} without checkpoints, and {ranges[1]} with them.",
-        table(("run time", *seconds), [("seconds per seed, up to sixteen at once", *map(round, seconds.values()))]),
+        table(
+            ("run time", *seconds),
+            [("seconds per seed, with up to sixteen runs at the same time", *map(round, seconds.values()))],
+        ),
     )
 
 

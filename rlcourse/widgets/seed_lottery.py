@@ -227,8 +227,8 @@ def describe(data: Lottery) -> str:
     return (
         f"PPO on CartPole, {BASE} against {data.rival}, draws of {data.n} from {len(data.every)} seeds. "
         f"Draw {shown}: {winner(data)} ({digits(data.low[-1])} to {digits(data.high[-1])}). "
-        f"The {BASE} is ahead in {data.ahead} of {shown} draws; {resolved} of their 95 % intervals do "
-        f"not hold zero, {data.missed} miss what all seeds say, {data.truth}. "
+        f"The {BASE} is ahead in {data.ahead} of {shown} draws. Of their 95 % intervals {resolved} lie on one side of "
+        f"zero, and {data.missed} miss the gain over all seeds, {data.truth}. "
         f"Of all draws of {data.n}, {100 * data.wrong[data.n - 1]:.1f} % name another winner than all seeds do."
     )
 
