@@ -136,7 +136,8 @@ def test_a_film_needs_a_renderer_before_the_training_begins(monkeypatch: pytest.
 
 
 def test_train_says_that_dask_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(sys.modules, "dask", None)
+    for name in ("dask", "dask.distributed"):  # another test may have imported the second one already
+        monkeypatch.setitem(sys.modules, name, None)
     words = ["train", "q_learning", "--env", "FrozenLake-v1", "--steps", "10", "--out", str(tmp_path)]
     message = "rlcourse train: backend = 'dask' needs Dask, which is not installed: pip install -c constraints.txt -e"
     assert str(call(monkeypatch, *words, "--backend", "dask")).startswith(message)

@@ -318,7 +318,7 @@ FAULTS = {
     "metrics that are none": (
         "update",
         "def update(self, batch):\n    self.updates += 1\n",
-        "with it the agent stops: Type",  # TypeError; in tests, which check types, TypeCheckError
+        "with it the agent stops: ",  # AttributeError; in tests TypeCheckError, where the call is checked
         None,
     ),
 }

@@ -29,8 +29,9 @@ def details() -> Markdown:
     by_size = dict(sorted(estimates.items(), key=lambda pair: pair[1].value))
     return finding(
         f"Compared with the default, {summed(by_size)}.",
-        f"These numbers come from one easy task, six rollouts and {seeds(default)}; everything else had one setting. A "
-        "detail that does nothing here may matter on a robot, and the other way round.",
+        f"These numbers come from one easy task, six rollouts and {seeds(default)}; all other settings stayed the "
+        "same. A detail that does nothing here may matter on a robot, and a detail that matters here may do nothing "
+        "there.",
         gains(by_size, ("changed detail", "return gained over the default")),
         "You can take over the method: change one thing, run several seeds, look at the interval.",
     )
