@@ -94,7 +94,7 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def unchecked(checks: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Shapes and types are not checked at each call, as nowhere but in tests: a long training takes half the time."""
-    monkeypatch.setattr(type(jaxtyping.config), "jaxtyping_disable", True)
+    monkeypatch.setattr(type(jaxtyping.config), "jaxtyping_disable", property(lambda _: True))
 
 
 @pytest.fixture

@@ -26,3 +26,8 @@ def test_of_later_calls_from_a_line_some_are_checked() -> None:
             found += 1
     # binomial: 1000 calls at 0.05 are 50 on average, with a spread of 7
     assert 20 < found < 80
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_without_checks_nothing_is_checked() -> None:
+    reinforce.baseline(ONE_ROW, "none")

@@ -33,6 +33,7 @@ LECTURE = "10 Learning from data"
 QUESTION = "What does a critic say of actions that nobody tried?"
 
 ACTIONS = np.linspace(-1, 1, 201)
+ACROSS = Axis(-1, 1, "action a", ticks={-1: "−1", -0.5: "−0.5", 0: "0", 0.5: "0.5", 1: "1"})
 LOW, EDGE, HIGH = -0.7, -0.15, 0.5  # of the data; where the gap begins
 BEST, COUNT = 0.1, 20
 FEATURES, LENGTH, SPREAD, RIDGE = 100, 0.25, 2.0, 0.02  # of critics: waves, their lengths, size of what they begin with
@@ -201,7 +202,7 @@ def hill(data: Extrapolation) -> View:
     marks.append(dots([end], [top], ink, size=0.7, names=[f"the actor's end: {end:.2f}"]))
     marks.append(handle(EDGE + data.gap, reach.low, "the gap's end", along_x="gap", zero=EDGE))
     title = f"draw {data.draw}: data (rings), and what is climbed"
-    return View(Axis(-1, 1, "action a"), reach, marks, title)
+    return View(ACROSS, reach, marks, title)
 
 
 SHORT = ("one", "min", "cons.", "clip", "copy")
@@ -215,7 +216,7 @@ def ends(data: Extrapolation) -> View:
         marks.append(dots(data.end[row], spots, ink, size=0.22, alpha=0.7 if row == data.chosen else 0.35))
     ticks = {float(row): f"{name} {data.outside[row].sum()}" for row, name in enumerate(SHORT)}
     title = "ends, and how many outside"
-    return View(Axis(-1, 1, "action a"), Axis(len(CURES) - 0.4, -0.6, ticks=ticks), marks, title)
+    return View(ACROSS, Axis(len(CURES) - 0.4, -0.6, ticks=ticks), marks, title)
 
 
 def worths(data: Extrapolation) -> View:
