@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from rlcourse import datasets, envs, loop
+from rlcourse import datasets
 from rlcourse.algorithms import cql, edac, iql, sac, td7
 from rlcourse.curves import Curve
-from rlcourse.runs import EVALUATION_SEED, Experiment, ground_truth
+from rlcourse.runs import Experiment, ground_truth
 
 _TD3 = td7.Config(appendix_changes=False, lap=False, sale=False, clip_target=False, checkpoints=False)
 LEARNERS: Mapping[str, Any] = {
@@ -49,16 +49,14 @@ def learn(
     Args:
         settings, how: as in `experiment`; `truths` and `max_reward` have to be among the latter.
     """
-    job = experiment(learner, env, "", updates, settings, **how)
-    data, mean, spread = datasets.standardised(dataset)
-    world = envs.standardised(envs.make(env), mean, spread)
-    agent: Any = job.make_agent(seed)[1]
-    agent.replay = data.memory(type(agent.replay))
+    job = experiment(learner, env, "of your own", updates, settings, standardise=True, **how)
+    made, agent = job.make_agent(seed, data=dataset)
+    world = job.make_evaluation_env(dataset)
     steps, returns, values = [], [], []
-    for metrics in loop.train_offline(agent, updates, seed):
-        if metrics["step"] % job.evaluate_every == 0:
+    for metrics in job.train(made, agent, world, seed):
+        if "evaluation" in metrics:
             steps.append(metrics["step"])
-            returns.append(loop.evaluate(world, agent, job.episodes, EVALUATION_SEED).mean())
+            returns.append(metrics["evaluation"].mean())
             values.append(ground_truth(world, agent, job).mean(1))
     believed, truth = np.array(values).T[:, None]
     return agent, Curve(np.array(steps), np.array([returns]), believed, truth)

@@ -53,7 +53,10 @@ def _exact_precision() -> str:
 @lru_cache(maxsize=1)
 def _read(name: str, content: str, standardise: bool) -> tuple[datasets.Dataset, Any, Any]:
     """A dataset, `content` being its hash, and if it is standardised the mean and the spread that it had."""
-    data = datasets.read(name)
+    return _prepared(datasets.read(name), standardise)
+
+
+def _prepared(data: datasets.Dataset, standardise: bool) -> tuple[datasets.Dataset, Any, Any]:
     return datasets.standardised(data) if standardise else (data, None, None)
 
 
@@ -101,13 +104,18 @@ class Experiment:
             raise OutOfRangeError("runs.Experiment.standardise = True: without a dataset there is nothing to measure")
 
     def make_agent(
-        self, seed: int, kind: Any = None, hindsight_replay: type[her.HindsightReplay] = her.HindsightReplay
+        self,
+        seed: int,
+        kind: Any = None,
+        hindsight_replay: type[her.HindsightReplay] = her.HindsightReplay,
+        data: datasets.Dataset | None = None,
     ) -> tuple[Any, loop.Agent]:
         """Make the environment and a fresh agent for it; if the Config has `num_envs`, that many environments.
 
         Args:
             kind: a class to use instead of the one that `agent` names.
             hindsight_replay: a class to use instead for hindsight's memory.
+            data: a dataset in memory to use instead of the files of `dataset`.
 
         Raises:
             ValueError: an agent that does not suit the environment; truths for an agent without Q; hindsight for one
@@ -138,9 +146,9 @@ class Experiment:
             raise ValueError("checkpoints = True: there is no world to assess policies in: switch off checkpoints")
         agent = kind(*told, self.config, seed, **memory)
         if self.dataset:
-            data = _read(self.dataset, self.dataset_hash, self.standardise)[0]
-            datasets.refuse_mismatch(self.dataset, data, env)
-            agent.replay = data.memory(type(agent.replay))
+            name, learned_from = self.dataset if data is None else "of your own", self._learned_from(data)[0]
+            datasets.refuse_mismatch(name, learned_from, env)
+            agent.replay = learned_from.memory(type(agent.replay))
         return envs.make_vector(self.env, self.config.num_envs) if self.vector else env, agent
 
     def train(
@@ -180,15 +188,21 @@ class Experiment:
                 metrics |= {"evaluation": returns, "env_state": {"batches": batches.get_state()}}
             yield metrics
 
-    def make_evaluation_env(self, **options: Any) -> gym.Env:
-        """Make the environment in which the agent is evaluated; `options` are gymnasium's.
+    def _learned_from(self, data: datasets.Dataset | None) -> tuple[datasets.Dataset, Any, Any]:
+        """The dataset, `data` or that of the files, and what `_read` says of it."""
+        if data is None:
+            return _read(self.dataset, self.dataset_hash, self.standardise)
+        return _prepared(data, self.standardise)
+
+    def make_evaluation_env(self, data: datasets.Dataset | None = None, **options: Any) -> gym.Env:
+        """Make the environment in which the agent is evaluated; `options` are gymnasium's, `data` as for the agent.
 
         Raises:
             ValueError: an agent trained in `env` cannot act in it.
         """
         env = envs.make(self.evaluation_env or self.env, **options)
         if self.standardise:
-            _, mean, spread = _read(self.dataset, self.dataset_hash, True)
+            _, mean, spread = self._learned_from(data)
             env = envs.standardised(env, mean, spread)
         if self.evaluation_env and arguments(self.agent, env) != arguments(self.agent, envs.make(self.env)):
             raise ValueError(

@@ -60,7 +60,7 @@ ALLOWED: Mapping[str, set[str]] = {
     "provenance": {"algorithms", "files"},
     "datasets": {"buffers", "loop"},
     "runs": {"algorithms", *FOUNDATION, "loop", "provenance", "datasets", "suited"},
-    "offline": {"algorithms", "envs", "loop", *EVIDENCE},
+    "offline": {"algorithms", *EVIDENCE},
     "curves": {"algorithms", "files", "provenance", "runs"},
     "widgets": {"widgets", "algorithms", *FOUNDATION, "loop", *EVIDENCE},
     "findings": {"findings", "envs", "widgets", *EVIDENCE},

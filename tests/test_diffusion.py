@@ -10,6 +10,7 @@ from torch import Tensor
 
 from rlcourse.algorithms import diffusion, imitation
 from rlcourse.algorithms.imitation import Mixture
+from tests.test_imitation import mixture
 
 
 def test_what_noise_leaves_of_an_action() -> None:
@@ -41,10 +42,6 @@ def test_a_step_back() -> None:
     assert back.item() == pytest.approx((1 - 0.5 / 0.6**0.5 * noise) / 0.5**0.5 + 2 * 0.408248, abs=1e-5)
     # The last step ends at the guess itself, without fresh noise.
     assert diffusion.denoised(x, guess, 0.3, 1.0, fresh).item() == pytest.approx(0.9)
-
-
-def mixture(weights: tuple[float, ...], mean: Any, std: Any) -> Mixture:
-    return Mixture(torch.tensor(weights).log(), torch.tensor(mean), torch.tensor(std).log())
 
 
 TWO = mixture((0.25, 0.75), [[-0.6, 0.3], [0.4, -0.3]], [[0.1, 0.1], [0.05, 0.1]])

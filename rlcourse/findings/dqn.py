@@ -69,8 +69,8 @@ def parts() -> Markdown:
         f"{chance(fisher(full, no_replay))} without replay. Compared with each other, the two give {chance(apart)}.",
         f"**Without replay an agent learns faster here, but it does not keep what it learned.** After "
         f"{number(HALFWAY)} steps {stood.sum()} of {len(stood)} seeds without replay score {SOLVED} or more; with "
-        f"replay {reached(full, SOLVED, halfway)} do. At the end {lost} of those {stood.sum()} score below 475 again. "
-        "This is why we count the last policy, and not the best one on the way.",
+        f"replay {reached(full, SOLVED, halfway)} do. At the end {lost} of those {stood.sum()} score below "
+        f"{SOLVED} again. This is why we count the last policy, and not the best one on the way.",
     )
 
 

@@ -36,8 +36,11 @@ BIAS = ("too much", "too little", "what is true, as far as these seeds tell")
 
 def recorded(data: str) -> dict[str, Curve]:
     """The learners that have been recorded on one of `DATA`: each new file joins the tables by itself."""
-    names = {learner: f"10_pendulum_{DATA[data]}_{file}" for learner, file in FILES.items()}
-    return {learner: reference(name) for learner, name in names.items() if (CURVES / f"{name}.json").exists()}
+    return _those_recorded({learner: f"10_pendulum_{DATA[data]}_{file}" for learner, file in FILES.items()})
+
+
+def _those_recorded(names: Mapping[str, str]) -> dict[str, Curve]:
+    return {shown: reference(name) for shown, name in names.items() if (CURVES / f"{name}.json").exists()}
 
 
 def about(data: str) -> Mapping[str, Any]:
@@ -47,7 +50,8 @@ def about(data: str) -> Mapping[str, Any]:
 
 def score(data: str, returns: np.ndarray) -> np.ndarray:
     """As `datasets.Dataset.score`, without reading the transitions."""
-    low, high = (about(data)[f"ref_{end}_score"] for end in ("min", "max"))
+    said = about(data)
+    low, high = said["ref_min_score"], said["ref_max_score"]
     return np.asarray(100 * (returns - low) / (high - low))
 
 
@@ -65,8 +69,7 @@ def over_cloning(data: str) -> dict[str, Estimate]:
 
 def sweep() -> dict[str, Curve]:
     """By the weight of copying, from TD3 on."""
-    names = {f"λ = {weight:g}": name for weight, name in COPYING.items()}
-    weights = {weight: reference(name) for weight, name in names.items() if (CURVES / f"{name}.json").exists()}
+    weights = _those_recorded({f"λ = {weight:g}": name for weight, name in COPYING.items()})
     return weights | {"cloning": recorded("medium")["cloning"]}
 
 
@@ -105,14 +108,13 @@ def copying() -> Markdown:
 
 
 def winners() -> Markdown:
-    told = [
-        f"On *{data}*, compared with cloning: {summed(over_cloning(data))}." for data in DATA if len(recorded(data)) > 1
-    ]
+    more = {data: over_cloning(data) for data in DATA}
+    told = [f"On *{data}*, compared with cloning: {summed(gain)}." for data, gain in more.items() if gain]
     scores = {data: ends(data) for data in DATA}
     shown = {data: {name: f"{each.value:.0f}" for name, each in found.items()} for data, found in scores.items()}
     rows = [(learner, *(shown[data].get(learner, "") for data in DATA)) for learner in FILES]
     gains = [
-        (learner, *(interval(over_cloning(data)[learner]) if learner in over_cloning(data) else "" for data in DATA))
+        (learner, *(interval(gain[learner]) if learner in gain else "" for gain in more.values()))
         for learner in FILES
         if learner != "cloning"
     ]

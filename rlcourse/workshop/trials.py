@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from IPython.display import display
 
-from rlcourse import curves, datasets, envs, lessons, pictures, runs
+from rlcourse import curves, datasets, lessons, pictures, runs
 from rlcourse.workshop import ladder, own
 from rlcourse.workshop.parts import Mine, _name
 
@@ -144,19 +144,8 @@ def _ready(
     experiment: runs.Experiment, made_from: Mapping[str, Any], seed: int, dataset: datasets.Dataset | None
 ) -> tuple[Iterator[dict[str, Any]], Any, gym.Env]:
     """A training that can begin, its fresh agent, and the world in which that is evaluated."""
-    if dataset is None:
-        env, agent = experiment.make_agent(seed, **made_from)
-        world = experiment.make_evaluation_env()
-        return experiment.train(env, agent, world, seed), agent, world
-    # As the experiment would do it with the files of a dataset.
-    env, agent = replace(experiment, dataset="", standardise=False).make_agent(seed, **made_from)
-    datasets.refuse_mismatch("of your own", dataset, env)
-    world = envs.make(experiment.evaluation_env or experiment.env)
-    if experiment.standardise:
-        dataset, mean, spread = datasets.standardised(dataset)
-        world = envs.standardised(world, mean, spread)
-    trained: Any = agent
-    trained.replay = dataset.memory(type(trained.replay))
+    env, agent = experiment.make_agent(seed, **made_from, data=dataset)
+    world = experiment.make_evaluation_env(dataset)
     return experiment.train(env, agent, world, seed), agent, world
 
 
