@@ -352,6 +352,14 @@ def test_a_run_is_among_the_seeds_if_it_is_not_worse_than_the_worst(value: float
     assert curves.compare_to_reference(Curve(np.array([100, 300]), np.full((1, 2), value)), REFERENCE).among is among
 
 
+@pytest.mark.parametrize("seed", [0, 2])
+@pytest.mark.parametrize("rounded_away", [-0.0004, 0.0004])
+def test_a_seed_run_again_is_where_it_was_although_recordings_are_rounded(seed: int, rounded_away: float) -> None:
+    again = Curve(REFERENCE.step, REFERENCE.returns[[seed]] + rounded_away)
+    found = curves.compare_to_reference(again, REFERENCE)
+    assert (found.among, found.better_than, found.inside) == (True, seed, 1.0)
+
+
 def test_compare_uses_only_common_steps() -> None:
     own = Curve(np.array([150, 250]), np.array([[15.0, 15.0]]))
     found = curves.compare_to_reference(own, REFERENCE)
