@@ -283,7 +283,7 @@ def test_solved_it_reaches_its_verdict(path: Path, monkeypatch: pytest.MonkeyPat
 def test_solved_it_reaches_its_verdict_from_most_seeds(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At full length, from at least four of the seeds 0 to 4; whichever the workshop itself takes."""
     names, race, passed = assembled(path), workshop.race, defaultdict[str, list[bool]](list)
-    for cell in shown(path, "datasets.record("):  # what the race learns from
+    for cell in shown(path, "datasets.record("):  # what the agents of workshop 10 learn from
         exec(cell, names)
     for seed in range(5):
 
