@@ -140,6 +140,7 @@ TYPED: dict[str, set[float]] = {
     "09/c28": {6, 200},
     "09/c38": {2.5, 22},  # TD3+BC's α, and an equation
     "09/c45": {0.02, 100, 3_000},  # settings of the run offline
+    "10/off-short-answer": {158, 161, 953},  # of one live run
     "04/l04-27": {2, 100},  # its questions; what balancing for ever is worth
 }
 # Cells that count walks in an exact world, and episodes in a widget, not seeds.
@@ -532,6 +533,11 @@ def test_lecture_10_on_when_cloning_is_enough() -> None:
     gain = {data: findings.offline.over_cloning(data)["TD3+BC"] for data in findings.offline.DATA}
     assert all(each.low < 0 < each.high for each in gain.values())
     assert findings.offline.ends("expert")["cloning"].value > 90
+    guessed = [mean_estimate(findings.offline.recorded(data)["TD3"].bias[:, -1]) for data in findings.offline.DATA]
+    medium, replay, expert = guessed
+    assert replay.value < medium.value < expert.value  # "the means rise from …"
+    assert replay.high > medium.low  # "but the intervals overlap"
+    assert medium.high > expert.low
 
 
 # --- lecture 10 on robots, from hand-made recordings: real ones join by their names

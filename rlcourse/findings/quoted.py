@@ -14,7 +14,7 @@ class Figure:
     spread: float | None = None
 
     def __str__(self) -> str:
-        return f"{self.value:.0f}" + ("" if self.spread is None else f" ± {self.spread:.0f}")
+        return f"{self.value:z.0f}" + ("" if self.spread is None else f" ± {self.spread:.0f}")
 
 
 @dataclass(frozen=True)
