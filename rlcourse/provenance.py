@@ -19,7 +19,7 @@ from rlcourse.algorithms import AGENTS
 _PACKAGES = ("rlcourse", "gymnasium", "mujoco", "numpy", "torch")
 
 
-def origin(settings: Mapping[str, Any], precision: str) -> dict[str, Any]:
+def origin(settings: Mapping[str, Any], precision: str, gpu: bool = False) -> dict[str, Any]:
     """All that a run's numbers depend on, except the seed. Nothing in it says whose machine it is."""
     return {
         **settings,
@@ -31,6 +31,7 @@ def origin(settings: Mapping[str, Any], precision: str) -> dict[str, Any]:
             "cores": str(os.cpu_count()),
             # Not stored for PyTorch's own choice: the recordings from before there was a choice do not have it either.
             **({} if precision == "highest" else {"products": "oneDNN"}),
+            **({"gpu": torch.cuda.get_device_name()} if gpu else {}),
         },
     }
 

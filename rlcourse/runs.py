@@ -21,7 +21,7 @@ from filelock import FileLock
 from jaxtyping import Float
 from tqdm.auto import tqdm
 
-from rlcourse import checkpoints, datasets, envs, files, loop, provenance, snapshots
+from rlcourse import checkpoints, cuda, datasets, envs, files, loop, provenance, snapshots
 from rlcourse.algorithms import agent_class, config_class, her
 from rlcourse.config import Count, CountOrZero, OutOfRangeError, Positive, Range, check, require
 from rlcourse.suited import arguments
@@ -291,12 +291,15 @@ class SeedsFailedError(RuntimeError):
         super().__init__("\n".join(f"seed {seed} failed: {what}" for seed, what in failed.items()))
 
 
-def run(experiment: Experiment, seed: int, out: Path, position: int = 0, save_every: float = 60.0) -> Run:
+def run(
+    experiment: Experiment, seed: int, out: Path, position: int = 0, save_every: float = 60.0, gpu: bool = False
+) -> Run:
     """Train one seed, or go on with it, or return its record if it is finished.
 
     The checkpoint is written at the first episode end after `save_every` seconds, and kept at the end as the trained
     agent (`checkpoints.resume` opens it). Torch is set to one thread, since results differ between one and two, and to
-    the experiment's `matmul_precision`. A result or a checkpoint that is broken is set aside, with a warning.
+    the experiment's `matmul_precision`. A result or a checkpoint that is broken is set aside, with a warning. With
+    `gpu` the agent learns there (`cuda.move`): the numbers differ by rounding only, so the files are the same.
 
     Raises:
         ValueError: a negative seed; a world whose state is needed in mid-episode and cannot be saved; and what
@@ -312,7 +315,8 @@ def run(experiment: Experiment, seed: int, out: Path, position: int = 0, save_ev
             except files.BrokenFileError as error:
                 files.set_aside(result, error)
         torch.set_num_threads(1)
-        torch.set_float32_matmul_precision(experiment.matmul_precision)
+        precision = "highest" if gpu else experiment.matmul_precision  # any other is inexact there
+        torch.set_float32_matmul_precision(precision)
         env, agent = experiment.make_agent(seed)
         evaluation_env = experiment.make_evaluation_env()
         _check_snapshots(experiment)
@@ -324,6 +328,8 @@ def run(experiment: Experiment, seed: int, out: Path, position: int = 0, save_ev
             except files.BrokenFileError as error:
                 files.set_aside(checkpoint, error)
                 resumed = False
+        if gpu:
+            cuda.move(agent)
         start, evaluations, cut_off = state["step"], state["evaluations"], state["cut_off"]
         began = saved = time.monotonic()
 
@@ -355,7 +361,7 @@ def run(experiment: Experiment, seed: int, out: Path, position: int = 0, save_ev
                     saved = time.monotonic()
         wall_time = save(experiment.steps)
         record = Run(
-            **provenance.origin(experiment.settings, experiment.matmul_precision),
+            **provenance.origin(experiment.settings, precision, gpu),
             seed=seed,
             step=[step for step, _, _ in evaluations],
             returns=[returns for _, returns, _ in evaluations],
@@ -427,12 +433,14 @@ def run_all(
     out: Path,
     backend: Literal["loky", "dask"] = "loky",
     scheduler: str | None = None,
+    gpu: bool = False,
 ) -> list[Run]:
     """Call `run` for each seed, in one process per core or on a Dask cluster.
 
     Args:
         out: a folder; all machines of a cluster must share it.
         scheduler: the address of the cluster's scheduler; None starts a cluster on this machine.
+        gpu: let agents learn on the GPU of the machine they run on.
 
     Raises:
         SeedsFailedError: some seeds raised an error; the others have finished. Called again, it retries only those.
@@ -453,7 +461,8 @@ def run_all(
         client = Client(scheduler)
     with client, joblib.parallel_config(backend=backend, n_jobs=n_jobs):
         tasks = (
-            joblib.delayed(_attempt)(experiment, seed, out.absolute(), position) for position, seed in enumerate(seeds)
+            joblib.delayed(_attempt)(experiment, seed, out.absolute(), position, gpu)
+            for position, seed in enumerate(seeds)
         )
         outcomes = dict(zip(seeds, joblib.Parallel()(tasks), strict=True))
     finished = [outcome for outcome in outcomes.values() if isinstance(outcome, Run)]
@@ -463,11 +472,11 @@ def run_all(
     return finished
 
 
-def _attempt(experiment: Experiment, seed: int, out: Path, position: int) -> Run | str:
+def _attempt(experiment: Experiment, seed: int, out: Path, position: int, gpu: bool) -> Run | str:
     """The seed's record, or what went wrong; the traceback is then in a file beside its checkpoint."""
     log = experiment.files(out, seed)[0].with_suffix(".traceback.txt")
     try:
-        record = run(experiment, seed, out, position)
+        record = run(experiment, seed, out, position, gpu=gpu)
     except Exception as error:  # whatever it is, the other seeds go on
         what = f"{type(error).__name__}: {error}"
         try:

@@ -480,13 +480,13 @@ def test_a_seed_that_fails_does_not_stop_the_others(
 ) -> None:
     genuine, ran = runs.run, list[int]()
 
-    def failing(experiment: Experiment, seed: int, *rest: Any) -> runs.Run:
+    def failing(experiment: Experiment, seed: int, *rest: Any, **options: Any) -> runs.Run:
         if seed == 1 and not ran.count(1):
             ran.append(seed)
             raise ZeroDivisionError("gone wrong")
         if not experiment.files(tmp_path, seed)[0].exists():
             ran.append(seed)
-        return genuine(experiment, seed, *rest)
+        return genuine(experiment, seed, *rest, **options)
 
     monkeypatch.setattr(runs, "run", failing)
     curve = tmp_path / "lake.json"

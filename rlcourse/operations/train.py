@@ -58,6 +58,7 @@ def _subcommand(agent: str) -> Callable[..., None]:
         film: Path | None = None,
         backend: Literal["loky", "dask"] = "loky",
         scheduler: str | None = None,
+        cuda: bool = False,
     ) -> None:
         """Train over several seeds. Interrupted? The same command goes on; what is finished is not run again.
 
@@ -82,6 +83,7 @@ def _subcommand(agent: str) -> Callable[..., None]:
             film: Also store a film of the first seed's trained agent in this file, an MP4.
             backend: Where seeds run in parallel: on this machine's cores (loky) or on a Dask cluster.
             scheduler: Address of the Dask cluster; without it a local one is started.
+            cuda: Let the agents learn on a GPU; the numbers differ by rounding.
         """
         try:
             experiment = Experiment(
@@ -102,7 +104,7 @@ def _subcommand(agent: str) -> Callable[..., None]:
             )
         except ValueError as error:
             sys.exit(f"rlcourse train: {error}")
-        _execute(experiment, seeds, out, curve, compare, film, backend, scheduler)
+        _execute(experiment, seeds, out, curve, compare, film, backend, scheduler, cuda)
 
     return train
 
@@ -164,6 +166,7 @@ def _execute(
     film: Path | None = None,
     backend: Literal["loky", "dask"] = "loky",
     scheduler: str | None = None,
+    gpu: bool = False,
 ) -> None:
     failed = ""
     try:
@@ -174,7 +177,7 @@ def _execute(
         wanted = _seeds(seeds)
         held = _held(curve_file, experiment, wanted) if curve_file else {}
         todo = [seed for seed in wanted if seed not in held or (film and seed == wanted[0])]
-        runs = run_all(experiment, todo, out, backend, scheduler) if todo else []
+        runs = run_all(experiment, todo, out, backend, scheduler, gpu) if todo else []
     except KeyboardInterrupt:
         sys.exit("\nrlcourse train: stopped. The same command goes on from the last checkpoint.")
     except BrokenProcessPool:
