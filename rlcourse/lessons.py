@@ -31,6 +31,7 @@ from rlcourse.algorithms.ddpg import DDPG
 from rlcourse.curves import reference as reference  # for the notebooks, like the other names imported as themselves
 from rlcourse.pictures import Flips as Flips
 from rlcourse.pictures import History, learning_curve
+from rlcourse.pictures import Walk as Walk
 from rlcourse.pictures import bias as bias
 from rlcourse.pictures import compare_to_reference as compare_to_reference
 from rlcourse.pictures import curves as curves

@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import gymnasium as gym
@@ -431,4 +432,48 @@ class Flips(gym.Wrapper):
                 ):
                     inner = slice(top + inset, top + self.SIDE - inset), slice(left + inset, left + self.SIDE - inset)
                     frame[inner] = color
+        return frame
+
+
+class Walk(gym.Wrapper):
+    """`envs.TwoWays` from above, turned so that the walker goes to the right: the way so far, the tree and the goal."""
+
+    SIZE, SCALE, LEFT = (200, 440), 110, 140  # pixels: of the picture, of a unit, and to the left of the walker
+    BACK = 12  # steps that are still in the picture
+    EARTH, TREE, WAY, GOAL = (
+        tuple(bytes.fromhex(scenes.COLORS[name][1:])) for name in ("faint", "green", "blue", "orange")
+    )
+
+    def __init__(self, env: gym.Env) -> None:
+        super().__init__(env)
+        self.metadata = {"render_fps": 4}
+
+    def reset(self, **how: Any) -> tuple[Any, dict[str, Any]]:
+        tree, info = self.env.reset(**how)
+        self._way, self._trees = [np.zeros(2)], [tree]
+        return tree, info
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        tree, *outcome = self.env.step(action)
+        self._way.append(self._way[-1] + TwoWays.SPEED * np.clip(action, -1, 1))
+        self._trees.append(self._way[-1] + tree)
+        return tree, *outcome
+
+    def render(self) -> Any:
+        frame = np.full((*self.SIZE, 3), self.EARTH, np.uint8)
+        down, right = np.indices(self.SIZE)
+        turned, way = np.stack([TwoWays.AHEAD, left_of(TwoWays.AHEAD)]), self._way[-self.BACK :]
+        between = [a + share * (b - a) for a, b in pairwise(way) for share in np.linspace(0, 1, 12)]
+        tree = self._trees[-1]
+        middle = np.array([turned[0] @ way[-1], turned[1] @ tree])  # the view follows the walker, but only ahead
+        for place, radius, color in (
+            *((each, TwoWays.TREE, self.TREE) for each in self._trees[-self.BACK :]),
+            (tree + TwoWays.AHEAD, 0.08, self.GOAL),
+            *((each, 0.025, self.WAY) for each in between),
+            (way[-1], 0.08, self.WAY),
+        ):
+            along, aside = turned @ place - middle
+            x, y = self.LEFT + self.SCALE * along, self.SIZE[0] / 2 - self.SCALE * aside
+            frame[(right - x) ** 2 + (down - y) ** 2 < (self.SCALE * radius) ** 2] = color
+        frame[:, :4] = 255  # what stands on the left of it is another picture
         return frame

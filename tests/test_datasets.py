@@ -505,8 +505,11 @@ def test_make_show_and_train(
     expected = datasets.random_returns(fresh, 2, runs.EVALUATION_SEED).mean()
     assert found.about["ref_min_score"] == pytest.approx(expected)
 
-    assert call(monkeypatch, "dataset", "show", NAME) == 0
+    assert call(monkeypatch, "dataset", "show", NAME, "--keep", str(tmp_path / "kept.json")) == 0
     assert capsys.readouterr().out in said
+    kept = json.loads((tmp_path / "kept.json").read_text())
+    assert kept["dataset_hash"] == datasets.digest(NAME)
+    assert (kept["dataset_id"], kept["ref_min_score"]) == (NAME, found.about["ref_min_score"])
 
     stored = tmp_path / "curve.json"
     train = ["train", "iql", "--env", "Pendulum-v1", "--steps", "4", "--dataset", NAME, "--standardise"]

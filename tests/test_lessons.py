@@ -24,6 +24,7 @@ from rlcourse.algorithms import q_iteration as qi
 from rlcourse.envs import GRIDS, TabularEnv
 from rlcourse.loop import evaluated, train
 from rlcourse.operations.publish import normalise
+from rlcourse.two_ways import TwoWays, left_of
 from rlcourse.widgets.still import DPI, Still
 from tests.screen import Screen
 
@@ -453,6 +454,27 @@ def test_bits_are_drawn_as_they_are_and_as_they_are_wanted() -> None:
     ]
     assert framed == list(have != want)
     assert 0 < sum(framed) < 4
+
+
+def test_a_walk_is_drawn_from_above_and_to_the_right() -> None:
+    world = lessons.Walk(envs.make("rlcourse/TwoWays-v0"))
+    height, scale = lessons.Walk.SIZE[0], lessons.Walk.SCALE
+    ahead, left = TwoWays.AHEAD, left_of(TwoWays.AHEAD)
+
+    def place(color: tuple[int, ...]) -> np.ndarray:
+        return np.argwhere((world.render() == color).all(-1)).mean(0)  # down, right
+
+    for action in (None, np.array([-1.0, 1.0])):  # the way to the left, which is up in the picture
+        tree = world.reset(seed=3)[0] if action is None else world.step(action)[0]
+        across = lessons.Walk.LEFT + scale * (tree @ ahead)
+        np.testing.assert_allclose(place(lessons.Walk.TREE), (height / 2, across), atol=1)
+        np.testing.assert_allclose(place(lessons.Walk.GOAL), (height / 2, across + scale), atol=1)
+        walker = place(lessons.Walk.WAY)
+        start = 0.0 if action is None else scale * TwoWays.SPEED * 2**0.5  # from there its way is drawn, too
+        high, low = height / 2 + scale * (tree @ left), height / 2 + scale * (tree @ left) + start
+        assert high - 1 <= walker[0] <= low + 1
+        assert walker[1] == pytest.approx(lessons.Walk.LEFT, abs=1)
+    assert tree @ left < -0.4  # the tree is now on its right, below it
 
 
 def test_a_stored_film_is_embedded_with_a_description(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

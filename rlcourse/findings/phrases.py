@@ -64,7 +64,7 @@ def gains(
 
 def number(value: float | np.integer) -> str:
     """A whole number with gaps between thousands, `12 500`."""
-    return f"{value:,.0f}".replace(",", " ").replace("-", "−")
+    return f"{value:z,.0f}".replace(",", " ").replace("-", "−")
 
 
 def seeds(*curves: Curve) -> str:

@@ -14,7 +14,7 @@ class Figure:
     spread: float | None = None
 
     def __str__(self) -> str:
-        return f"{self.value:.0f}" + ("" if self.spread is None else f" ± {self.spread:.0f}")
+        return f"{self.value:z.0f}" + ("" if self.spread is None else f" ± {self.spread:.0f}")
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,16 @@ class Table:
             raise KeyError(f"{self.source} has no row {row!r} with a column {column!r}")
         return self.rows[row][self.columns.index(column)]
 
+    def line(self, row: str, columns: Iterable[str] = ()) -> list[str]:
+        """A row's figures, some or all, as they are shown; the highest one of several is bold."""
+        figures = [self.cell(row, column) for column in tuple(columns) or self.columns]
+        best = max(figure.value for figure in figures) if len(figures) > 1 else None
+        return [f"**{each}**" if each.value == best else f"{each}" for each in figures]
+
     def markdown(self, rows: Sequence[str], columns: Iterable[str] = ()) -> str:
-        """Some rows, and some columns or all, as Markdown; the highest figure of a row that has several is bold."""
+        """Some rows, and some columns or all, as Markdown."""
         columns = tuple(columns) or self.columns
-        lines = []
-        for row in rows:
-            figures = [self.cell(row, column) for column in columns]
-            best = max(figure.value for figure in figures)
-            bold = [len(figures) > 1 and figure.value == best for figure in figures]
-            lines.append((row, *(f"**{each}**" if high else each for each, high in zip(figures, bold, strict=True))))
-        return table(("", *columns), lines)
+        return table(("", *columns), [(row, *self.line(row, columns)) for row in rows])
 
 
 def _rows(text: str) -> dict[str, tuple[Figure, ...]]:

@@ -1,5 +1,6 @@
 """The command `rlcourse dataset`: record what a trained agent does, or what its memory holds; say what a dataset is."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -8,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 import tyro
 
-from rlcourse import checkpoints, datasets, envs, loop, runs
+from rlcourse import checkpoints, datasets, envs, files, loop, runs
 
 
 def command() -> Any:
@@ -65,15 +66,19 @@ def make(
     print(f"{path}\n{summary(datasets.read(name))}")
 
 
-def show(name: tyro.conf.Positional[str]) -> None:
+def show(name: tyro.conf.Positional[str], keep: Path | None = None) -> None:
     """Say what a dataset holds, and whether an agent could learn from it.
 
     Args:
         name: Its id below Minari's root, or its folder.
+        keep: Write its metadata, and its hash, to this file, too: for a dataset that is too large to be kept itself.
     """
     try:
         dataset = datasets.read(name)
-    except datasets.DatasetError as error:
+        if keep is not None:
+            said = files.read_json(datasets.folder(name) / "metadata.json")
+            files.write(keep, json.dumps(said | {"dataset_hash": datasets.digest(name)}) + "\n")
+    except (datasets.DatasetError, OSError) as error:
         sys.exit(f"rlcourse dataset: {error}")
     print(summary(dataset))
 

@@ -326,19 +326,32 @@ def test_what_the_start_says_came_out(start: NotebookNode) -> None:
     assert [answer.split(":")[0] for answer in answers] == ["**B", "**B", "**C"]
 
 
+def wrong_defaults(text: str, checked: set[str]) -> list[str]:
+    """Rows like "| `tau` | 0.005 | … |" below a sentence that names `td3.Config`, or "| `td3.tau` | 0.005 | … |", whose
+    value is not the default; `checked` gets the names of pages."""
+    named, wrong = re.search(r"`(\w+)\.Config`", text), []
+    if "| setting |" in text:
+        for page, field, value in re.findall(r"^\| `(?:(\w+)\.)?(\w+)` \| ([^|]+) \|", text, re.MULTILINE):
+            page = page or (named[1] if named else "")
+            default = getattr(import_module(f"rlcourse.algorithms.{page}").Config(), field) if page else None
+            if page and ast.literal_eval(value) != default:
+                wrong.append(f"{page}.{field} = {default}")
+            checked.add(page)
+    return wrong
+
+
 def test_tables_of_settings_hold_the_defaults() -> None:
-    """Rows like "| `tau` | 0.005 | … |" below a sentence that names `td3.Config`, whose default that is."""
-    checked = set()
+    checked: set[str] = set()
     for path in PATHS:
         for cell in prose(nbformat.read(path, as_version=4)):
-            page = re.search(r"`(\w+)\.Config`", cell.source)
-            rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \|", cell.source, re.MULTILINE)
-            if page and "| setting |" in cell.source and rows:
-                config = import_module(f"rlcourse.algorithms.{page[1]}").Config()
-                for field, value in rows:
-                    assert ast.literal_eval(value) == getattr(config, field), (page[0], field)
-                checked.add(page[1])
-    assert checked >= {"dqn", "reinforce", "td3", "sac"}
+            assert wrong_defaults(cell.source, checked) == [], (path.stem, cell.id)
+    assert checked >= {"dqn", "reinforce", "td3", "sac", "imitation", "iql", "cql", "edac"}
+
+
+def test_a_wrong_default_is_found() -> None:
+    head, rows = "| setting | here | source |\n|---|---|---|\n", "| `tau` | 0.005 | |\n| `gamma` | 0.9 | |\n"
+    assert wrong_defaults(f"Of `td3.Config`.\n\n{head}{rows}", set()) == ["td3.gamma = 0.99"]
+    assert wrong_defaults(f"{head}| `iql.beta` | 3.0 | |\n| `edac.critics` | 2 | |", set()) == ["edac.critics = 10"]
 
 
 @pytest.mark.slow
