@@ -252,6 +252,7 @@ class _Learner:
             (low, high), rest = rest[:2].tolist(), rest[2:]
             twin._targets_seen = min(twin._targets_seen[0], low), max(twin._targets_seen[1], high)
         if len(rest):
+            assert self.batch is not None  # it was brought, and learned from
             self.agent.replay.update_priorities(self.batch.indices, rest)
         return dict(zip(names, numbers, strict=True))
 

@@ -4,6 +4,7 @@ TD7's, TD3's and SAC's updates as `rlcourse train --cuda` runs them, and how far
 """
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ UPDATES = 100  # timed at once
 COMPARED = 200  # by how much two runs then differ: rounding grows with every update
 
 
-def make(name: str) -> torch.nn.Module:
+def make(name: str) -> Any:
     """An agent at full size, with transitions of noise in its memory."""
     config = config_class(name)(buffer_size=5_000, learning_starts=1_000)
     agent, rng = agent_class(name)(OBS, Box(-1, 1, (ACTIONS,)), config, 0), np.random.default_rng(0)
@@ -30,7 +31,7 @@ def make(name: str) -> torch.nn.Module:
     return agent
 
 
-def learn(agent: torch.nn.Module, updates: int) -> float:
+def learn(agent: Any, updates: int) -> float:
     """The mean value after so many updates."""
     for _ in range(updates):
         metrics = agent.update(agent.replay.sample(agent.config.batch_size, agent._sampling))
