@@ -200,7 +200,6 @@ class _Learner:
         for name in names:
             self.here[name].copy_(getattr(batch, name))
         self.there.copy_(self.host, non_blocking=True)
-        self.indices = batch.indices
         self.batch = replace(self.batch, indices=batch.indices)
 
     def _one_by_one(self) -> dict[str, float]:
@@ -253,7 +252,8 @@ class _Learner:
             (low, high), rest = rest[:2].tolist(), rest[2:]
             twin._targets_seen = min(twin._targets_seen[0], low), max(twin._targets_seen[1], high)
         if len(rest):
-            self.agent.replay.update_priorities(self.indices, rest)
+            assert self.batch is not None  # it was brought, and learned from
+            self.agent.replay.update_priorities(self.batch.indices, rest)
         return dict(zip(names, numbers, strict=True))
 
 

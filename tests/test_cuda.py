@@ -37,7 +37,7 @@ def learns(agent: Any, steps: int) -> list[Any]:
     return seen
 
 
-CASES = [
+CASES: list[tuple[str, dict[str, Any]]] = [
     ("td3", {}),
     ("sac", {}),
     ("sac", {"value_network": True}),
@@ -51,7 +51,9 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "changes"), CASES)
+@pytest.mark.parametrize(
+    ("name", "changes"), [CASES[0], *(pytest.param(*case, marks=pytest.mark.thorough) for case in CASES[1:])]
+)
 def test_the_twin_learns_what_the_agent_would_have_learned(name: str, changes: dict[str, Any]) -> None:
     plain, moved = agent(name, **changes), agent(name, **changes)
     cuda.move(moved, "cpu")
@@ -62,6 +64,7 @@ def test_the_twin_learns_what_the_agent_would_have_learned(name: str, changes: d
         assert _flat(ours[key]) == _flat(theirs[key]), key
 
 
+@pytest.mark.thorough
 def test_a_checkpoint_goes_on_without_a_gpu() -> None:
     plain, moved, resumed = (agent("td7", **TD7) for _ in range(3))
     cuda.move(moved, "cpu")
