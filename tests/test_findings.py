@@ -586,7 +586,7 @@ def test_without_recordings_on_robots_the_papers_rows_stand_alone(robots: Path) 
     assert len(found) == 10  # nine, and their total
     assert found["Hopper medium-replay", "paper"]["IQL"] == "**93 ± 8**"
     assert "seed" not in text
-    assert "expert is another" not in text
+    assert "D4RL's data" not in text
 
 
 def test_recordings_on_robots_stand_beside_the_papers_rows(robots: Path) -> None:
@@ -607,7 +607,7 @@ def test_recordings_on_robots_stand_beside_the_papers_rows(robots: Path) -> None
     # Over the clone: 12, 13, 11 seed by seed, 12 ± 2.5, although both intervals above hold both means.
     assert "*TD3+BC* is better on 1 of 2; *EDAC* is worse on 1 of 1. No other difference is resolved." in text
     assert "ours had what TD3 in 50 000 steps did or met, and 100 000 updates (*EDAC* 20 000)" in text
-    assert "our expert is another one (td3 after 100000 steps of training)" in text
+    assert "our experts are other ones (Hopper: td3 after 100000 steps of training)" in text
     assert "over 10 trials and, here, 3 seeds" in text
 
 
