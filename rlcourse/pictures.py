@@ -118,7 +118,7 @@ def plot_each_seed(agents: Mapping[str, Curve], title: str) -> Still:
 
 
 def plot_passing(clones: Mapping[str, Any]) -> Still:
-    """Draw what clones (`Imitation`) of two drivers have learned about passing a tree (`envs.TreeAhead`)."""
+    """Draw what clones of two drivers have learned about passing a tree (`envs.TreeAhead`)."""
     trees, places = np.linspace(-0.4, 0.4, 41), np.linspace(-1.2, 1.2, 121)
     grid = torch.as_tensor(np.stack(np.meshgrid(trees, places), -1), dtype=torch.float32)
 
@@ -133,7 +133,7 @@ def plot_passing(clones: Mapping[str, Any]) -> Still:
                     best = output.mode[0, :, 0]
                 else:
                     best = output[0, :, 0]
-            ax.plot(*clone.demonstrations, ".", color=COLORS[1], markersize=2.5, alpha=0.5, rasterized=True)
+            ax.plot(*clone.demonstrations.tensors(), ".", color=COLORS[1], markersize=2.5, alpha=0.5, rasterized=True)
             ax.plot([], [], "o", color=COLORS[1], markersize=5, label="demonstrations")
             ax.plot(trees, best, "s", color=COLORS[6], markersize=3.5, label="what the clone does")
             for side in (-TreeAhead.CLEAR, TreeAhead.CLEAR):

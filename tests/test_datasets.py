@@ -384,7 +384,9 @@ def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path: Path, monkeypatch: pyt
     assert next(calls) - made == 1 + 6  # from the first evaluation on
 
 
-@pytest.mark.parametrize("learner", ["TD3+BC", "TD7", "IQL"])
+@pytest.mark.parametrize(
+    "learner", ["IQL", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("TD3+BC", "TD7"))]
+)
 def test_what_learns_in_memory_learns_what_a_run_does(tmp_path: Path, learner: str) -> None:
     settings = SMALL | {"embedding": 4, "target_every": 5}
     how: dict[str, Any] = {"evaluate_every": 6, "episodes": 1, "truths": 2, "max_reward": 17.0}

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from rlcourse.algorithms import diffusion, imitation
-from rlcourse.algorithms.imitation import Mixture
-from tests.test_imitation import mixture
+from rlcourse.algorithms import cloning, diffusion
+from rlcourse.algorithms.cloning import Mixture
+from tests.test_cloning import mixture
 
 
 def test_what_noise_leaves_of_an_action() -> None:
@@ -91,7 +91,7 @@ def test_squared_error_of_noised_actions_learns_the_score() -> None:
     action, share = many.sample(generator), torch.full((20_000,), 0.7)
     x = diffusion.noised(action, torch.randn(20_000, 2, generator=generator), share)
     best = exact_guess(TWO)(x, share)
-    loss = [imitation.squared_error(guess, action).item() for guess in (best, best + 0.1, 0.9 * best, x)]
+    loss = [cloning.squared_error(guess, action).item() for guess in (best, best + 0.1, 0.9 * best, x)]
     # Moved by 0.1 in both directions it is worse by 2 · 0.1²; four standard errors of the rest: 0.0017.
     assert loss[1] - loss[0] == pytest.approx(0.02, abs=0.0017)
     assert loss[0] < min(loss[2:])

@@ -24,7 +24,12 @@ def check(name: str) -> Check:
 
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # imageio-ffmpeg leaves its pipes to the collector
 @pytest.mark.parametrize(
-    "name", [name for name in PROBES if name not in ("rendering", "grading", "browser", "tested versions")]
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.thorough] if name in ("kernel", "widgets") else [])
+        for name in PROBES
+        if name not in ("rendering", "grading", "browser", "tested versions")
+    ],
 )
 def test_works_here(name: str) -> None:
     """Whoever runs the tests has a working set-up; warnings may differ from one machine to the next."""
@@ -155,11 +160,20 @@ def forbidden_bubblewrap(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("video", broken_ffmpeg, "ffmpeg", "IMAGEIO_FFMPEG_EXE", True),
         ("video", garbled_video, "other pixels", "pip install", True),
         ("widgets", unimportable("jupyterlab.commands"), "jupyterlab", "pip install", True),
-        ("widgets", no_extensions, "does not find its extension @jupyter-widgets", "pip install", True),
-        ("widgets", disabled_extension, "jupyter labextension enable anywidget", "pip install", True),
+        pytest.param(
+            *("widgets", no_extensions, "does not find its extension @jupyter-widgets", "pip install", True),
+            marks=pytest.mark.thorough,
+        ),
+        pytest.param(
+            *("widgets", disabled_extension, "jupyter labextension enable anywidget", "pip install", True),
+            marks=pytest.mark.thorough,
+        ),
         ("recorded runs", installed_from_a_wheel, "installed without the course", "-e ", True),
         ("kernel", unimportable("jupyter_client.manager"), "jupyter_client", "pip install", True),
-        ("kernel", kernel_of_another_python, "No module named 'rlcourse'", "pip install", True),
+        pytest.param(
+            *("kernel", kernel_of_another_python, "No module named 'rlcourse'", "pip install", True),
+            marks=pytest.mark.thorough,
+        ),
         ("kernel", kernel_that_dies, "died", "-m ipykernel", True),
         ("grading", no_browser, "bwrap", "apt install bubblewrap", False),
         ("grading", forbidden_bubblewrap, "does not work here: no permission", "apt install bubblewrap", False),

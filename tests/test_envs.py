@@ -380,6 +380,7 @@ def test_a_fetch_robot_sees_decimetres_from_where_its_gripper_rests(task: str, m
     assert env.get_wrapper_attr("compute_reward")(np.zeros((2, 3), np.float32), goals, {}).tolist() == [0, -1]
 
 
+@pytest.mark.thorough
 def test_making_a_fetch_robot_says_nothing() -> None:
     code = "from rlcourse import envs; envs.make('rlcourse/FetchSlide-v4')"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Discrete, Space
 
-from rlcourse.algorithms import AGENTS, agent_class, config_class, continuous, her, imitation, q_iteration
+from rlcourse.algorithms import AGENTS, agent_class, cloning, config_class, continuous, her, imitation, q_iteration
 from rlcourse.buffers import Transition
 from rlcourse.envs import make
 from rlcourse.nets import Policy, generators
@@ -66,10 +66,18 @@ def test_every_agent_acts_and_learns(name: str, space: Space) -> None:
     assert {parameter.dtype for net in nets for parameter in net.parameters()} == {torch.float32}
 
 
-@pytest.mark.parametrize("policy", [{}, {"components": 2}, {"bins": 4}, {"noise_steps": 3}])
-def test_imitation_learns(policy: dict[str, Any]) -> None:
-    config = imitation.Config(batch_size=4, hidden=(8,), round_steps=6, updates=3, **policy)
-    agent = imitation.Imitation(3, 2, lambda obs: np.tanh(obs[:2]), config, seed=0)
+@pytest.mark.parametrize(
+    ("page", "kind", "policy"),
+    [
+        (cloning, "Clone", {}),
+        (cloning, "Clone", {"components": 2}),
+        (imitation, "Imitation", {"bins": 4}),
+        (imitation, "Imitation", {"noise_steps": 3}),
+    ],
+)
+def test_imitation_learns(page: Any, kind: str, policy: dict[str, Any]) -> None:
+    config = page.Config(batch_size=4, hidden=(8,), round_steps=6, updates=3, **policy)
+    agent = getattr(page, kind)(3, 2, lambda obs: np.tanh(obs[:2]), config, seed=0)
     assert len(updates(agent, Box(-1.0, 1.0, (2,)), None)) == 4 * 3
 
 

@@ -170,7 +170,10 @@ def test_actions_side_by_side_are_rescaled_and_clipped() -> None:
     assert [float(one.unwrapped.last_u) for one in world.envs] == [2.0, 0.5]
 
 
-@pytest.mark.parametrize("env_id", ["tests.tiny:ShortCartPole-v1", "tests.tiny:ShortCheetah-v5"])
+@pytest.mark.parametrize(
+    "env_id",
+    ["tests.tiny:ShortCartPole-v1", pytest.param("tests.tiny:ShortCheetah-v5", marks=pytest.mark.thorough)],
+)
 def test_resume_is_exact_after_every_rollout(env_id: str, tmp_path: Path) -> None:
     def fresh() -> tuple[Any, Any]:
         env = envs.make_vector(env_id, 3)
@@ -475,6 +478,7 @@ def test_an_interrupt_leaves_a_usable_agent(where: str, monkeypatch: pytest.Monk
     assert list(loop.train(env, agent, 10, seed=None))[-1]["step"] == 10
 
 
+@pytest.mark.thorough
 def test_resume_is_exact_from_every_episode_end(tmp_path: Path) -> None:
     def fresh() -> tuple[gym.Env, Tiny]:
         env = envs.make("CartPole-v1")

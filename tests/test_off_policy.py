@@ -162,6 +162,7 @@ def test_a_switch_changes_nothing_before_the_first_update_it_affects(kind: Any, 
     assert one[affected]["step"] == first
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("kind", "changes"),

@@ -60,6 +60,7 @@ def test_without_a_notebook_there_is_nothing_to_say(
     assert advice("agent", Path(), running="") == ""
 
 
+@pytest.mark.thorough
 def test_a_cell_run_before_its_turn_says_what_to_run_first(notebook: NotebookNode) -> None:
     client = NotebookClient(notebook, allow_errors=True)
     said = []

@@ -62,6 +62,7 @@ def test_what_is_kept_and_what_is_dropped(notebook: Path) -> None:
     assert result.metadata.rlcourse.sources == sources_hash(result)
 
 
+@pytest.mark.thorough
 def test_a_failing_notebook_stays_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "broken.ipynb"
     nbformat.write(new_notebook(cells=[new_code_cell("1 / 0", id="a")]), path)

@@ -51,6 +51,7 @@ def draws_a_cheetah(backend: str) -> bool:
     return shape == [480, 480, 3] and colours > 100  # floor, sky and a shaded cheetah
 
 
+@pytest.mark.thorough
 def test_the_backend_found_is_the_first_that_draws_a_lectures_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MUJOCO_GL", raising=False)
     backend = next(filter(draws_a_cheetah, rendering.BACKENDS), None)

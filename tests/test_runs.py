@@ -216,6 +216,7 @@ def test_a_band_of_equal_seeds_is_their_value() -> None:
     np.testing.assert_array_equal([low, high], np.full((2, 2), 500.0))
 
 
+@pytest.mark.thorough
 def test_curves_are_stored_with_their_origin_and_named_when_stale(tmp_path: Path) -> None:
     records = [runs.run(POLE, seed, tmp_path / "runs") for seed in range(2)]
     path = tmp_path / "curves" / "lake.json"
@@ -229,6 +230,7 @@ def test_curves_are_stored_with_their_origin_and_named_when_stale(tmp_path: Path
     assert provenance.stale(path.parent) == {"lake.json": "make it"}
 
 
+@pytest.mark.thorough
 def test_a_curve_grows_by_the_seeds_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "pole.json"
     records = [runs.run(POLE, seed, tmp_path / "runs") for seed in range(3)]
@@ -352,6 +354,14 @@ def test_a_run_is_among_the_seeds_if_it_is_not_worse_than_the_worst(value: float
     assert curves.compare_to_reference(Curve(np.array([100, 300]), np.full((1, 2), value)), REFERENCE).among is among
 
 
+@pytest.mark.parametrize("seed", [0, 2])
+@pytest.mark.parametrize("rounded_away", [-0.0004, 0.0004])
+def test_a_seed_run_again_is_where_it_was_although_recordings_are_rounded(seed: int, rounded_away: float) -> None:
+    again = Curve(REFERENCE.step, REFERENCE.returns[[seed]] + rounded_away)
+    found = curves.compare_to_reference(again, REFERENCE)
+    assert (found.among, found.better_than, found.inside) == (True, seed, 1.0)
+
+
 def test_compare_uses_only_common_steps() -> None:
     own = Curve(np.array([150, 250]), np.array([[15.0, 15.0]]))
     found = curves.compare_to_reference(own, REFERENCE)
@@ -423,6 +433,7 @@ def test_a_broken_result_is_made_again_from_the_checkpoint(tmp_path: Path, monke
         runs.read(result)
 
 
+@pytest.mark.thorough
 def test_a_broken_checkpoint_means_from_the_start(tmp_path: Path) -> None:
     record = runs.run(POLE, 0, tmp_path)
     result, checkpoint = POLE.files(tmp_path, 0)

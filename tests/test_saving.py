@@ -107,6 +107,7 @@ def test_no_slide_says_that_a_picture_is_one() -> None:
     assert "Not connected" not in str(slide)
 
 
+@pytest.mark.thorough
 def test_installing_the_package_in_place_switches_it_on(tmp_path: Path) -> None:
     """As `make lab` does, with `pip install -e`: the files lie in the wheel that pip unpacks."""
     build = "import setuptools.build_meta as b, sys; print(b.build_editable(sys.argv[1]))"

@@ -366,6 +366,7 @@ for name in AGENTS:
 """
 
 
+@pytest.mark.thorough
 def test_a_space_in_place_of_its_size_and_actions_of_the_wrong_kind_are_refused_in_words() -> None:
     # In a process of its own, because here the tests' type checks come first.
     found = subprocess.run(

@@ -6,7 +6,7 @@ Paper: Kim et al. (2024), *OpenVLA: an open-source vision-language-action model*
 |---|---|
 | `Autoregressive.log_prob` | [VLA] section 3: in bins, one number of the action after the other |
 
-It learns as any policy with a density does, by `imitation.actor_loss`.
+It learns as any policy with a density does, by `cloning.actor_loss`.
 """
 
 import math

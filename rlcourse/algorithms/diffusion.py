@@ -11,7 +11,7 @@ learning via action diffusion* [DP].
 | `denoised` | [DDPM] eqs. 6 and 7: one step back |
 | `Diffusion.path` | [DDPM] algorithm 2 |
 
-It learns by `imitation.squared_error` between its guess at the action and the action, at a random step.
+It learns by `cloning.squared_error` between its guess at the action and the action, at a random step.
 """
 
 import math

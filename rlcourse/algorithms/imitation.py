@@ -1,26 +1,19 @@
-r"""Imitation = supervised learning of an expert's actions, from the states the expert visits or from one's own.
+r"""Imitation = cloning + other classes of policies + interventions by the expert, where the clone needs help.
 
-Papers: Pomerleau (1989), *ALVINN: an autonomous land vehicle in a neural network* [BC]; Bishop (1994), *Mixture density
-networks* [MDN]; Ross, Gordon and Bagnell (2011), *A reduction of imitation learning and structured prediction to
-no-regret online learning* [DAgger]; Kelly et al. (2019), *HG-DAgger: interactive imitation learning with human experts*
-[HG]. The other two classes of policies have pages of their own, `autoregressive` and `diffusion`.
+Papers: Ross, Gordon and Bagnell (2011), *A reduction of imitation learning and structured prediction to no-regret
+online learning* [DAgger]; Kelly et al. (2019), *HG-DAgger: interactive imitation learning with human experts* [HG]. The
+classes of policies have pages of their own: `cloning` (one action, or a mixture), `autoregressive` and `diffusion`.
 
 | function | equation |
 |---|---|
-| `squared_error` | regression, the likelihood of a Gaussian whose variance is fixed |
-| `actor_loss` | maximum likelihood, for any policy with a density |
-| `Mixture.log_prob` | [MDN] section 3, a mixture of Gaussian kernels; here each action has a width of its own |
 | `Imitation.act` | [DAgger] algorithm 3.1, the mixed policy with $\beta_1 = 1$, then $\beta_i = 0$; [HG] algorithm 1 |
-| `Imitation.learn` | [DAgger] algorithm 3.1, the loop's second half |
 | `disagreement` | the doubt of [HG], here as a distance between actions |
 
-*Behaviour cloning* is offline: the expert acts all the time. *DAgger* is online: after a first round the clone acts,
-and the expert only says what it would have done. With *interventions* the clone acts until it needs help; then the
-expert has full control for a stretch, and only its own steps are labels. Equal rounds have equal numbers of labels.
+With *interventions* the clone acts until it needs help; then the expert has full control for a stretch, and only its
+own steps are labels. Equal rounds have equal numbers of labels.
 """
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +23,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rlcourse.algorithms.autoregressive import AutoregressivePolicy
+from rlcourse.algorithms.cloning import Demonstrations, MixturePolicy, actor_loss, squared_error
 from rlcourse.algorithms.diffusion import DiffusionPolicy, noised
 from rlcourse.buffers import Transition
 from rlcourse.checkpoints import Stateful
@@ -44,7 +38,7 @@ class Config:
     batch_size: Count = 64  # pairs of observation and action per update
     hidden: tuple[Count, ...] = (32, 32)  # units of each hidden layer
     # At most one of the next three is not 0: the policy's class. If all are 0, it is one action, by squared error.
-    components: CountOrZero = 0  # of a mixture [MDN]
+    components: CountOrZero = 0  # of a mixture, as in `cloning`
     bins: CountOrZero = 0  # of each number of the action, in an `autoregressive` policy
     noise_steps: CountOrZero = 0  # from noise to an action, in a `diffusion` policy
     dagger: bool = False  # after the first round the clone acts and the expert corrects [DAgger]
@@ -60,76 +54,6 @@ class Config:
             chosen = [f"{name} = {getattr(self, name)}" for name in names if getattr(self, name)]
             if len(chosen) > 1:
                 raise OutOfRangeError(f"imitation.Config: {' and '.join(chosen)} exclude each other, choose one")
-
-
-@dataclass(frozen=True)
-class Mixture:
-    r"""$\pi(a \mid s) = \sum_k w_k\, \mathcal{N}(a; \mu_k, \sigma_k^2)$, with K components, A independent actions."""
-
-    logits: Float[Tensor, "*B K"]  # of the weights w
-    mean: Float[Tensor, "*B K A"]
-    log_std: Float[Tensor, "*B K A"]
-
-    def log_prob(self, action: Float[Tensor, "*B A"]) -> Float[Tensor, " *B"]:
-        std = self.log_std.exp().clamp(min=torch.finfo(self.log_std.dtype).tiny)  # 0 / 0 would be NaN
-        standardised = (action[..., None, :] - self.mean) / std
-        normal = -0.5 * standardised**2 - self.log_std - 0.5 * math.log(2 * math.pi)
-        return (self.logits.log_softmax(-1) + normal.sum(-1)).logsumexp(-1)
-
-    def sample(self, generator: torch.Generator) -> Float[Tensor, "*B A"]:
-        """One action for each observation of a batch."""
-        weights = self.logits.softmax(-1)
-        chosen = torch.multinomial(weights.flatten(0, -2), 1, generator=generator).reshape(weights.shape[:-1])
-        mean, std = self._component(self.mean, chosen), self._component(self.log_std, chosen).exp()
-        return mean + std * torch.randn(mean.shape, generator=generator, dtype=mean.dtype)
-
-    @property
-    def mode(self) -> Float[Tensor, "*B A"]:
-        """The mean of the heaviest component: the mode itself where components do not overlap."""
-        return self._component(self.mean, self.logits.argmax(-1))
-
-    def noised(self, share: float) -> "Mixture":
-        r"""The distribution of `noised` actions: each component nearer to 0, and wider."""
-        variance = share * (2 * self.log_std).exp() + 1 - share
-        return Mixture(self.logits, share**0.5 * self.mean, variance.log() / 2)
-
-    def score(self, action: Float[Tensor, "*B A"]) -> Float[Tensor, "*B A"]:
-        r"""$\nabla_a \log \pi(a \mid s)$: the way to where actions are likelier."""
-        with torch.enable_grad():
-            action = action.detach().requires_grad_()
-            return torch.autograd.grad(self.log_prob(action).sum(), action)[0]
-
-    @staticmethod
-    def _component(each: Tensor, chosen: Tensor) -> Tensor:
-        return each.gather(-2, chosen[..., None, None].expand(*chosen.shape, 1, each.shape[-1])).squeeze(-2)
-
-
-class MixturePolicy(nn.Module):
-    """Observations `(*B, O)` → a `Mixture` of actions."""
-
-    LEAST_LOG_STD = -3.0  # if the demonstrator never varies, the density would grow without bound
-
-    def __init__(
-        self, obs_size: int, action_size: int, components: int, hidden: Sequence[int], generator: torch.Generator
-    ) -> None:
-        super().__init__()
-        self.shape = components, 1 + 2 * action_size
-        self.net = mlp([obs_size, *hidden, math.prod(self.shape)], generator)
-
-    def forward(self, obs: Float[Tensor, "*B O"]) -> Mixture:
-        logits, rest = self.net(obs).unflatten(-1, self.shape).tensor_split([1], -1)
-        mean, log_std = rest.chunk(2, -1)
-        return Mixture(logits.squeeze(-1), mean, log_std.clamp(min=self.LEAST_LOG_STD))
-
-
-def squared_error(prediction: Float[Tensor, "B A"], action: Float[Tensor, "B A"]) -> Float[Tensor, ""]:
-    r"""$\frac{1}{B} \sum_j \|\mu_\theta(s_j) - a_j\|^2$, smallest at the *mean* of the demonstrated actions."""
-    return ((prediction - action) ** 2).sum(-1).mean()
-
-
-def actor_loss(log_prob: Float[Tensor, " B"]) -> Float[Tensor, ""]:
-    r"""$-\frac{1}{B} \sum_j \log \pi_\theta(a_j \mid s_j)$: make what the demonstrators did more likely."""
-    return -log_prob.mean()
 
 
 def disagreement(actions: Float[Tensor, "M *B A"]) -> Float[Tensor, " *B"]:
@@ -173,9 +97,8 @@ class Imitation(Stateful):
             _network(obs_size, action_size, config, initialisation) for _ in range(config.members)
         )
         self.optimizer = torch.optim.Adam(self.members.parameters(), lr=config.lr, fused=True)
-        self._obs: list[np.ndarray] = []
-        self._action: list[np.ndarray] = []
-        self.steps = self._learned = 0  # labels that there were when it last learned
+        self.demonstrations = Demonstrations()
+        self.steps = 0
         self._expert_acts, self._stretch = True, 0  # and steps for which it still has control
 
     @property
@@ -185,7 +108,7 @@ class Imitation(Stateful):
     @property
     def labels(self) -> int:
         """Actions that the expert has shown or said."""
-        return len(self._obs)
+        return len(self.demonstrations)
 
     def act(self, obs: Any, explore: bool = True) -> np.ndarray:
         """While exploring: whoever drives now."""
@@ -228,8 +151,8 @@ class Imitation(Stateful):
         """Keep what the expert did; in DAgger also what it would have done."""
         self.steps += 1
         if self._expert_acts or self.config.dagger:
-            self._obs.append(transition.obs)
-            self._action.append(transition.action if self._expert_acts else self.expert(transition.obs))
+            action = transition.action if self._expert_acts else self.expert(transition.obs)
+            self.demonstrations.add(transition.obs, action)
         over = transition.terminated or transition.truncated
         self._stretch = 0 if over else max(self._stretch - 1, 0)
 
@@ -237,20 +160,10 @@ class Imitation(Stateful):
         """A new episode begins with the clone."""
         self._stretch = 0
 
-    @property
-    def demonstrations(self) -> tuple[Float[Tensor, "N O"], Float[Tensor, "N A"]]:
-        """All observations so far, and what the expert does there."""
-        obs, action = (torch.as_tensor(np.stack(each), dtype=torch.float32) for each in (self._obs, self._action))
-        return obs, action
-
     def learn(self) -> Iterator[dict[str, float]]:
-        if self.labels - self._learned < self.config.round_steps:
-            return
-        self._learned = self.labels
-        obs, action = self.demonstrations
-        for _ in range(self.config.updates):
-            rows = torch.randint(len(obs), (self.config.batch_size,), generator=self._sampling)
-            yield self.update(obs[rows], action[rows])
+        config = self.config
+        for batch in self.demonstrations.batches(config.round_steps, config.updates, config.batch_size, self._sampling):
+            yield self.update(*batch)
 
     def update(self, obs: Float[Tensor, "B O"], action: Float[Tensor, "B A"]) -> dict[str, float]:
         losses = torch.stack([self._loss(policy, obs, action) for policy in self.members])

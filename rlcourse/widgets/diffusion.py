@@ -2,7 +2,7 @@ r"""From noise to one of two actions: the samples of a diffusion policy, and wha
 
 Two demonstrators were seen in the same state. Each does its own action of two numbers, with a spread σ, the second one
 in a share w of all demonstrations. What a diffusion policy should learn from that is known exactly: noised actions are
-again a mixture of two Gaussians (`imitation.Mixture.noised`), and the best guess at the action in x is its mean,
+again a mixture of two Gaussians (`cloning.Mixture.noised`), and the best guess at the action in x is its mean,
 
 $$\mathrm{E}[a \mid x] = \frac{x + (1 - \bar\alpha_t)\, \nabla_x \log p_t(x)}{\sqrt{\bar\alpha_t}}.$$
 
@@ -32,8 +32,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from rlcourse.algorithms.cloning import Mixture
 from rlcourse.algorithms.diffusion import Diffusion, kept, noised
-from rlcourse.algorithms.imitation import Mixture
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import Panel, choice, selection, slider
 from rlcourse.widgets.scene import Axis, Scene, View, arrows, dots, handle, line, text

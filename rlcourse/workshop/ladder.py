@@ -146,6 +146,7 @@ RECIPES = {
     "q_iteration": Recipe("QLearning", {"gamma": GAMMA, "lr": 0.2, "epsilon": 0.5}, discrete=300),
     "dqn": Recipe("DQN", _DQN, discrete=600),
     "reinforce": Recipe("REINFORCE", {"gamma": GAMMA, "lr": 3e-2}, discrete=1_000),
+    "cloning": Recipe("Clone"),
     "imitation": Recipe("Imitation"),
     "actor_critic": Recipe(
         "ActorCritic",
@@ -214,8 +215,9 @@ def trial(module: Any) -> Iterator[dict[str, Any]]:
     name = module.__name__.split(".")[-1]
     recipe, config = RECIPES[name], module.Config
     kind = getattr(module, recipe.agent)
-    if name == "imitation":
-        for policy in ({}, {"components": 2}, {"bins": 3}, {"noise_steps": 2, "stretch": 2, "members": 2}):
+    if name in ("cloning", "imitation"):
+        others: tuple[dict[str, int], ...] = ({"bins": 3}, {"noise_steps": 2, "stretch": 2, "members": 2})
+        for policy in ({}, {"components": 2}, *(others if name == "imitation" else ())):
             settings: dict[str, Any] = {"hidden": (4,), "round_steps": 8, "updates": 2, "batch_size": 4, **policy}
             agent = kind(1, 1, lambda obs: -obs, config(**settings), 0)
             yield from loop.train(world_of(RUNGS[1], continuous=True), agent, 16, 0)

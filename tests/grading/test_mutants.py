@@ -80,6 +80,7 @@ def test_changes_that_are_none_survive_every_nonce(name: str) -> None:
             assert nonces == list(NONCES[:60]), change
 
 
+@pytest.mark.thorough
 @HOMEWORK
 def test_every_experiment_says_afterwards_what_comes_out(name: str) -> None:
     """The numbers quoted are those that it prints; and one predicts first."""

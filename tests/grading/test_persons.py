@@ -241,6 +241,7 @@ def test_no_path_of_a_zip_file_leaves_its_folder(tmp_path: Path, scratch: Path) 
     assert not any(path.is_symlink() for path in scratch.rglob("*"))
 
 
+@pytest.mark.thorough
 def test_a_zip_file_costs_its_own_student_only(tmp_path: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(persons, "UNPACKED", 10_000_000)
     folder = zipped(tmp_path / "class" / "bomb.zip", {f"{n}.ipynb": bytes(6_000_000) for n in range(2)}).parent

@@ -153,6 +153,7 @@ def test_what_is_no_git_checkout_has_no_students_edition(tmp_path: Path) -> None
     assert not (tmp_path / "edition").exists()
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this copy of the course is no git checkout")
 def test_no_file_of_the_course_holds_a_solution(tmp_path: Path) -> None:
     release.student_edition(ROOT, tmp_path / "edition")

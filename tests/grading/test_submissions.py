@@ -303,6 +303,7 @@ def test_a_file_that_cannot_be_read_says_so(tmp_path: Path, monkeypatch: pytest.
         read(tmp_path / "a.ipynb")
 
 
+@pytest.mark.thorough
 def test_many_cells_are_refused() -> None:
     """The largest file there may be: 6.6 million cells cost a second and 575 MB, not half a minute and gigabytes."""
     content = b'{"cells": [' + b"{}," * 6_600_000 + b"{}]}"
