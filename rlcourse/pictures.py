@@ -405,7 +405,7 @@ def efficiency(agents: Mapping[str, Curve], task: str) -> Still:
 class _Drawn(gym.Wrapper):
     """A world that a picture is made of: it remembers what has been observed and done in this episode."""
 
-    metadata: ClassVar[dict[str, Any]] = {"render_fps": 2}
+    metadata: ClassVar[dict[str, Any]] = {"render_fps": 2}  # type: ignore[misc]  # as gymnasium does itself
 
     def reset(self, **how: Any) -> tuple[Any, dict[str, Any]]:
         obs, info = self.env.reset(**how)
@@ -443,7 +443,7 @@ class Flips(_Drawn):
 class Walk(_Drawn):
     """`envs.TwoWays` from above, turned so that the walker goes to the right: the way so far, the tree and the goal."""
 
-    metadata: ClassVar[dict[str, Any]] = {"render_fps": 4}
+    metadata: ClassVar[dict[str, Any]] = {"render_fps": 4}  # type: ignore[misc]  # as gymnasium does itself
     SIZE, SCALE, LEFT = (200, 440), 110, 140  # pixels: of the picture, of a unit, and to the left of the walker
     EARTH, TREE, WAY, GOAL = (
         tuple(bytes.fromhex(scenes.COLORS[name][1:])) for name in ("faint", "green", "blue", "orange")
