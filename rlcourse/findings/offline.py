@@ -9,7 +9,7 @@ from IPython.display import Markdown
 
 from rlcourse.curves import CURVES, Curve, Estimate, digits, mean_estimate, reference
 from rlcourse.findings import quoted
-from rlcourse.findings.phrases import finding, interval, listed, number, page, seeds, summed, table, verdict
+from rlcourse.findings.phrases import VERDICTS, finding, interval, listed, number, page, seeds, summed, table, verdict
 from rlcourse.findings.quoted import Figure
 
 DATASETS = CURVES.parent / "datasets"
@@ -169,28 +169,31 @@ def beside_paper() -> Markdown:
 
 
 def _over_cloning_in_words(ours: Mapping[tuple[str, ...], Mapping[str, Curve]]) -> str:
-    """On how many datasets a learner is better than the clone, and on how many worse, where that is resolved."""
-    gains, told = [over_cloning(data, task) for task, data in ours], []
-    for learner in FILES:
-        words = [verdict(gain[learner]) for gain in gains if learner in gain]
-        if counts := [f"{word} on {words.count(word)}" for word in ("better", "worse") if word in words]:
-            told.append(f"*{learner}* is {listed(counts)} of {len(words)}")
-    if not any(gains):
+    """For each kind of data: on how many tasks a learner is better than the clone, and on how many worse."""
+    told = []
+    for data in DATA:
+        gains, parts = [gain for task, kind in ours if kind == data and (gain := over_cloning(data, task))], []
+        for learner in FILES:
+            words = [verdict(gain[learner]) for gain in gains if learner in gain]
+            if counts := [f"{word} on {words.count(word)}" for word in VERDICTS[:2] if word in words]:
+                parts.append(f"*{learner}* is {listed(counts)} of {len(words)} tasks")
+        if gains:
+            told.append(f"With *{data}* data, {'; '.join(parts) or 'no difference is resolved'}.")
+    if not told:
         return "No learner is recorded beside a clone yet."
-    rest = f"{'; '.join(told)}. No other difference is resolved." if told else "no difference is resolved."
-    return f"Compared with cloning on the same data, seed by seed: {rest}"
+    return f"We compare with cloning, seed by seed. {' '.join(told)} No other difference is resolved."
 
 
 def _why_other_scores(ours: Mapping[tuple[str, ...], Mapping[str, Curve]]) -> str:
     """One sentence: other data, another budget, another expert."""
     said = [(task, about(data, task)) for task, data in ours]
     acted = {f"{each['algorithm_name'].upper()} in {number(each['trained_steps'])} steps" for _, each in said}
-    experts = dict.fromkeys(f"{task}: {each['expert']}" for task, each in said)
+    experts = dict.fromkeys(f"{task} {number(each['ref_max_score'])}, {each['expert']}" for task, each in said)
     lengths = {(who, int(curve.step[-1])) for curves in ours.values() for who, curve in curves.items()}
     most = max(updates for _, updates in lengths)
     fewer = [f"*{who}* {number(updates)}" for who, updates in sorted(lengths) if updates < most]
     return (
         "The two differ because the data, the budget and the expert do: the paper's learners had D4RL's data and "
         f"{quoted.TD7_OFFLINE.steps}, ours had what {listed(sorted(acted))} did or met, and {number(most)} updates"
-        f"{f' ({listed(fewer)})' if fewer else ''}, and our experts are other ones ({'; '.join(experts)})."
+        f"{f' ({listed(fewer)})' if fewer else ''}, and 100 is not D4RL's expert but this return: {'; '.join(experts)}."
     )
