@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -402,26 +402,31 @@ def efficiency(agents: Mapping[str, Curve], task: str) -> Still:
     return Still(draw, f"{task}: return by steps and by seconds, mean and range over seeds. {ends}.", size=(12, 3.6))
 
 
-class Flips(gym.Wrapper):
+class _Drawn(gym.Wrapper):
+    """A world that a picture is made of: it remembers what has been observed and done in this episode."""
+
+    metadata: ClassVar[dict[str, Any]] = {"render_fps": 2}  # type: ignore[misc]  # as gymnasium does itself
+
+    def reset(self, **how: Any) -> tuple[Any, dict[str, Any]]:
+        obs, info = self.env.reset(**how)
+        self._seen, self._done = [obs], list[Any]()
+        return obs, info
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        obs, *outcome = self.env.step(action)
+        self._seen.append(obs)
+        self._done.append(action)
+        return obs, *outcome
+
+
+class Flips(_Drawn):
     """Bits that are to be flipped, drawn: above as they are, below as they are wanted; wrong ones have a frame."""
 
     SIDE, EDGE = 48, 6  # pixels: of a bit with its frame; of the frame, and of the gap around it
     ONE, ZERO, WRONG = (tuple(bytes.fromhex(scenes.COLORS[name][1:])) for name in ("ink", "faint", "red"))
 
-    def __init__(self, env: gym.Env) -> None:
-        super().__init__(env)
-        self.metadata = {"render_fps": 2}
-
-    def reset(self, **how: Any) -> tuple[Any, dict[str, Any]]:
-        self._obs, info = self.env.reset(**how)
-        return self._obs, info
-
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        self._obs, *outcome = self.env.step(action)
-        return self._obs, *outcome
-
     def render(self) -> Any:
-        have, want = self._obs[: 2 * self.env.unwrapped.n].reshape(2, -1)  # type: ignore[attr-defined]
+        have, want = self._seen[-1][: 2 * self.env.unwrapped.n].reshape(2, -1)  # type: ignore[attr-defined]
         frame = np.full((3 * self.SIDE, (len(have) + 1) * self.SIDE, 3), 255, np.uint8)
         for row, bits in enumerate((have, want)):
             for column, bit in enumerate(bits):
@@ -435,40 +440,24 @@ class Flips(gym.Wrapper):
         return frame
 
 
-class Walk(gym.Wrapper):
+class Walk(_Drawn):
     """`envs.TwoWays` from above, turned so that the walker goes to the right: the way so far, the tree and the goal."""
 
+    metadata: ClassVar[dict[str, Any]] = {"render_fps": 4}  # type: ignore[misc]  # as gymnasium does itself
     SIZE, SCALE, LEFT = (200, 440), 110, 140  # pixels: of the picture, of a unit, and to the left of the walker
-    BACK = 12  # steps that are still in the picture
     EARTH, TREE, WAY, GOAL = (
         tuple(bytes.fromhex(scenes.COLORS[name][1:])) for name in ("faint", "green", "blue", "orange")
     )
 
-    def __init__(self, env: gym.Env) -> None:
-        super().__init__(env)
-        self.metadata = {"render_fps": 4}
-
-    def reset(self, **how: Any) -> tuple[Any, dict[str, Any]]:
-        tree, info = self.env.reset(**how)
-        self._way, self._trees = [np.zeros(2)], [tree]
-        return tree, info
-
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        tree, *outcome = self.env.step(action)
-        self._way.append(self._way[-1] + TwoWays.SPEED * np.clip(action, -1, 1))
-        self._trees.append(self._way[-1] + tree)
-        return tree, *outcome
-
     def render(self) -> Any:
-        frame = np.full((*self.SIZE, 3), self.EARTH, np.uint8)
-        down, right = np.indices(self.SIZE)
-        turned, way = np.stack([TwoWays.AHEAD, left_of(TwoWays.AHEAD)]), self._way[-self.BACK :]
+        frame, (down, right) = np.full((*self.SIZE, 3), self.EARTH, np.uint8), np.indices(self.SIZE)
+        way = TwoWays.SPEED * np.cumsum([np.zeros(2), *np.clip(self._done, -1, 1)], 0)[-12:]  # what is in the picture
+        trees, turned = way + self._seen[-12:], np.stack([TwoWays.AHEAD, left_of(TwoWays.AHEAD)])
         between = [a + share * (b - a) for a, b in pairwise(way) for share in np.linspace(0, 1, 12)]
-        tree = self._trees[-1]
-        middle = np.array([turned[0] @ way[-1], turned[1] @ tree])  # the view follows the walker, but only ahead
+        middle = np.array([turned[0] @ way[-1], turned[1] @ trees[-1]])  # the view follows the walker, but only ahead
         for place, radius, color in (
-            *((each, TwoWays.TREE, self.TREE) for each in self._trees[-self.BACK :]),
-            (tree + TwoWays.AHEAD, 0.08, self.GOAL),
+            *((each, TwoWays.TREE, self.TREE) for each in trees),
+            (trees[-1] + TwoWays.AHEAD, 0.08, self.GOAL),
             *((each, 0.025, self.WAY) for each in between),
             (way[-1], 0.08, self.WAY),
         ):

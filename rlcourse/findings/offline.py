@@ -9,7 +9,7 @@ from IPython.display import Markdown
 
 from rlcourse.curves import CURVES, Curve, Estimate, digits, mean_estimate, reference
 from rlcourse.findings import quoted
-from rlcourse.findings.phrases import finding, interval, listed, number, page, seeds, summed, table, verdict
+from rlcourse.findings.phrases import VERDICTS, finding, interval, listed, number, page, seeds, summed, table, verdict
 from rlcourse.findings.quoted import Figure
 
 DATASETS = CURVES.parent / "datasets"
@@ -26,13 +26,7 @@ FILES = {  # of a learner, as its recordings are named
     "EDAC": "edac",
 }
 DATA = {"medium": "medium", "medium-replay": "replay", "expert": "expert"}  # as recordings are named
-COPYING = {
-    0.0: "10_pendulum_medium_td3",
-    0.1: "10_pendulum_medium_copying_0.1",
-    0.4: "10_pendulum_medium_td3_bc",
-    1.0: "10_pendulum_medium_copying_1",
-    10.0: "10_pendulum_medium_copying_10",
-}
+COPYING = {0.0: "td3", 0.1: "copying_0.1", 0.4: "td3_bc", 1.0: "copying_1", 10.0: "copying_10"}  # as recordings, too
 BIAS = ("too much", "too little", "what is true, as far as these seeds tell")
 
 
@@ -54,8 +48,7 @@ def about(data: str, task: str = "Pendulum") -> Mapping[str, Any]:
 
 def score(data: str, returns: np.ndarray, task: str = "Pendulum") -> np.ndarray:
     """As `datasets.Dataset.score`, without reading the transitions."""
-    said = about(data, task)
-    low, high = said["ref_min_score"], said["ref_max_score"]
+    low, high = (about(data, task)[name] for name in ("ref_min_score", "ref_max_score"))
     return np.asarray(100 * (returns - low) / (high - low))
 
 
@@ -78,7 +71,7 @@ def over_cloning(data: str, task: str = "Pendulum") -> dict[str, Estimate]:
 
 def sweep() -> dict[str, Curve]:
     """By the weight of copying, from TD3 on."""
-    weights = _those_recorded({f"λ = {weight:g}": name for weight, name in COPYING.items()})
+    weights = _those_recorded({f"λ = {weight:g}": f"10_pendulum_medium_{file}" for weight, file in COPYING.items()})
     return weights | {"cloning": recorded("medium")["cloning"]}
 
 
@@ -116,18 +109,16 @@ def copying() -> Markdown:
     )  # fmt: skip
 
 
+def _by_data(cells: Mapping[str, Mapping[str, str]]) -> str:
+    """A row for each learner, a column for each kind of data."""
+    found = [learner for learner in FILES if any(learner in column for column in cells.values())]
+    rows = [(learner, *(column.get(learner, "") for column in cells.values())) for learner in found]
+    return table(("learner", *cells), rows)
+
+
 def winners() -> Markdown:
     more = {data: over_cloning(data) for data in DATA}
     told = [f"On *{data}*, compared with cloning: {summed(gain)}." for data, gain in more.items() if gain]
-    scores = {data: ends(data) for data in DATA}
-    shown = {data: {name: number(each.value) for name, each in found.items()} for data, found in scores.items()}
-    learners = [learner for learner in FILES if any(learner in found for found in scores.values())]
-    rows = [(learner, *(shown[data].get(learner, "") for data in DATA)) for learner in learners]
-    gains = [
-        (learner, *(interval(gain[learner]) if learner in gain else "" for gain in more.values()))
-        for learner in learners
-        if learner != "cloning"
-    ]
     guessed = {data: mean_estimate(recorded(data)["TD3"].bias[:, -1]) for data in DATA}
     return finding(
         " ".join(told),
@@ -135,9 +126,9 @@ def winners() -> Markdown:
         "IQL's β were chosen on these data; nothing else is tuned.",
         f"Mean score after {number(recorded('medium')['TD3'].step[-1])} updates; 0 is a random policy, 100 the policy "
         "behind the expert's data:",
-        table(("learner", *DATA), rows),
+        _by_data({data: {who: number(each.value) for who, each in ends(data).items()} for data in DATA}),
         "More than cloning, seed by seed (95 % interval):",
-        table(("learner", *DATA), gains),
+        _by_data({data: {who: interval(each) for who, each in gain.items()} for data, gain in more.items()}),
         "TD3 copies nothing. It believes too much by "
         f"{listed(f'{interval(each)} on *{data}*' for data, each in guessed.items())}. The means rise from "
         "*medium-replay* over *medium* to *expert*: as one expects, more has to be guessed where the data hold fewer "
@@ -145,75 +136,64 @@ def winners() -> Markdown:
     )
 
 
-def robots() -> dict[str, dict[str, Curve]]:
-    """What has been recorded on robots, by the row of the paper's table that has the same task and kind of data."""
-    rows = {row: row.split() for row in list(quoted.TD7_OFFLINE.rows)[:-1]}  # the last one is their total
-    found = {row: recorded(data, task) for row, (task, data) in rows.items() if data in DATA}
+def robots() -> dict[tuple[str, ...], dict[str, Curve]]:
+    """What has been recorded on robots, by task and kind of data, as the paper's rows are named."""
+    rows = [tuple(row.split()) for row in quoted.TD7_OFFLINE.rows]
+    found = {row: recorded(row[1], row[0]) for row in rows if row[-1] in DATA}
     return {row: curves for row, curves in found.items() if curves}
 
 
 def beside_paper() -> Markdown:
-    printed, ours = quoted.TD7_OFFLINE, robots()
+    printed, ours, lines = quoted.TD7_OFFLINE, robots(), list[tuple[object, ...]]()
     own = [learner for learner in FILES if any(learner in curves for curves in ours.values())]
     columns = (*printed.columns, *(learner for learner in own if learner not in printed.columns))
-    lines: list[tuple[object, ...]] = []
     for row in printed.rows:
         lines.append((row, "paper", *printed.line(row), *[""] * (len(columns) - len(printed.columns))))
-        if row in ours:
-            task, data = row.split()
+        if (task_and_data := tuple(row.split())) in ours:
+            task, data = task_and_data
             # For few seeds an interval is as long on both sides, see `mean_band`: so ± says all of it.
             shown = {who: Figure(each.value, each.high - each.value) for who, each in ends(data, task).items()}
             lines.append(("", "here", *(shown.get(learner, "") for learner in columns)))
-    what = f"The rows *paper* are {printed.source}; ± is the {printed.spread}, over {printed.trials} trials"
-    with_care = (
-        "Do not compare the scores of two experiments, but the order of the methods within each, and only where "
-        "intervals lie apart. Where they do not, the paper uses Welch's t-test, which allows for two different spreads."
-    )
+    told, why, trials = "Nothing is recorded on robots yet.", "", f"{printed.trials} trials"
     if ours:
-        runs = seeds(*(curve for found in ours.values() for curve in found.values()))
-        told, explained = (
-            _over_cloning_in_words(ours),
-            f"{what} and, here, {runs}. {_why_other_scores(ours)} {with_care}",
-        )
-    else:
-        told, explained = "Nothing is recorded on robots yet.", f"{what}. {with_care}"
+        told, why = _over_cloning_in_words(ours), f" {_why_other_scores(ours)}"
+        trials += f" and, here, {seeds(*(curve for curves in ours.values() for curve in curves.values()))}"
     return page(
-        f"**Robots, beside a paper.** {told}", explained, f"{printed.unit}:", table(("data", "", *columns), lines)
+        f"**Robots, beside a paper.** {told}",
+        f"The rows *paper* are {printed.source}; ± is the {printed.spread}, over {trials}.{why} Do not compare the "
+        "scores of two experiments, but the order of the methods within each, and only where intervals lie apart. "
+        "Where they do not, the paper uses Welch's t-test, which allows for two different spreads.",
+        f"{printed.unit}:",
+        table(("data", "", *columns), lines),
     )
 
 
-def _over_cloning_in_words(ours: Mapping[str, Mapping[str, Curve]]) -> str:
-    """On how many datasets a learner is better than the clone, and on how many worse, where that is resolved."""
-    gains = [over_cloning(data, task) for task, data in map(str.split, ours)]
+def _over_cloning_in_words(ours: Mapping[tuple[str, ...], Mapping[str, Curve]]) -> str:
+    """For each kind of data: on how many tasks a learner is better than the clone, and on how many worse."""
     told = []
-    for learner in FILES:
-        words = [verdict(gain[learner]) for gain in gains if learner in gain]
-        counts = [f"{word} on {words.count(word)}" for word in ("better", "worse") if word in words]
-        if counts:
-            told.append(f"*{learner}* is {listed(counts)} of {len(words)}")
-    if not any(gains):
+    for data in DATA:
+        gains, parts = [gain for task, kind in ours if kind == data and (gain := over_cloning(data, task))], []
+        for learner in FILES:
+            words = [verdict(gain[learner]) for gain in gains if learner in gain]
+            if counts := [f"{word} on {words.count(word)}" for word in VERDICTS[:2] if word in words]:
+                parts.append(f"*{learner}* is {listed(counts)} of {len(words)} tasks")
+        if gains:
+            told.append(f"With *{data}* data, {'; '.join(parts) or 'no difference is resolved'}.")
+    if not told:
         return "No learner is recorded beside a clone yet."
-    rest = f"{'; '.join(told)}. No other difference is resolved." if told else "no difference is resolved."
-    return f"Compared with cloning on the same data, seed by seed: {rest}"
+    return f"We compare with cloning, seed by seed. {' '.join(told)} No other difference is resolved."
 
 
-def _why_other_scores(ours: Mapping[str, Mapping[str, Curve]]) -> str:
+def _why_other_scores(ours: Mapping[tuple[str, ...], Mapping[str, Curve]]) -> str:
     """One sentence: other data, another budget, another expert."""
-    told = {row: about(data, task) for row, (task, data) in ((row, row.split()) for row in ours)}
-    acted = {f"{said['algorithm_name'].upper()} in {number(said['trained_steps'])} steps" for said in told.values()}
-    experts = {row.split()[0]: said["expert"] for row, said in told.items()}
-    alike = len(set(experts.values())) == 1
-    best = next(iter(experts.values())) if alike else "; ".join(f"{task}: {who}" for task, who in experts.items())
-    return (
-        "The two differ because the data, the budget and the expert do: the paper's learners had D4RL's data and "
-        f"{quoted.TD7_OFFLINE.steps}, ours had what {listed(sorted(acted))} did or met, and {_updates(ours)}, and our "
-        f"expert is another one ({best})."
-    )
-
-
-def _updates(ours: Mapping[str, Mapping[str, Curve]]) -> str:
-    """`100 000 updates`, and who had fewer."""
+    said = [(task, about(data, task)) for task, data in ours]
+    acted = {f"{each['algorithm_name'].upper()} in {number(each['trained_steps'])} steps" for _, each in said}
+    experts = dict.fromkeys(f"{task} {number(each['ref_max_score'])}, {each['expert']}" for task, each in said)
     lengths = {(who, int(curve.step[-1])) for curves in ours.values() for who, curve in curves.items()}
     most = max(updates for _, updates in lengths)
     fewer = [f"*{who}* {number(updates)}" for who, updates in sorted(lengths) if updates < most]
-    return f"{number(most)} updates" + (f" ({listed(fewer)})" if fewer else "")
+    return (
+        "The two differ because the data, the budget and the expert do: the paper's learners had D4RL's data and "
+        f"{quoted.TD7_OFFLINE.steps}, ours had what {listed(sorted(acted))} did or met, and {number(most)} updates"
+        f"{f' ({listed(fewer)})' if fewer else ''}, and 100 is not D4RL's expert but this return: {'; '.join(experts)}."
+    )

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from rlcourse.curves import signed
 from rlcourse.findings.phrases import table
 
 
@@ -14,7 +15,7 @@ class Figure:
     spread: float | None = None
 
     def __str__(self) -> str:
-        return f"{self.value:z.0f}" + ("" if self.spread is None else f" ± {self.spread:.0f}")
+        return signed(self.value, 0).removeprefix("+") + ("" if self.spread is None else f" ± {self.spread:.0f}")
 
 
 @dataclass(frozen=True)
