@@ -94,7 +94,7 @@ class Curve:
     """Evaluations of N seeds at the same steps; one seed is a student's own run.
 
     Attributes:
-        step: environment steps, `(T,)`.
+        step: environment steps, or `unit`s, `(T,)`.
         returns: mean undiscounted return over the episodes of each evaluation, `(N, T)`.
         believed: mean of what the critic believed of its own actions, `(N, T)`; None if the truth was not measured.
         truth: mean of what these actions really returned, `(N, T)`.
@@ -106,6 +106,7 @@ class Curve:
     believed: Float[np.ndarray, "N T"] | None = None
     truth: Float[np.ndarray, "N T"] | None = None
     wall_time: Float[np.ndarray, " N"] | None = None
+    unit: str = "environment step"  # an update, where agents learn from a dataset
 
     @property
     def seconds(self) -> Float[np.ndarray, " T"]:
@@ -227,7 +228,8 @@ def load_curve(path: Path) -> Curve:
     data = files.read_json(path)
     believed, truth = (None if data[key] is None else np.array(data[key], float) for key in ("believed", "truth"))
     wall_time = np.array(data["wall_time"], float)
-    return Curve(np.array(data["step"]), np.array(data["returns"], float), believed, truth, wall_time)
+    unit = "update" if data.get("dataset") else Curve.unit
+    return Curve(np.array(data["step"]), np.array(data["returns"], float), believed, truth, wall_time, unit)
 
 
 def reference(name: str) -> Curve:

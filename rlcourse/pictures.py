@@ -102,7 +102,7 @@ def plot_each_seed(agents: Mapping[str, Curve], title: str) -> Still:
         for column, (name, curve) in enumerate(agents.items()):
             ax = figure.add_axes((0.07 + 0.93 * column / len(agents), 0.17, 0.93 / len(agents) - 0.04, 0.72))
             ax.plot(curve.step, curve.returns.T, marker=".", color=COLORS[0], linewidth=1, alpha=0.7)
-            ax.set(xlabel="environment step", title=f"{title}, {name}")
+            ax.set(xlabel=curve.unit, title=f"{title}, {name}")
             ax.locator_params(axis="x", nbins=4)
             panels.append(ax)
         ends = [ax.get_ylim() for ax in panels]
@@ -321,7 +321,7 @@ def compare_to_reference(history: History, name: str) -> Still | Markdown:
             recorded.step, recorded.mean, color=COLORS[0], label=f"mean of {len(recorded.returns)} seeds, 95 % band"
         )
         ax.plot(*history.evaluations.T, "o-", color=COLORS[1], label="this run")
-        ax.set(xlabel="environment step", title="return without exploration")
+        ax.set(xlabel=recorded.unit, title="return without exploration")
         if min(recorded.returns.min(), own.returns.min()) >= 0:
             ax.set_ylim(0, None)
         ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
@@ -347,11 +347,11 @@ def estimates(rows: Mapping[str, Estimate], title: str, mark: float) -> Still:
     return Still(draw, f"{title}, with 95 % intervals. {ends}.", size=(11, height))
 
 
-def bias(agents: Mapping[str, Curve], step: str = "environment step") -> Still:
+def bias(agents: Mapping[str, Curve]) -> Still:
     """Draw what critics believe of their own actions and what these actions return, over training; and the difference.
 
     The left panel shows means over seeds, the right one the mean difference in its 95 % band: above 0 the critics
-    overestimate. `step` is what training is counted in.
+    overestimate.
     """
 
     def draw(figure: Figure) -> None:
@@ -365,8 +365,8 @@ def bias(agents: Mapping[str, Curve], step: str = "environment step") -> Still:
             label = f"{name}\n{ends[name]}"
             difference.plot(curve.step, curve.bias.mean(0), color=color, label=label)
             difference.fill_between(curve.step, *mean_band(curve.bias), color=color, alpha=0.2, linewidth=0)
-        values.set(xlabel=step, title="believed (solid), true (dashed)")
-        difference.set(xlabel=step, title="bias: believed − true")
+        values.set(xlabel=curve.unit, title="believed (solid), true (dashed)")
+        difference.set(xlabel=curve.unit, title="bias: believed − true")
         difference.legend(
             frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), title="mean at the end\n(95 % interval)"
         )

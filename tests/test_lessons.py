@@ -6,6 +6,7 @@ import inspect
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -361,8 +362,12 @@ def test_bias_over_training_is_believed_less_true() -> None:
     band = np.asarray(difference.collections[0].get_paths()[0].vertices)[:, 1]
     assert (band.min(), band.max()) == pytest.approx((-9.706, 15.706), abs=1e-3)  # at the end; at first both have 0
     assert difference.get_legend_handles_labels()[1] == ["high\n3 (-9.71 to 15.7)", "low\n-1 (-1 to -1)"]
-    for counted, shown in (("environment step", picture), ("update", lessons.bias(agents, "update"))):
+    offline = {name: replace(curve, unit="update") for name, curve in agents.items()}
+    for counted, shown in (("environment step", picture), ("update", lessons.bias(offline))):
         assert [panel.get_xlabel() for panel in shown.figure.axes] == [counted] * 2
+    recorded = curves.reference("10_pendulum_iql")
+    run = pictures.History(np.zeros((0, 2)), np.stack([recorded.step, recorded.returns[0]], -1))
+    assert lessons.compare_to_reference(run, "10_pendulum_iql").figure.axes[0].get_xlabel() == "update"
     with pytest.raises(ValueError, match="the truth was not measured"):
         lessons.bias({"unmeasured": curves.Curve(step, believed)})
 

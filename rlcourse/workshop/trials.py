@@ -107,21 +107,21 @@ def side_by_side(
     except KeyboardInterrupt:
         print(f"Stopped by hand: there is nothing to compare before all {len(jobs)} runs are over. Run it again.")
         return {}
-    drawn = {}
+    drawn, counted = {}, curves.Curve.unit if dataset is None else "update"
     for name in agents:
         seeds_of = [one for (each, _), one in zip(jobs, found, strict=True) if each == name]
         step, returns, believed = zip(*seeds_of, strict=True)
         values = None if believed[0] is None else np.array(believed)
-        drawn[name] = curves.Curve(np.array(step[0]), np.array(returns), values)
+        drawn[name] = curves.Curve(np.array(step[0]), np.array(returns), values, unit=counted)
     steps_of = next(iter(drawn.values())).step
     title = "return without exploration"
-    display(lessons.curves({name: curve.returns for name, curve in drawn.items()}, steps_of, "environment step", title))
+    display(lessons.curves({name: curve.returns for name, curve in drawn.items()}, steps_of, counted, title))
     beliefs = {name: curve.believed for name, curve in drawn.items() if curve.believed is not None}
     if beliefs:
         most = experiment.max_reward if max_reward is None else max_reward
         limit = most / (1 - experiment.config.gamma)
         title = f"what the critic believes; no policy is worth more than {limit:.0f}"
-        display(lessons.curves(beliefs, steps_of, "environment step", title))
+        display(lessons.curves(beliefs, steps_of, counted, title))
     return drawn
 
 
