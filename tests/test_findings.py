@@ -540,6 +540,17 @@ def test_lecture_10_on_when_cloning_is_enough() -> None:
     assert medium.high > expert.low
 
 
+def test_what_lecture_10_says_of_robots() -> None:
+    """Its recap; and what TD3 believes is beyond all that a robot could return."""
+    for task in ("HalfCheetah", "Hopper", "Walker2d"):
+        assert findings.offline.over_cloning("medium-replay", task)["IQL"].low > 0
+        assert findings.offline.over_cloning("medium", task)["TD3"].high < 0
+    for task in ("Hopper", "Walker2d"):
+        curve = findings.offline.recorded("medium", task)["TD3"]
+        assert curve.believed is not None
+        assert curve.believed[:, -1].min() > 10 / (1 - 0.99)
+
+
 # --- lecture 10 on robots, from hand-made recordings: real ones join by their names
 
 
