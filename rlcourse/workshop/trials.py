@@ -96,7 +96,8 @@ def side_by_side(
     """
     experiment = _experiment(reference, steps)
     if lessons.only_tested():
-        experiment = replace(experiment, steps=600, evaluate_every=300, episodes=1)
+        steps, every = (600, 300) if dataset is None else (100, 50)  # offline each step is an update
+        experiment = replace(experiment, steps=steps, evaluate_every=every, episodes=1)
     jobs = [(name, seed) for name in agents for seed in seeds]
     n_jobs = 1 if lessons.only_tested() else min(joblib.cpu_count(), len(jobs))
     try:
