@@ -1,7 +1,9 @@
 """Cloning: each equation on numbers worked out by hand, who drives and who labels, and what is learned from it."""
 
 import math
+from collections.abc import Callable
 from dataclasses import fields, replace
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -39,11 +41,36 @@ def clone(config: Config, seed: int = 0) -> Clone:
 def losses(agent: Any, steps: int, seed: int = 0) -> list[float]:
     """Of the updates in `steps` steps on the road."""
     env = gym.make("rlcourse/Road-v0", max_episode_steps=15)
-    return [metrics["loss"] for metrics in train(env, agent, steps, seed) if "loss" in metrics]
+    return losses_of(train(env, agent, steps, seed))
+
+
+def losses_of(metrics: Any) -> list[float]:
+    return [each["loss"] for each in metrics if "loss" in each]
 
 
 def weights(agent: Any) -> Tensor:
     return torch.cat([p.detach().flatten() for p in agent.policy.parameters()])
+
+
+def assert_the_seed_decides(made: Callable[[int], Any]) -> None:
+    """Of agents by their seeds: nothing else, such as a global generator, has a part in what they learn."""
+    before = torch.get_rng_state(), str(np.random.get_state())  # noqa: NPY002  (it must not be touched)
+    runs = [losses(made(seed), 20) for seed in (0, 0, 1)]
+    assert runs[0] == runs[1] != runs[2]
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert str(np.random.get_state()) == before[1]  # noqa: NPY002
+
+
+def assert_a_loaded_one_goes_on(made: Callable[[int], Any]) -> None:
+    """Of agents by their seeds: with another one's state they learn what that one would have learned."""
+    saved, loaded, again = (made(seed) for seed in (0, 5, 6))
+    losses(saved, 17)  # in the middle of a round
+    state = saved.state_dict()
+    expected = losses(saved, 20, seed=7)
+    for other in (loaded, again):  # the second shows that what came out of `state_dict` is a copy
+        other.load_state_dict(state)
+        assert losses(other, 20, seed=7) == expected
+        assert torch.equal(weights(other), weights(saved))
 
 
 # --- equations
@@ -244,10 +271,6 @@ def test_small_errors_compound_unless_the_expert_corrects_them() -> None:
     assert loss[0] < 0.5 * loss[1]
 
 
-def losses_of(metrics: Any) -> list[float]:
-    return [each["loss"] for each in metrics if "loss" in each]
-
-
 @pytest.mark.usefixtures("unchecked")
 def test_an_expert_who_wobbles_shows_how_to_come_back() -> None:
     """Noise in what the expert does, not in what it is asked for: Laskey et al. (2017), DART."""
@@ -443,23 +466,12 @@ def test_every_setting_changes_what_is_learned(name: str) -> None:
 
 
 def test_same_seed_same_numbers_and_another_seed_others() -> None:
-    before = torch.get_rng_state(), str(np.random.get_state())  # noqa: NPY002  (it must not be touched)
-    runs = [losses(clone(replace(SMALL, components=2), seed), 20) for seed in (0, 0, 1)]
-    assert runs[0] == runs[1] != runs[2]
-    assert torch.equal(torch.get_rng_state(), before[0])
-    assert str(np.random.get_state()) == before[1]  # noqa: NPY002
+    assert_the_seed_decides(partial(clone, replace(SMALL, components=2)))
 
 
 @pytest.mark.parametrize("config", [SMALL, replace(SMALL, components=2, dagger=True)])
 def test_a_loaded_agent_goes_on_like_the_saved_one(config: Config) -> None:
-    saved, loaded, again = (clone(config, seed) for seed in (0, 5, 6))
-    losses(saved, 17)  # in the middle of a round
-    state = saved.state_dict()
-    expected = losses(saved, 20, seed=7)
-    for other in (loaded, again):  # the second shows that what came out of `state_dict` is a copy
-        other.load_state_dict(state)
-        assert losses(other, 20, seed=7) == expected
-        assert torch.equal(weights(other), weights(saved))
+    assert_a_loaded_one_goes_on(partial(clone, config))
 
 
 @pytest.mark.parametrize(

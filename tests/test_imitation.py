@@ -1,6 +1,7 @@
 """Imitation: a clone with other policies, and an expert who takes over; what it shares with `Clone`: test_cloning."""
 
 from dataclasses import asdict, fields, replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +16,7 @@ from rlcourse.algorithms.imitation import Config, Imitation
 from rlcourse.buffers import Transition
 from rlcourse.loop import evaluate, train
 from rlcourse.two_ways import left_of
-from tests.test_cloning import expert, losses, sleeps, weights
+from tests.test_cloning import assert_a_loaded_one_goes_on, assert_the_seed_decides, expert, losses, sleeps, weights
 
 pytestmark = pytest.mark.thorough  # a minute together: in `make test`, not in the inner loop
 
@@ -339,11 +340,7 @@ def test_every_setting_changes_what_is_learned(name: str) -> None:
 
 
 def test_same_seed_same_numbers_and_another_seed_others() -> None:
-    before = torch.get_rng_state(), str(np.random.get_state())  # noqa: NPY002  (it must not be touched)
-    runs = [losses(clone(replace(SMALL, components=2), seed), 20) for seed in (0, 0, 1)]
-    assert runs[0] == runs[1] != runs[2]
-    assert torch.equal(torch.get_rng_state(), before[0])
-    assert str(np.random.get_state()) == before[1]  # noqa: NPY002
+    assert_the_seed_decides(partial(clone, replace(SMALL, components=2)))
 
 
 @pytest.mark.parametrize(
@@ -357,14 +354,7 @@ def test_same_seed_same_numbers_and_another_seed_others() -> None:
     ],
 )
 def test_a_loaded_agent_goes_on_like_the_saved_one(config: Config) -> None:
-    saved, loaded, again = (clone(config, seed) for seed in (0, 5, 6))
-    losses(saved, 17)  # in the middle of a round
-    state = saved.state_dict()
-    expected = losses(saved, 20, seed=7)
-    for other in (loaded, again):  # the second shows that what came out of `state_dict` is a copy
-        other.load_state_dict(state)
-        assert losses(other, 20, seed=7) == expected
-        assert torch.equal(weights(other), weights(saved))
+    assert_a_loaded_one_goes_on(partial(clone, config))
 
 
 @pytest.mark.parametrize(
