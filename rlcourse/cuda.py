@@ -151,7 +151,7 @@ class _Learner:
         return type(self.agent).state_dict(self.agent)
 
     def value(self, obs: Any, action: Any) -> float:
-        self._fetch(self.learned)
+        self._fetch({name: value for name, value in self.learned.items() if isinstance(value, nn.Module)})
         return type(self.agent).value(self.agent, obs, action)
 
     @torch.no_grad()
