@@ -23,6 +23,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "ddpg": SMALL,
     "double_ac": SMALL | {"pairs": 2},
     "td3": SMALL,
+    "off_policy_ac": SMALL | {"samples": 2, "baseline": True},
     "sac": SMALL | {"value_network": True},
     "td7": SMALL | {"embedding": 4, "target_every": 2, "checkpoints": False},
     "iql": SMALL,

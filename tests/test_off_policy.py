@@ -14,7 +14,7 @@ import torch
 from gymnasium.spaces import Box, Discrete, Space
 
 from rlcourse import envs, loop
-from rlcourse.algorithms import cql, ddpg, double_ac, edac, iql, sac, td3, td7
+from rlcourse.algorithms import cql, ddpg, double_ac, edac, iql, off_policy_ac, sac, td3, td7
 from rlcourse.buffers import Batch, PrioritizedReplay, Transition
 
 torch.set_num_threads(1)
@@ -26,6 +26,7 @@ SMALL: dict[Any, Any] = {
     ddpg.DDPG: ddpg.Config(**SIZES, lr=1e-2),
     double_ac.DoubleAC: double_ac.Config(**SIZES, lr=1e-2),
     td3.TD3: td3.Config(**SIZES, lr=1e-2),
+    off_policy_ac.OffPolicyAC: off_policy_ac.Config(**SIZES, lr=1e-2, samples=2),
     sac.SAC: sac.Config(**SIZES, lr=1e-2),
     td7.TD7: TD7_CONFIG,
     iql.IQL: iql.Config(**SIZES, lr=1e-2),
@@ -99,6 +100,8 @@ CHANGES: dict[str, Any] = {
     "max_weight": 0.9,
     "conservatism": 1.0,
     "sampled_actions": 3,
+    "samples": 3,
+    "baseline": True,
 }
 # What matters only where other switches stand otherwise; test_td7 tries it.
 ELSEWHERE: set[tuple[Any, str]] = {
@@ -148,6 +151,7 @@ def test_same_seed_same_numbers_and_another_seed_others(kind: Any) -> None:
         (td3.TD3, {"critics": 1}, 10),  # in the first update, of steps 10, the target is another
         (td3.TD3, {"policy_every": 1}, 10),  # the actor moves in the first update, not in the second
         (td3.TD3, {"target_noise": 0.0}, 10),
+        (off_policy_ac.OffPolicyAC, {"baseline": True}, 10),  # other weights
         (sac.SAC, {"learn_temperature": False}, 11),  # α of the first update is the same
         (td7.TD7, {"lap": False}, 10),  # another loss
         (td7.TD7, {"clip_target": False}, 10),  # the first bounds are 0 and 0
@@ -170,6 +174,7 @@ def test_a_switch_changes_nothing_before_the_first_update_it_affects(kind: Any, 
         (ddpg.DDPG, {"reversion": 0.2}),
         (double_ac.DoubleAC, {"pairs": 2}),
         (td3.TD3, {}),
+        (off_policy_ac.OffPolicyAC, {"baseline": True}),
         (sac.SAC, {}),
         (sac.SAC, {"value_network": True}),
         (td7.TD7, {}),
@@ -292,6 +297,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"max_weight": 0.0}, "max_weight = 0.0"),
     ({"conservatism": -1.0}, "conservatism = -1.0"),
     ({"sampled_actions": 0}, "sampled_actions = 0"),
+    ({"samples": 0}, "samples = 0"),
+    ({"samples": 1, "baseline": True}, r"samples = 1 is out of range: it must be in \[2, inf\]"),
     ({"diversity": -1.0}, "diversity = -1.0"),
 ]
 

@@ -12,6 +12,7 @@ AGENTS = {
     "ddpg": "rlcourse.algorithms.ddpg:DDPG",
     "double_ac": "rlcourse.algorithms.double_ac:DoubleAC",
     "td3": "rlcourse.algorithms.td3:TD3",
+    "off_policy_ac": "rlcourse.algorithms.off_policy_ac:OffPolicyAC",
     "sac": "rlcourse.algorithms.sac:SAC",
     "td7": "rlcourse.algorithms.td7:TD7",
     "iql": "rlcourse.algorithms.iql:IQL",
