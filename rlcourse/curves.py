@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -108,7 +108,7 @@ class Curve:
     truth: Float[np.ndarray, "N T"] | None = None
     wall_time: Float[np.ndarray, " N"] | None = None
     unit: str = "environment step"  # an update, where agents learn from a dataset
-    kept: Mapping[str, Float[np.ndarray, "N T"]] = MappingProxyType({})
+    kept: Mapping[str, Float[np.ndarray, "N T"]] = field(default_factory=dict)
 
     @property
     def seconds(self) -> Float[np.ndarray, " T"]:

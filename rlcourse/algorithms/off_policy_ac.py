@@ -103,9 +103,10 @@ def critic_loss(q: Float[Tensor, "N B"], target: Float[Tensor, " B"]) -> Float[T
 def actor_loss(
     batch: Batch, actor: PolicyFunction, critic: QFunction, normal: Float[Tensor, "K B A"], baseline: bool
 ) -> tuple[Float[Tensor, ""], Float[Tensor, "K B"]]:
-    r"""$-\frac{1}{KB} \sum_{jk} \log \pi(a_{jk} | s_j) (\min_i Q_i(s_j, a_{jk}) - b_{jk})$, $a_{jk} \sim \pi$; and log π.
+    r"""$-\frac{1}{KB} \sum_{jk} \log \pi(a_{jk}|s_j) (\min_i Q_i(s_j, a_{jk}) - b_{jk})$, $a_{jk} \sim \pi$.
 
-    Q is a number, its slope is not asked for. $b_{jk}$ is 0, or the mean Q of the state's other K − 1 actions.
+    Also the $\log \pi(a_{jk}|s_j)$. Q is a number, its slope is not asked for. $b_{jk}$ is 0, or the mean Q of the
+    state's other K − 1 actions.
     """
     action, log_prob = squash(actor(batch.obs), normal)
     samples = len(action)
