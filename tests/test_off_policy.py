@@ -102,6 +102,7 @@ CHANGES: dict[str, Any] = {
     "sampled_actions": 3,
     "samples": 3,
     "baseline": True,
+    "least_log_std": 1.5,
 }
 # What matters only where other switches stand otherwise; test_td7 tries it.
 ELSEWHERE: set[tuple[Any, str]] = {
@@ -297,6 +298,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"max_weight": 0.0}, "max_weight = 0.0"),
     ({"conservatism": -1.0}, "conservatism = -1.0"),
     ({"sampled_actions": 0}, "sampled_actions = 0"),
+    ({"least_log_std": 3.0}, r"least_log_std = 3.0 is out of range: it must be in \[-20, 2\]"),
     ({"samples": 0}, "samples = 0"),
     ({"samples": 1, "baseline": True}, r"samples = 1 is out of range: it must be in \[2, inf\]"),
     ({"diversity": -1.0}, "diversity = -1.0"),

@@ -172,8 +172,8 @@ def test_exploration_follows_the_squashed_distribution() -> None:
 
 
 def test_spreads_are_bounded() -> None:
-    actor = off_policy_ac.StochasticActor(1, 1, (), generators(0, 1)[0])
+    actor = off_policy_ac.StochasticActor(1, 1, (), generators(0, 1)[0], -3.0)
     with torch.no_grad():
         next(actor.parameters()).fill_(1.0)
         low, high = (actor(torch.tensor([x])).log_std.item() for x in (-1e4, 1e4))
-    assert (low, high) == (-20, 2)
+    assert (low, high) == (-3, 2)

@@ -21,7 +21,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (everyone's name for it)
@@ -47,6 +47,7 @@ class Config:
     critics: Count = 1  # the smallest value is used; [SAC]: 2
     samples: Count = 1  # fresh actions in each state for the actor's gradient
     baseline: bool = False  # compare each of these actions with the others [K]
+    least_log_std: Annotated[float, Range(-20, 2)] = -20.0  # of the policy before it is squashed; -20 as in SAC
 
     def __post_init__(self) -> None:
         check(self)
@@ -57,13 +58,15 @@ class Config:
 class StochasticActor(nn.Module):
     """A random policy: observations `(*B, obs_size)` → a normal distribution, to be squashed into [−1, 1]."""
 
-    def __init__(self, obs_size: int, action_size: int, hidden: Sequence[int], generator: torch.Generator) -> None:
+    def __init__(
+        self, obs_size: int, action_size: int, hidden: Sequence[int], generator: torch.Generator, least_log_std: float
+    ) -> None:
         super().__init__()
-        self.net = mlp([obs_size, *hidden, 2 * action_size], generator)
+        self.net, self.least_log_std = mlp([obs_size, *hidden, 2 * action_size], generator), least_log_std
 
     def forward(self, obs: Float[Tensor, "*B O"]) -> Gaussian:
         mean, log_std = self.net(obs).chunk(2, -1)
-        return Gaussian(mean, log_std.clamp(-20, 2))  # the bounds of SAC's authors
+        return Gaussian(mean, log_std.clamp(self.least_log_std, 2))  # at most as in SAC
 
 
 def squash(policy: Gaussian, normal: Float[Tensor, "*B A"]) -> tuple[Float[Tensor, "*B A"], Float[Tensor, "*B"]]:
@@ -130,7 +133,7 @@ class OffPolicyAC(Stateful):
         self.config, self.action_size = config, action_size(action_space)
         initialisation, self._exploration, self._sampling, self._policy = generators(seed, 4)
         sizes = obs_size, self.action_size, config.hidden, initialisation
-        self.actor, self.critic = StochasticActor(*sizes), Critics(*sizes, config.critics)
+        self.actor, self.critic = StochasticActor(*sizes, config.least_log_std), Critics(*sizes, config.critics)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.actor_optimizer = torch.optim.Adam(self.actor.parameters(), lr=config.lr, fused=True)
         self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=config.lr, fused=True)
