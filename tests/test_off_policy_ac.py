@@ -177,3 +177,33 @@ def test_spreads_are_bounded() -> None:
         next(actor.parameters()).fill_(1.0)
         low, high = (actor(torch.tensor([x])).log_std.item() for x in (-1e4, 1e4))
     assert (low, high) == (-3, 2)
+
+
+@pytest.mark.parametrize(("baseline", "stays"), [(True, True), (False, False)])
+def test_only_with_a_baseline_a_constant_q_moves_nothing(baseline: bool, stays: bool) -> None:
+    generator, log_std = generators(0, 1)[0], torch.full((1,), -1.0, requires_grad=True)
+    optimizer = torch.optim.Adam([log_std], lr=1e-2)
+    for _ in range(50):
+        actor = lambda obs: Gaussian(torch.zeros_like(obs), log_std)  # noqa: E731
+        critic = lambda obs, action: torch.full((1, len(obs)), -10.0)  # noqa: E731
+        normal = torch.randn(4, 2, 1, generator=generator)
+        loss, _ = off_policy_ac.actor_loss(batch(), actor, critic, normal, baseline)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert (log_std.item() == -1) == stays
+
+
+@pytest.mark.parametrize(("log_std", "lost"), [(-2.0, False), (-14.0, True)])
+def test_a_tiny_spread_leaves_the_score_function_only_rounding(log_std: float, lost: bool) -> None:
+    """Q near −100 in float32 has steps of 8e-6; of a slope of 1 a spread of 8e-7 makes differences below these."""
+    mean = torch.zeros(1, requires_grad=True)
+    actor = lambda obs: Gaussian(mean.expand(obs.shape), torch.full((1,), log_std))  # noqa: E731
+    critic = lambda obs, action: (action - 100).squeeze(-1)[None]  # noqa: E731
+    normal = torch.randn(20_000, 2, 1, generator=generators(0, 1)[0])
+    score, _ = off_policy_ac.actor_loss(batch(), actor, critic, normal, True)
+    (found,) = torch.autograd.grad(score, mean)
+    through, _ = sac.actor_loss(batch(), actor, critic, 0.0, normal[0])
+    (right,) = torch.autograd.grad(through, mean)
+    assert right.item() == pytest.approx(-1, abs=0.1)  # tanh is steepest at 0
+    assert (abs(found.item() - right.item()) > 0.5) == lost
