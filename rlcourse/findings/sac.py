@@ -28,7 +28,7 @@ NO_ENTROPY = "07_pendulum_no_entropy"
 SCORE_FUNCTION = {  # the off-policy actor-critic
     "one action": "07_pendulum_ac",
     "16 compared": "07_pendulum_ac_baseline",
-    "16 compared, log σ ≥ −2": "07_pendulum_ac_wide",
+    "bounded": "07_pendulum_ac_wide",  # the same, and log σ ≥ −2
 }
 WHOLE = {"SAC": LEARNED, "DDPG": "06_pendulum_ddpg"}
 TASKS = ("HalfCheetah", "Hopper")
