@@ -253,6 +253,7 @@ def recorded_experiment(name: str) -> Experiment:
     settings = {field.name: data[field.name] for field in fields(Experiment) if field.name in data}
     # The first recordings do not say how often they were evaluated.
     settings |= {"config": stored_config(data["agent"], data["config"]), "evaluate_every": data["step"][0]}
+    settings["keep"] = tuple(data.get("keep", ()))  # JSON has no tuples
     return Experiment(**settings)
 
 
