@@ -422,7 +422,7 @@ def test_lecture_7_without_entropy_and_without_reparameterisation() -> None:
     assert none.kept["entropy"][:, -1].max() < -10
     one, compared, bounded = (reference(file) for file in findings.sac.SCORE_FUNCTION.values())
     assert one.returns.max() < -1_000  # no seed learns at any time
-    assert compared.gain(bounded).high < 0
+    assert (end(compared) < -200).all()  # "Nothing is left to compare"
     assert (end(bounded) >= -200).all()  # "it learns"
 
 
