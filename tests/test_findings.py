@@ -129,7 +129,7 @@ TYPED: dict[str, set[float]] = {
     "06/d47": {9},
     "07/c42": {300_000},  # steps of lecture 5's recording
     "07/parts-less": {0.135, 4, 6, 15},  # the bound; lectures; the other actions
-    "07/parts-less-why": {0.01, 300},  # of the trained agents, which are not stored
+    "07/parts-less-why": {0.01, 48, 76, 300},  # of the trained agents, which are not stored
     "08/4c25bb6c": {24},  # steps of a widget's walk
     "08/42f85b7f": {3.8, 24},
     "08/14478d8d": {32_768},  # 2^15 goals
@@ -422,7 +422,7 @@ def test_lecture_7_without_entropy_and_without_reparameterisation() -> None:
     assert none.kept["entropy"][:, -1].max() < -10
     one, compared, bounded = (reference(file) for file in findings.sac.SCORE_FUNCTION.values())
     assert one.returns.max() < -1_000  # no seed learns at any time
-    assert (end(compared) < -200).all()  # "Nothing is left to compare"
+    assert compared.gain(bounded).high < 0  # "With a bound there are differences to compare"
     assert (end(bounded) >= -200).all()  # "it learns"
 
 
