@@ -11,7 +11,10 @@ from rlcourse.algorithms import AGENTS, agent_class
 _SUITED = {  # all that is not here, no agent can do
     ("number", "choice"): ("q_learning",),
     ("vector", "choice"): ("dqn", "reinforce", "actor_critic", "ppo"),
-    ("vector", "numbers"): ("reinforce", "actor_critic", "ppo", "ddpg", "double_ac", "td3", "sac", "td7"),
+    ("vector", "numbers"): (
+        *("reinforce", "actor_critic", "ppo", "ddpg", "double_ac", "td3"),
+        *("sac", "mixture_sac", "soft_q_learning", "td7"),
+    ),
 }
 _FROM_DATASETS = ("iql", "cql", "edac")  # they can do what TD3 can; to learn in a world is not what they are for
 

@@ -24,6 +24,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "double_ac": SMALL | {"pairs": 2},
     "td3": SMALL,
     "sac": SMALL | {"value_network": True},
+    "mixture_sac": SMALL,
+    "soft_q_learning": SMALL,
     "td7": SMALL | {"embedding": 4, "target_every": 2, "checkpoints": False},
     "iql": SMALL,
     "cql": SMALL,

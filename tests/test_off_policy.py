@@ -14,7 +14,7 @@ import torch
 from gymnasium.spaces import Box, Discrete, Space
 
 from rlcourse import envs, loop
-from rlcourse.algorithms import cql, ddpg, double_ac, edac, iql, sac, td3, td7
+from rlcourse.algorithms import cql, ddpg, double_ac, edac, iql, mixture_sac, sac, soft_q_learning, td3, td7
 from rlcourse.buffers import Batch, PrioritizedReplay, Transition
 
 torch.set_num_threads(1)
@@ -27,6 +27,8 @@ SMALL: dict[Any, Any] = {
     double_ac.DoubleAC: double_ac.Config(**SIZES, lr=1e-2),
     td3.TD3: td3.Config(**SIZES, lr=1e-2),
     sac.SAC: sac.Config(**SIZES, lr=1e-2),
+    mixture_sac.MixtureSAC: mixture_sac.Config(**SIZES, lr=1e-2),
+    soft_q_learning.SoftQLearning: soft_q_learning.Config(**SIZES, lr=1e-2),
     td7.TD7: TD7_CONFIG,
     iql.IQL: iql.Config(**SIZES, lr=1e-2),
     cql.CQL: cql.Config(**SIZES, lr=1e-2),
@@ -79,6 +81,9 @@ CHANGES: dict[str, Any] = {
     "learn_temperature": False,
     "target_entropy": 0.5,
     "value_network": True,
+    "components": 2,
+    "value_samples": 3,
+    "candidates": 3,
     "appendix_changes": False,
     "target_every": 3,
     "lap": False,
@@ -149,6 +154,8 @@ def test_same_seed_same_numbers_and_another_seed_others(kind: Any) -> None:
         (td3.TD3, {"policy_every": 1}, 10),  # the actor moves in the first update, not in the second
         (td3.TD3, {"target_noise": 0.0}, 10),
         (sac.SAC, {"learn_temperature": False}, 11),  # α of the first update is the same
+        (mixture_sac.MixtureSAC, {"learn_temperature": False}, 11),
+        (soft_q_learning.SoftQLearning, {"value_samples": 3}, 10),
         (td7.TD7, {"lap": False}, 10),  # another loss
         (td7.TD7, {"clip_target": False}, 10),  # the first bounds are 0 and 0
         (td7.TD7, {"copying": 0.1}, 11),  # the first actor's update is the second
@@ -172,6 +179,8 @@ def test_a_switch_changes_nothing_before_the_first_update_it_affects(kind: Any, 
         (td3.TD3, {}),
         (sac.SAC, {}),
         (sac.SAC, {"value_network": True}),
+        (mixture_sac.MixtureSAC, {}),
+        (soft_q_learning.SoftQLearning, {}),
         (td7.TD7, {}),
         (td7.TD7, {"checkpoints": True}),
         (iql.IQL, {}),
@@ -279,6 +288,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"noise_clip": -1.0}, "noise_clip = -1.0"),
     ({"temperature": 0.0}, "temperature = 0.0"),
     ({"target_entropy": math.nan}, "target_entropy = nan"),
+    ({"components": 0}, "components = 0"),
+    ({"value_samples": 0}, "value_samples = 0"),
+    ({"candidates": 0}, "candidates = 0"),
     ({"target_every": 0}, "target_every = 0"),
     ({"priority_exponent": 1.5}, "priority_exponent = 1.5"),
     ({"min_priority": 0.0}, "min_priority = 0.0"),

@@ -128,7 +128,8 @@ SUITS: Mapping[str, set[tuple[str, str]]] = {
     "q_learning": {("number", "choice")},
     "dqn": {("vector", "choice")},
     **dict.fromkeys(("reinforce", "actor_critic", "ppo"), BOTH),
-    **dict.fromkeys(("ddpg", "double_ac", "td3", "sac", "td7", *FROM_DATASETS), ONLY_NUMBERS),
+    **dict.fromkeys(("ddpg", "double_ac", "td3", "sac", "mixture_sac", "soft_q_learning", "td7"), ONLY_NUMBERS),
+    **dict.fromkeys(FROM_DATASETS, ONLY_NUMBERS),
 }
 SMALL: dict[str, Any] = {
     "hidden": (4,), "buffer_size": 50, "learning_starts": 6, "batch_size": 2, "num_envs": 2, "rollout_steps": 4,
