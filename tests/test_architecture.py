@@ -30,7 +30,7 @@ ROOMS: Mapping[str, set[str]] = {
         "loop",
         "algorithms",
     },
-    "evidence": {"suited", "cuda", "runs", "curves", "provenance", "datasets"},
+    "evidence": {"suited", "cuda", "runs", "curves", "provenance", "datasets", "goals_reached"},
     "teaching": {"findings", "offline", "first_steps", "probes", "lessons", "pictures", "rendering", "widgets"},
     # Workshops check as homework does, so they stand above its checks.
     "course": {"grading", "slides", "demos", "operations", "workshop", "__main__"},
@@ -41,7 +41,7 @@ FOUNDATION = {
     *("envs", "two_ways", "multi_goal", "snapshots", "planning", "nets", "buffers", "returns", "config"),
     *("inputs", "spaces", "checkpoints", "files"),
 }
-EVIDENCE = {"suited", "runs", "curves", "provenance", "datasets"}
+EVIDENCE = {"suited", "runs", "curves", "provenance", "datasets", "goals_reached"}
 ALLOWED: Mapping[str, set[str]] = {
     **{name: set() for name in ("two_ways", "multi_goal", "inputs", "spaces", "config", "files")},
     **{name: set() for name in ("snapshots", "rendering")},
@@ -65,6 +65,7 @@ ALLOWED: Mapping[str, set[str]] = {
     "runs": {"algorithms", *FOUNDATION, "loop", "provenance", "datasets", "suited", "cuda"},
     "offline": {"algorithms", *EVIDENCE},
     "curves": {"algorithms", "files", "provenance", "runs"},
+    "goals_reached": {"checkpoints", "curves", "envs", "files", "loop", "multi_goal", "runs"},
     "widgets": {"widgets", "algorithms", *FOUNDATION, "loop", *EVIDENCE},
     "findings": {"findings", "envs", "widgets", *EVIDENCE},
     "pictures": {"widgets", "algorithms", *FOUNDATION, "loop", *EVIDENCE},
