@@ -47,6 +47,11 @@ class Arrivals:
         """Of the episodes that reached any goal, without the wall and with it."""
         return np.stack([self.open, self.walled]).sum(-1) / EPISODES
 
+    @property
+    def used(self) -> Int[np.ndarray, " N"]:
+        """How many goals at least one in twenty episodes reaches, without the wall."""
+        return (self.open >= EPISODES / 20).sum(-1)
+
 
 def walks(agent: loop.Agent, blocked: int | None = None) -> Int[np.ndarray, " 4"]:
     """How many of `EPISODES` end in each goal. The agent explores and learns nothing."""
