@@ -24,7 +24,7 @@ class MultiGoal(gym.Env[np.ndarray, np.ndarray]):
 
     GOALS = np.array([(1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0)])
     NAMES = ("east", "north", "west", "south")
-    HALF, SPEED, REACH, REWARD = 1.4, 0.15, 0.2, 10.0  # the room goes from −HALF to HALF
+    HALF, SPEED, REACH, REWARD = 1.4, 0.15, 0.2, 1.0  # the room goes from −HALF to HALF
     BEFORE, WALL = 0.6, 0.6  # how far from the middle the wall is, and half its length
 
     def __init__(self, blocked: int | None = None) -> None:

@@ -137,7 +137,7 @@ def test_the_gradient_is_that_of_the_exact_expectation() -> None:
     exact = [(exact_loss(start + step) - exact_loss(start - step)) / 2e-4 for step in 1e-4 * np.eye(6)]
     rows, samples = 100, 200
     normal = torch.randn(samples, rows, 2, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    several = batch(obs=torch.zeros(rows, 1, dtype=torch.float64))
+    several = batch(**{name: column.repeat_interleave(rows // 2, 0) for name, column in vars(batch()).items()})
     found = []
     for each in normal:
         parameters = torch.tensor(start, requires_grad=True)

@@ -53,7 +53,7 @@ def test_every_goal_pays_and_ends_the_episode(goal: int) -> None:
     *before, last = walked(MultiGoal(), *6 * [tuple(MultiGoal.GOALS[goal])])
     assert [step[1] for step in before] == pytest.approx([-0.85, -0.7, -0.55, -0.4, -0.25])
     assert not any(step[2] for step in before)
-    assert last[1:3] == (pytest.approx(9.9), True)
+    assert last[1:3] == (pytest.approx(0.9), True)
 
 
 def test_the_room_has_walls() -> None:

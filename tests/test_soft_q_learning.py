@@ -21,7 +21,7 @@ def test_the_soft_value_of_two_actions_by_hand() -> None:
     q = torch.tensor([[1.0], [0.0]])
     found = [soft_q_learning.soft_value(q, 0.5, numbers).item() for numbers in (1, 2)]
     assert found == pytest.approx([0.5 * math.log(math.e**2 + 1), 0.5 * math.log(2 * (math.e**2 + 1))])
-    assert found[0] == pytest.approx(soft_q_iteration.soft_maximum(np.array([1.0, 0.0]), 0.5))
+    assert found[0] == pytest.approx(soft_q_iteration.soft_maximum(np.array([[1.0, 0.0]]), 0.5)[0])
 
 
 def test_the_soft_value_of_large_values_is_finite() -> None:
