@@ -24,6 +24,7 @@ from rlcourse.algorithms import td3, td7
 from rlcourse.buffers import Transition
 from rlcourse.curves import CURVES, Curve, Estimate, mean_estimate, reference
 from rlcourse.findings import phrases, quoted
+from rlcourse.goals_reached import Arrivals
 from rlcourse.widgets import seed_lottery
 
 NOTEBOOKS = {
@@ -74,8 +75,8 @@ def test_every_finding_stands_in_one_lecture() -> None:
 @pytest.mark.parametrize(("module", "label"), PAGES)
 def test_other_recordings_bring_other_words(module: ModuleType, label: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first seed of each recording fails, each by another amount: a text that stayed would have been typed."""
-    if label in OF_PAPERS_ALONE or label == "embeddings":
-        return  # the latter's recording is the widget's
+    if label in OF_PAPERS_ALONE or label in ("embeddings", "blocked"):
+        return  # the first has the widget's recording; the second its own, on which it is tested below
     if label == "beside_paper" and not findings.offline.robots():
         return  # until there are some, it is the paper's rows; on hand-made recordings its words are tested below
     before, load = getattr(module, label)().data, curves.load_curve
@@ -412,6 +413,25 @@ def test_lecture_7() -> None:
     passed = int((sac.mean >= ppo.mean[-1]).argmax())
     assert sac.step[passed] < ppo.step[-1]  # "sooner by steps, and later by seconds"
     assert sac.seconds[passed] > ppo.seconds[-1]
+
+
+def test_what_is_said_of_the_blocked_goal_follows_the_arrivals(monkeypatch: pytest.MonkeyPatch) -> None:
+    def arrivals(open_: list[int], *walled: int) -> Arrivals:
+        return Arrivals(np.array([open_] * 3), np.array([[0, each, 0, 0] for each in walled]))
+
+    agents = {
+        "TD3": arrivals([200, 0, 0, 0], 0, 0, 0),
+        "SAC": arrivals([190, 10, 0, 0], 20, 30, 10),
+        "mixture SAC": arrivals([100, 50, 50, 0], 90, 110, 100),
+        "soft Q-learning": arrivals([50, 50, 9, 50], 20, 200, 20),
+    }
+    monkeypatch.setattr(findings.sac.goals_reached, "load", lambda: agents)
+    said = findings.sac.blocked().data
+    assert "1.0 by TD3, 2.0 by SAC, 3.0 by mixture SAC and 3.0 by soft Q-learning are in use" in said
+    assert "TD3 in 0 %, SAC in 10 %, mixture SAC in 50 % and soft Q-learning in 40 % of its walks" in said
+    assert "*mixture SAC* is better; *TD3* is worse; *soft Q-learning* is not resolved" in said
+    assert "| soft Q-learning | 3.0 (3 to 3) | 80 % | 40 % (10 to 100) |" in said
+    assert "with 3 seeds" in said
 
 
 def test_where_a_curve_passes_another_for_good() -> None:

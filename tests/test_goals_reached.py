@@ -1,6 +1,7 @@
 """Who arrives with and without a wall: how it is counted, by hand, and what is stored."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,12 @@ class Straight:
             self.goals = (*self.goals[1:], self.goals[0])
         self.steps += 1
         return MultiGoal.GOALS[self.goals[0]]
+
+    def observe(self, transition: Any) -> None:
+        raise AssertionError("it would learn")
+
+    def learn(self) -> Iterator[dict[str, float]]:
+        raise AssertionError("it would learn")
 
 
 def test_arrivals_are_counted_by_goal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,11 @@
-"""Lecture 7: temperature and the original against SAC, PPO or SAC by steps and by seconds, and two papers' tables."""
+"""Lecture 7: temperature and the original against SAC, four goals of which one is blocked, PPO or SAC, two tables."""
 
 from IPython.display import Markdown
 
-from rlcourse.curves import Curve, reference
+from rlcourse import goals_reached
+from rlcourse.curves import Curve, mean_estimate, recorded_experiment, reference
 from rlcourse.findings import quoted
-from rlcourse.findings.phrases import finding, gains, number, page, reached, seeds, summed, table
+from rlcourse.findings.phrases import finding, gains, listed, number, page, percent, reached, seeds, summed, table
 
 LEARNED = "07_pendulum_sac"
 OTHERS = {
@@ -30,6 +31,32 @@ def temperature() -> Markdown:
         f"Seeds that score −200 or more in the last evaluation: {solved}.",
         "The number is the mean difference of two curves. So it depends on how fast an agent learns as well as on how "
         "far it gets.",
+    )
+
+
+def blocked() -> Markdown:
+    agents = goals_reached.load()
+    steps = {recorded_experiment(name).steps for name in goals_reached.CURVES.values()}
+    walled = {name: arrivals.shares[1] for name, arrivals in agents.items()}
+    than_sac = {name: mean_estimate(100 * (walled[name] - walled["SAC"])) for name in agents if name != "SAC"}
+    rows = (
+        (name, f"{each.used.mean():.1f} ({each.used.min()} to {each.used.max()})", *map(percent, each.shares))
+        for name, each in agents.items()
+    )
+    head = "agent", "goals in use", "walks that arrive without the wall", "with it"
+    still = listed(f"{name} in {100 * share.mean():.0f} %" for name, share in walled.items())
+    use = listed(f"{each.used.mean():.1f} by {name}" for name, each in agents.items())
+    count = len(walled["SAC"])
+    return finding(
+        f"Of the four goals, on average {use} are in use. With a wall before the goal that it likes best, an agent "
+        f"still arrives: {still} of its walks. There, compared with SAC, {summed(than_sac)}.",
+        f"This is one room with one temperature, after {listed(map(number, sorted(steps)))} steps, with {count} seeds. "
+        "How evenly goals are used depends on errors of the critic: an error of α changes the odds of two goals by a "
+        "factor of e.",
+        table(head, rows),
+        f"A goal is in use if at least one walk in 20 reaches it. Each seed walks {goals_reached.EPISODES} times; the "
+        "numbers are the mean over seeds, with the lowest and the highest one.",
+        gains(than_sac, ("with the wall", "% of the walks that arrive, more than SAC's")),
     )
 
 
