@@ -1,5 +1,6 @@
 """Lecture 7: temperature and the original against SAC, four goals of which one is blocked, PPO or SAC, two tables."""
 
+import numpy as np
 from IPython.display import Markdown
 
 from rlcourse import goals_reached
@@ -46,11 +47,13 @@ def blocked() -> Markdown:
     head = "agent", "goals in use", "walks that arrive without the wall", "with it"
     still = listed(f"{name} in {100 * share.mean():.0f} %" for name, share in walled.items())
     use = listed(f"{each.used.mean():.1f} by {name}" for name, each in agents.items())
-    count = len(walled["SAC"])
+    used, count = agents["SAC"].used, len(walled["SAC"])
+    alike = listed(f"{(used == goals).sum()} use {goals}" for goals in np.unique(used))
     return finding(
-        f"Of the four goals, on average {use} are in use. With a wall before the goal that it likes best, an agent "
-        f"still arrives: {still} of its walks. There, compared with SAC, {summed(than_sac)}.",
-        f"This is one room with one temperature, after {listed(map(number, sorted(steps)))} steps, with {count} seeds. "
+        f"Of the four goals, on average {use} are in use. SAC's seeds differ: of {count}, {alike}. With a wall before "
+        f"the goal that it likes best, an agent still arrives: {still} of its walks. There, compared with SAC, "
+        f"{summed(than_sac)}.",
+        f"This is one room with one temperature, after {listed(map(number, sorted(steps)))} steps. "
         "How evenly goals are used depends on errors of the critic: an error of α changes the odds of two goals by a "
         "factor of e.",
         table(head, rows),
