@@ -421,13 +421,11 @@ def test_what_is_said_of_the_blocked_goal_follows_the_arrivals(monkeypatch: pyte
 
     agents = {
         "TD3": arrivals([200, 0, 0, 0], 0, 0, 0),
-        "SAC": Arrivals(
-            np.array([[190, 10, 0, 0], [195, 5, 0, 0], [0, 0, 200, 0]]), arrivals([0] * 4, 20, 30, 10).walled
-        ),
+        "SAC": replace(arrivals([0] * 4, 20, 30, 10), open=np.array([[190, 10, 0, 0], [195, 5, 0, 0], [0, 0, 200, 0]])),
         "mixture SAC": arrivals([100, 50, 50, 0], 90, 110, 100),
         "soft Q-learning": arrivals([50, 50, 9, 50], 20, 200, 20),
     }
-    monkeypatch.setattr(findings.sac.goals_reached, "load", lambda: agents)
+    monkeypatch.setattr("rlcourse.goals_reached.load", lambda: agents)
     said = findings.sac.blocked().data
     assert "SAC's seeds differ: of 3, 2 use 1 and 1 use 2." in said
     assert "1.0 by TD3, 1.3 by SAC, 3.0 by mixture SAC and 3.0 by soft Q-learning are in use" in said
