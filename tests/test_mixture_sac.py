@@ -178,7 +178,7 @@ def test_exploration_follows_the_squashed_mixture() -> None:
     with torch.no_grad():  # whatever is observed: of each part the logit, the mean and the log-spread
         weight, bias = agent.actor.parameters()
         weight.zero_()
-        bias.copy_(torch.tensor([np.log(WEIGHTS), MEANS, np.log(STDS)]).T.flatten())
+        bias.copy_(torch.tensor(np.stack([np.log(WEIGHTS), MEANS, np.log(STDS)], -1)).flatten())
     actions = np.array([agent.act(np.array([0.5]))[0] for _ in range(2000)])
 
     def cdf(u: Any) -> Any:
