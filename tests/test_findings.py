@@ -19,7 +19,7 @@ from IPython.display import Markdown
 from nbformat import NotebookNode
 from torch.utils.flop_counter import FlopCounterMode
 
-from rlcourse import curves, findings
+from rlcourse import curves, findings, goals_reached
 from rlcourse.algorithms import td3, td7
 from rlcourse.buffers import Transition
 from rlcourse.curves import CURVES, Curve, Estimate, mean_estimate, reference
@@ -413,6 +413,13 @@ def test_lecture_7() -> None:
     passed = int((sac.mean >= ppo.mean[-1]).argmax())
     assert sac.step[passed] < ppo.step[-1]  # "sooner by steps, and later by seconds"
     assert sac.seconds[passed] > ppo.seconds[-1]
+    arrived = goals_reached.load()
+    assert arrived["soft Q-learning"].used.min() >= 3  # the recap: it "uses all four goals"
+    assert arrived["soft Q-learning"].used.mean() >= 3.5
+    used = arrived["SAC"].used.tolist()
+    assert min(used.count(1), used.count(4)) >= 2  # "to one goal, or everywhere"
+    assert used.count(1) + used.count(4) > 0.5 * len(used)
+    assert all(each.shares[0].min() > 0.9 for each in arrived.values())  # without a wall all agents arrive
 
 
 def test_what_is_said_of_the_blocked_goal_follows_the_arrivals(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -421,7 +428,7 @@ def test_what_is_said_of_the_blocked_goal_follows_the_arrivals(monkeypatch: pyte
 
     agents = {
         "TD3": arrivals([200, 0, 0, 0], 0, 0, 0),
-        "SAC": replace(arrivals([0] * 4, 20, 30, 10), open=np.array([[190, 10, 0, 0], [195, 5, 0, 0], [0, 0, 200, 0]])),
+        "SAC": replace(arrivals([0] * 4, 20, 22, 18), open=np.array([[190, 10, 0, 0], [195, 5, 0, 0], [0, 0, 200, 0]])),
         "mixture SAC": arrivals([100, 50, 50, 0], 90, 110, 100),
         "soft Q-learning": arrivals([50, 50, 9, 50], 20, 200, 20),
     }
