@@ -59,7 +59,7 @@ def blocked() -> Markdown:
         table(head, rows),
         f"A goal is in use if at least one walk in 20 reaches it. Each seed walks {goals_reached.EPISODES} times; the "
         "numbers are the mean over seeds, with the lowest and the highest one.",
-        gains(than_sac, ("with the wall", "% of the walks that arrive, more than SAC's")),
+        gains(than_sac, ("with the wall", "% of the walks that arrive, more than SAC's"), digits=1),
     )
 
 
