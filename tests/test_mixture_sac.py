@@ -139,7 +139,7 @@ def test_the_gradient_is_that_of_the_exact_expectation() -> None:
     rows, samples = 100, 200
     normal = torch.randn(samples, rows, 2, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     several = batch(**{name: column.repeat_interleave(rows // 2, 0) for name, column in vars(batch()).items()})
-    found = []
+    found: list[Tensor] = []
     for each in normal:
         parameters = torch.tensor(start, requires_grad=True)
         logits, means, log_stds = parameters.reshape(3, 1, 2).expand(-1, rows, -1)
