@@ -484,7 +484,7 @@ class TwoDrivers:
 
 gym.register("rlcourse/Road-v0", "rlcourse.envs:Road", max_episode_steps=400)
 gym.register("rlcourse/TreeAhead-v0", "rlcourse.envs:TreeAhead")
-gym.register("rlcourse/MultiGoal-v0", "rlcourse.multi_goal:MultiGoal", max_episode_steps=50)  # five times the way
+gym.register("rlcourse/MultiGoal-v0", "rlcourse.multi_goal:MultiGoal", max_episode_steps=50)  # eight times the way
 gym.register("rlcourse/TwoWays-v0", "rlcourse.two_ways:TwoWays", max_episode_steps=100)  # about twelve goals
 
 
