@@ -25,6 +25,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "td3": SMALL,
     "off_policy_ac": SMALL | {"samples": 2, "baseline": True},
     "sac": SMALL | {"value_network": True},
+    "mixture_sac": SMALL,
+    "soft_q_learning": SMALL,
     "td7": SMALL | {"embedding": 4, "target_every": 2, "checkpoints": False},
     "iql": SMALL,
     "cql": SMALL,

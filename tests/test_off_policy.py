@@ -14,7 +14,19 @@ import torch
 from gymnasium.spaces import Box, Discrete, Space
 
 from rlcourse import envs, loop
-from rlcourse.algorithms import cql, ddpg, double_ac, edac, iql, off_policy_ac, sac, td3, td7
+from rlcourse.algorithms import (
+    cql,
+    ddpg,
+    double_ac,
+    edac,
+    iql,
+    mixture_sac,
+    off_policy_ac,
+    sac,
+    soft_q_learning,
+    td3,
+    td7,
+)
 from rlcourse.buffers import Batch, PrioritizedReplay, Transition
 
 torch.set_num_threads(1)
@@ -28,6 +40,8 @@ SMALL: dict[Any, Any] = {
     td3.TD3: td3.Config(**SIZES, lr=1e-2),
     off_policy_ac.OffPolicyAC: off_policy_ac.Config(**SIZES, lr=1e-2, samples=2),
     sac.SAC: sac.Config(**SIZES, lr=1e-2),
+    mixture_sac.MixtureSAC: mixture_sac.Config(**SIZES, lr=1e-2),
+    soft_q_learning.SoftQLearning: soft_q_learning.Config(**SIZES, lr=1e-2),
     td7.TD7: TD7_CONFIG,
     iql.IQL: iql.Config(**SIZES, lr=1e-2),
     cql.CQL: cql.Config(**SIZES, lr=1e-2),
@@ -80,6 +94,9 @@ CHANGES: dict[str, Any] = {
     "learn_temperature": False,
     "target_entropy": 0.5,
     "value_network": True,
+    "components": 2,
+    "value_samples": 3,
+    "candidates": 3,
     "appendix_changes": False,
     "target_every": 3,
     "lap": False,
@@ -154,6 +171,8 @@ def test_same_seed_same_numbers_and_another_seed_others(kind: Any) -> None:
         (td3.TD3, {"target_noise": 0.0}, 10),
         (off_policy_ac.OffPolicyAC, {"baseline": True}, 10),  # other weights
         (sac.SAC, {"learn_temperature": False}, 11),  # α of the first update is the same
+        (mixture_sac.MixtureSAC, {"learn_temperature": False}, 11),
+        (soft_q_learning.SoftQLearning, {"value_samples": 3}, 10),
         (td7.TD7, {"lap": False}, 10),  # another loss
         (td7.TD7, {"clip_target": False}, 10),  # the first bounds are 0 and 0
         (td7.TD7, {"copying": 0.1}, 11),  # the first actor's update is the second
@@ -178,6 +197,8 @@ def test_a_switch_changes_nothing_before_the_first_update_it_affects(kind: Any, 
         (off_policy_ac.OffPolicyAC, {"baseline": True}),
         (sac.SAC, {}),
         (sac.SAC, {"value_network": True}),
+        (mixture_sac.MixtureSAC, {}),
+        (soft_q_learning.SoftQLearning, {}),
         (td7.TD7, {}),
         (td7.TD7, {"checkpoints": True}),
         (iql.IQL, {}),
@@ -285,6 +306,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"noise_clip": -1.0}, "noise_clip = -1.0"),
     ({"temperature": 0.0}, "temperature = 0.0"),
     ({"target_entropy": math.nan}, "target_entropy = nan"),
+    ({"components": 0}, "components = 0"),
+    ({"value_samples": 0}, "value_samples = 0"),
+    ({"candidates": 0}, "candidates = 0"),
     ({"target_every": 0}, "target_every = 0"),
     ({"priority_exponent": 1.5}, "priority_exponent = 1.5"),
     ({"min_priority": 0.0}, "min_priority = 0.0"),

@@ -129,6 +129,7 @@ SUITS: Mapping[str, set[tuple[str, str]]] = {
     "dqn": {("vector", "choice")},
     **dict.fromkeys(("reinforce", "actor_critic", "ppo"), BOTH),
     **dict.fromkeys(("ddpg", "double_ac", "td3", "off_policy_ac", "sac", "td7", *FROM_DATASETS), ONLY_NUMBERS),
+    **dict.fromkeys(("mixture_sac", "soft_q_learning"), ONLY_NUMBERS),
 }
 SMALL: dict[str, Any] = {
     "hidden": (4,), "buffer_size": 50, "learning_starts": 6, "batch_size": 2, "num_envs": 2, "rollout_steps": 4,

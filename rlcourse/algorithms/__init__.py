@@ -14,6 +14,8 @@ AGENTS = {
     "td3": "rlcourse.algorithms.td3:TD3",
     "off_policy_ac": "rlcourse.algorithms.off_policy_ac:OffPolicyAC",
     "sac": "rlcourse.algorithms.sac:SAC",
+    "mixture_sac": "rlcourse.algorithms.mixture_sac:MixtureSAC",
+    "soft_q_learning": "rlcourse.algorithms.soft_q_learning:SoftQLearning",
     "td7": "rlcourse.algorithms.td7:TD7",
     "iql": "rlcourse.algorithms.iql:IQL",
     "cql": "rlcourse.algorithms.cql:CQL",

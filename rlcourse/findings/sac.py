@@ -1,8 +1,10 @@
-"""Lecture 7: temperature, the original, no entropy and the score function against SAC, PPO or SAC, and two papers."""
+"""Lecture 7: temperature, entropy, reparameterisation, four goals of which one is blocked, PPO or SAC, two papers."""
 
+import numpy as np
 from IPython.display import Markdown
 
-from rlcourse.curves import Curve, recorded_experiment, reference
+from rlcourse import goals_reached
+from rlcourse.curves import Curve, mean_estimate, recorded_experiment, reference
 from rlcourse.findings import quoted
 from rlcourse.findings.phrases import (
     finding,
@@ -10,6 +12,7 @@ from rlcourse.findings.phrases import (
     listed,
     number,
     page,
+    percent,
     reached,
     seeds,
     summed,
@@ -48,6 +51,34 @@ def temperature() -> Markdown:
         f"Seeds that score −200 or more in the last evaluation: {solved}.",
         "The number is the mean difference of two curves. So it depends on how fast an agent learns as well as on how "
         "far it gets.",
+    )
+
+
+def blocked() -> Markdown:
+    agents = goals_reached.load()
+    steps = {recorded_experiment(name).steps for name in goals_reached.CURVES.values()}
+    walled = {name: arrivals.shares[1] for name, arrivals in agents.items()}
+    than_sac = {name: mean_estimate(100 * (walled[name] - walled["SAC"])) for name in agents if name != "SAC"}
+    rows = (
+        (name, f"{each.used.mean():.1f} ({each.used.min()} to {each.used.max()})", *map(percent, each.shares))
+        for name, each in agents.items()
+    )
+    head = "agent", "goals in use", "walks that arrive without the wall", "with it"
+    still = listed(f"{name} in {100 * share.mean():.0f} %" for name, share in walled.items())
+    use = listed(f"{each.used.mean():.1f} by {name}" for name, each in agents.items())
+    used, count = agents["SAC"].used, len(walled["SAC"])
+    alike = listed(f"{(used == goals).sum()} use {goals}" for goals in np.unique(used))
+    return finding(
+        f"Of the four goals, on average {use} are in use. SAC's seeds differ: of {count}, {alike}. With a wall before "
+        f"the goal that it likes best, an agent still arrives: {still} of its walks. There, compared with SAC, "
+        f"{summed(than_sac)}.",
+        f"This is one room with one temperature, after {listed(map(number, sorted(steps)))} steps. "
+        "How evenly goals are used depends on errors of the critic: an error of α changes the odds of two goals by a "
+        "factor of e.",
+        table(head, rows),
+        f"A goal is in use if at least one walk in 20 reaches it. Each seed walks {goals_reached.EPISODES} times; the "
+        "numbers are the mean over seeds, with the lowest and the highest one.",
+        gains(than_sac, ("with the wall", "% of the walks that arrive, more than SAC's"), digits=1),
     )
 
 
