@@ -26,6 +26,7 @@ from gymnasium.spaces import Space
 from jaxtyping import Float
 from torch import Tensor
 
+from rlcourse import inputs
 from rlcourse.buffers import Batch, ReplayBuffer, Transition
 from rlcourse.checkpoints import Stateful
 from rlcourse.config import Count, Discount, Positive, Probability, check
@@ -97,6 +98,7 @@ class SoftQLearning(Stateful):
     def __init__(
         self, obs_size: int, action_space: Space, config: Config, seed: int, replay: ReplayBuffer | None = None
     ) -> None:
+        inputs.check_sizes("numbers of an observation", obs_size)
         self.config, self.action_size = config, action_size(action_space)
         initialisation, self._exploration, self._sampling, self._policy = generators(seed, 4)
         self.critic = Critics(obs_size, self.action_size, config.hidden, initialisation, config.critics)
