@@ -272,8 +272,8 @@ def test_old_runs_repeat_with_bounds_around_0() -> None:
         (
             "dqn",
             "Pendulum-v1",
-            "take reinforce or actor_critic or ppo or ddpg or double_ac or td3 or off_policy_ac or sac or mixture_sac or "
-            "soft_q_learning or td7",
+            "take reinforce or actor_critic or ppo or ddpg or double_ac or td3 or off_policy_ac or sac or "
+            "mixture_sac or soft_q_learning or td7",
         ),
         ("q_learning", "CartPole-v1", "take dqn or reinforce or actor_critic or ppo"),
         ("dqn", "FrozenLake-v1", "take q_learning"),
