@@ -437,7 +437,7 @@ def test_what_is_said_of_the_blocked_goal_follows_the_arrivals(monkeypatch: pyte
     monkeypatch.setattr("rlcourse.goals_reached.load", lambda: agents)
     said = findings.sac.blocked().data
     assert "SAC's seeds differ: of 3, 2 use 1 and 1 use 2." in said
-    assert "1.0 by TD3, 1.3 by SAC, 3.0 by mixture SAC and 3.0 by soft Q-learning are in use" in said
+    assert "TD3 uses 1.0, SAC uses 1.3, mixture SAC uses 3.0 and soft Q-learning uses 3.0, on average" in said
     assert "TD3 in 0 %, SAC in 10 %, mixture SAC in 50 % and soft Q-learning in 40 % of its walks" in said
     assert "*mixture SAC* is better; *TD3* is worse; *soft Q-learning* is not resolved" in said
     assert "| soft Q-learning | 3.0 (3 to 3) | 80 % | 40 % (10 to 100) |" in said

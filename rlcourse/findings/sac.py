@@ -65,11 +65,11 @@ def blocked() -> Markdown:
     )
     head = "agent", "goals in use", "walks that arrive without the wall", "with it"
     still = listed(f"{name} in {100 * share.mean():.0f} %" for name, share in walled.items())
-    use = listed(f"{each.used.mean():.1f} by {name}" for name, each in agents.items())
+    use = listed(f"{name} uses {each.used.mean():.1f}" for name, each in agents.items())
     used, count = agents["SAC"].used, len(walled["SAC"])
     alike = listed(f"{(used == goals).sum()} use {goals}" for goals in np.unique(used))
     return finding(
-        f"Of the four goals, on average {use} are in use. SAC's seeds differ: of {count}, {alike}. With a wall before "
+        f"Of the four goals {use}, on average. SAC's seeds differ: of {count}, {alike}. With a wall before "
         f"the goal that it likes best, an agent still arrives: {still} of its walks. There, compared with SAC, "
         f"{summed(than_sac)}.",
         f"This is one room with one temperature, after {listed(map(number, sorted(steps)))} steps. "
