@@ -10,7 +10,7 @@ from rlcourse.algorithms import AGENTS, agent_class
 
 _SUITED = {  # all that is not here, no agent can do
     ("number", "choice"): ("q_learning",),
-    ("vector", "choice"): ("dqn", "reinforce", "actor_critic", "ppo"),
+    ("vector", "choice"): ("dqn", "rainbow", "reinforce", "actor_critic", "ppo"),
     ("vector", "numbers"): ("reinforce", "actor_critic", "ppo", "ddpg", "double_ac", "td3", "sac", "td7"),
 }
 _FROM_DATASETS = ("iql", "cql", "edac")  # they can do what TD3 can; to learn in a world is not what they are for
