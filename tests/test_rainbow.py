@@ -435,8 +435,9 @@ def test_every_setting_changes_what_is_learned(name: str) -> None:
 @cache
 def learned(off: str, *changed: str) -> list[dict[str, Any]]:
     """With one switch off and these settings changed. What all compare with, no change, is learned once."""
-    base = replace(SMALL, lr=0.05, learning_starts=5, importance_steps=100, **({off: False} if off else {}))
-    return steps(Rainbow(4, 2, replace(base, **{name: CHANGES[name] for name in changed}), seed=0), 45)
+    changes: dict[str, Any] = ({off: False} if off else {}) | {name: CHANGES[name] for name in changed}
+    base = replace(SMALL, lr=0.05, learning_starts=5, importance_steps=100)
+    return steps(Rainbow(4, 2, replace(base, **changes), seed=0), 45)
 
 
 def test_same_seed_same_numbers_and_another_seed_others() -> None:

@@ -34,8 +34,8 @@ REMOVED = {  # what takes a part's place, and how its files end
     "one-step targets": "one_step",
     "no distributions": "no_distributions",
     "no noise, but ε": "no_noise",
+    "one-step DQN": "dqn",  # none of the six
 }
-PLAIN = {"CartPole": "02_one_step", "Acrobot": "02_acrobot_one_step"}  # none of the six
 ACTIONS = (10, 20, 40)
 BIAS = ("too high", "too low", "not resolved")
 
@@ -163,8 +163,7 @@ def rainbow() -> Markdown:
 def removals(task: str) -> dict[str, Estimate]:
     """What is gained over Rainbow by leaving out one part, and by one-step DQN, which has none; minus is a loss."""
     whole = reference(WHOLE[task])
-    files = {name: f"{WHOLE[task]}_{ending}" for name, ending in REMOVED.items()}
-    return {name: reference(file).gain(whole) for name, file in (files | {"one-step DQN": PLAIN[task]}).items()}
+    return {name: reference(f"{WHOLE[task]}_{ending}").gain(whole) for name, ending in REMOVED.items()}
 
 
 def whole() -> Markdown:
