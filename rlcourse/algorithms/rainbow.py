@@ -25,6 +25,7 @@ import torch.nn.functional as F  # noqa: N812  (everyone's name for it)
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rlcourse import inputs
 from rlcourse.buffers import Batch, NStep, PrioritizedReplay, ReplayBuffer, Transition
 from rlcourse.checkpoints import Stateful
 from rlcourse.config import Count, Discount, Finite, Positive, Probability, Range, Threshold, check, require
@@ -110,6 +111,7 @@ class QNet(nn.Module):
 
     def __init__(self, obs_size: int, num_actions: int, config: Config, generator: torch.Generator) -> None:
         super().__init__()
+        inputs.check_sizes("number of actions", num_actions)
 
         def layers(*sizes: int) -> nn.Sequential:
             made = mlp(sizes, generator)
