@@ -3,6 +3,8 @@ DIR ?= work
 ARGS ?=
 
 BIN := .venv/bin
+# What an environment is made from: it is brought up to date when one of these changes.
+PARTS := pyproject.toml constraints.txt $(shell find rlcourse/operations/settings -type f)
 # Containers run as root, which JupyterLab refuses unless told.
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
@@ -54,18 +56,18 @@ doctor: .venv/.lab
 	@$(PYTHON) -c 'import sys; v = sys.version_info; (3, 11) <= v[:2] <= (3, 13) or sys.exit("rlcourse needs Python 3.11 to 3.13, but $(PYTHON) is %d.%d; name another one: make lab PYTHON=python3.11" % v[:2])'
 	$(PYTHON) -m venv .venv
 
-.venv/.lab: pyproject.toml constraints.txt | .venv/bin/pip
+.venv/.lab: $(PARTS) | .venv/bin/pip
 	$(BIN)/pip install -c constraints.txt -e ".[lab]"
 	touch $@
 
-.venv/.demo: pyproject.toml constraints.txt | .venv/bin/pip
+.venv/.demo: $(PARTS) | .venv/bin/pip
 	$(BIN)/pip install -c constraints.txt -e ".[demo]"
 	touch $@
 
-.venv/.slides: pyproject.toml constraints.txt | .venv/bin/pip
+.venv/.slides: $(PARTS) | .venv/bin/pip
 	$(BIN)/pip install -c constraints.txt -e ".[slides]"
 	touch $@
 
-.venv/.test: pyproject.toml constraints.txt | .venv/bin/pip
+.venv/.test: $(PARTS) | .venv/bin/pip
 	$(BIN)/pip install -c constraints.txt -e ".[lab,test]"
 	touch $@ .venv/.lab

@@ -351,6 +351,7 @@ def test_a_run_learns_from_the_dataset_and_never_acts(
     assert np.array_equal(seen, raw) != standardise
 
 
+@pytest.mark.thorough
 def test_the_seed_decides_and_the_data_do(tmp_path: Path) -> None:
     written()
     returns = [

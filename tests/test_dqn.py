@@ -243,6 +243,7 @@ def test_n_step_transitions_reach_the_memory() -> None:
 # --- the two older algorithms
 
 
+@pytest.mark.thorough
 def test_fitted_q_iteration_is_updates_on_one_batch() -> None:
     """State 0 → 1 → end, rewards 0 and 1: Q(0) = γ after two regressions, ½ here."""
     rows = batch(

@@ -519,6 +519,7 @@ def test_the_hash_covers_the_whole_page(monkeypatch: pytest.MonkeyPatch) -> None
         assert provenance.reached("dqn", hindsight=True)["rlcourse.algorithms.her", name] == "Pass()"
 
 
+@pytest.mark.thorough
 def test_the_same_seed_is_the_same_run() -> None:
     def losses(**changes: Any) -> list[float]:
         env, agent = experiment(**changes).make_agent(3)

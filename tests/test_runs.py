@@ -55,6 +55,7 @@ def test_large_networks_multiply_in_the_fastest_exact_way_and_the_record_says_so
         torch.set_float32_matmul_precision(before)
 
 
+@pytest.mark.thorough
 def test_the_same_by_hand(tmp_path: Path) -> None:
     """A run is the loop, an agent of that seed, and evaluations from seeds that no training starts from."""
     env, agent = POLE.make_agent(2)
@@ -75,6 +76,7 @@ def test_a_finished_run_is_not_run_again(tmp_path: Path, monkeypatch: pytest.Mon
         runs.run(POLE, 1, tmp_path)
 
 
+@pytest.mark.thorough
 def test_an_interrupted_run_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Interrupted between a checkpoint and the record of it; the second time it starts where the first was saved."""
     starts: list[int] = []
@@ -157,6 +159,7 @@ def test_on_a_dask_cluster(tmp_path: Path) -> None:
         assert record.returns == runs.run(POLE, record.seed, tmp_path / "alone").returns
 
 
+@pytest.mark.thorough
 def test_the_curve_is_the_mean_over_episodes_of_each_seed(tmp_path: Path) -> None:
     records = [runs.run(POLE, seed, tmp_path) for seed in range(2)]
     of_seeds = curves.curve(records)
@@ -419,6 +422,7 @@ def test_fewer_steps_than_between_evaluations_are_evaluated_at_the_end(tmp_path:
     assert runs.run(LAKE, 0, tmp_path).step == [150]
 
 
+@pytest.mark.thorough
 def test_a_broken_result_is_made_again_from_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record = runs.run(POLE, 0, tmp_path)
     result = POLE.files(tmp_path, 0)[0]

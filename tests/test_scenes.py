@@ -8,9 +8,11 @@ from matplotlib.figure import Figure
 from rlcourse.widgets.grid import luminance
 from rlcourse.widgets.scene import (
     COLORS,
+    DIGITS,
     LETTERS,
     NIGHT,
     Axis,
+    Scene,
     View,
     around,
     bars,
@@ -18,6 +20,7 @@ from rlcourse.widgets.scene import (
     highlight,
     line,
     patches,
+    payload,
     text,
     track,
     up_to,
@@ -25,6 +28,17 @@ from rlcourse.widgets.scene import (
 from rlcourse.widgets.still import apart, draw_view
 
 DAY_PAPER, NIGHT_PAPER = "#FFFFFF", "#111111"  # of JupyterLab's two themes, `--jp-layout-color0`
+
+
+def test_the_browser_gets_the_digits_that_a_picture_shows() -> None:
+    """All numbers at once, by powers of ten, are the same as one after the other by Python's formatting."""
+    rng = np.random.default_rng(0)
+    numbers = rng.normal(size=2_000) * 10 ** rng.uniform(-12, 12, 2_000)
+    values = np.concatenate([numbers, [0, 9_999.96, -0.001, 1e300, np.nan, np.inf]])
+    (mark,) = payload(Scene("", [View(Axis(0, 1), Axis(0, 1), [text(values, values, ["word"] * len(values))])]))[
+        "main"
+    ][0]["marks"]
+    assert mark["x"] == [float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None for value in values.tolist()]
 
 
 def contrast(one: str, other: str) -> float:

@@ -31,6 +31,7 @@ def test_a_recording_is_whole(name: str) -> None:
             assert np.isfinite(seeds).all()
 
 
+@pytest.mark.thorough
 def test_a_picture_says_its_numbers() -> None:
     still = broken_runs.show("hw01")
     recording = broken_runs.load("hw01")

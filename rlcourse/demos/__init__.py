@@ -56,6 +56,7 @@ def serve(port: int, browser: bool) -> None:
         # Voila looks for templates where Jupyter keeps its data.
         os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [folder, os.environ.get("JUPYTER_PATH")]))
         options = ["--template=rlcourse", "--classic-tree", "--strip_sources=True", f"--port={port}"]
+        options.append("--Voila.kernel_websocket_connection_class=rlcourse.operations.nodelay.Connection")
         Voila.launch_instance([str(pages), *options, *([] if browser else ["--no-browser"])])
 
 

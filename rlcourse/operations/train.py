@@ -174,7 +174,7 @@ def _execute(
             _refuse_incomparable(experiment, compare)
         if film:
             os.environ["MUJOCO_GL"] = _renderer()  # before MuJoCo is imported: it binds a backend for good
-        wanted = _seeds(seeds)
+        wanted = seeds_of(seeds)
         held = _held(curve_file, experiment, wanted) if curve_file else {}
         todo = [seed for seed in wanted if seed not in held or (film and seed == wanted[0])]
         runs = run_all(experiment, todo, out, backend, scheduler, gpu) if todo else []
@@ -247,7 +247,7 @@ def _renderer() -> str:
     return backend
 
 
-def _seeds(text: str) -> range:
+def seeds_of(text: str) -> range:
     first, colon, last = text.partition(":")
     try:
         seeds = range(int(first), int(last) if colon else int(first) + 1)

@@ -127,15 +127,15 @@ def compute(example: str, first: int, second: int, third: int, fourth: int, swee
     ]
     visited = np.isin(np.arange(len(states)), np.concatenate([path for _, path, _ in episodes]))
     values = np.zeros((2, SWEEPS + 1, len(states)))
-    for method, n in enumerate((LONGEST, 1)):
-        for k in range(SWEEPS):
-            old = values[method, k]
-            values[method, k + 1] = old + STEP_SIZE * (mean_targets(episodes, old, n) - old)
+    returns = mean_targets(episodes, np.zeros(len(states)), LONGEST)  # the same in all sweeps
+    for k in range(SWEEPS):
+        targets = np.stack([returns, mean_targets(episodes, values[1, k], 1)])
+        values[:, k + 1] = values[:, k] + STEP_SIZE * (targets - values[:, k])
     values[:, :, ~visited] = np.nan
 
     low, high = sorted({reward for _, reward in chosen.kinds})
     chain = most_likely_chain(episodes, len(states), high)
-    answers = np.stack([mean_targets(episodes, np.zeros(len(states)), LONGEST), certainty_equivalent(chain, low, high)])
+    answers = np.stack([returns, certainty_equivalent(chain, low, high)])
     # Without rewards on the way, the return from every step of an episode is its last reward.
     squares = sum(count * ((answers[:, path] - reward) ** 2).sum(1) for count, path, reward in episodes)
     squared_error = squares / sum(count * len(path) for count, path, _ in episodes)

@@ -262,8 +262,23 @@ def _axis(axis: Axis) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, str | bool):
         return value
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiu":
+        return _rounded(value).tolist()
     if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())  # numpy's own numbers take several times as long to write
+        return _plain(value.tolist())
     if isinstance(value, Sequence):
         return [_plain(each) for each in value]
     return float(f"{value:.{DIGITS}g}") if isfinite(value) else None
+
+
+def _rounded(values: np.ndarray) -> np.ndarray:
+    """All at once: one after the other, the thousand numbers of a picture take longer than most of them to compute."""
+    finite = np.isfinite(values)
+    size = np.log10(np.abs(values), out=np.zeros(values.shape), where=finite & (values != 0))
+    digits = DIGITS - 1 - np.floor(size)  # after the point; before it where negative
+    up, down = 10.0 ** digits.clip(0, 300), 10.0 ** (-digits).clip(0, 300)  # whole powers, since a tenth is not exact
+    rounded = np.round(values / down * up) / up * down
+    if not finite.all():
+        rounded = rounded.astype(object)
+        rounded[~finite] = None
+    return rounded

@@ -19,6 +19,7 @@ from tests.benchmarks import (
     ppo,
     q_iteration,
     replay,
+    shares,
     widgets,
 )
 
@@ -30,6 +31,7 @@ TABLES = (
     dqn.tables,
     ppo.tables,
     off_policy.tables,
+    shares.tables,
     offline.tables,
     imitation.tables,
     gpu.tables,

@@ -142,26 +142,33 @@ class Notebook:
         return self.labelled("widget-checkbox", label).locator("input")
 
     def latencies(self, label: str, moves: int) -> list[float]:
-        """Seconds from each press of → on this slider until the new picture is painted, by the browser's own clock."""
+        """Seconds from each press of → or ←, in turn, on this slider until the new picture is painted.
+
+        By the browser's own clock, which a callback of an animation frame reaches before the frame is painted, and a
+        message that it sends to itself afterwards.
+        """
         slider, seconds = self.slider(label), []
-        for _ in range(moves):
+        keys = ["ArrowRight", "ArrowLeft"]
+        if slider.get_attribute("aria-valuenow") == slider.get_attribute("aria-valuemax"):
+            keys.reverse()
+        for move in range(moves):
             self.page.evaluate("""() => {
                 let pressed;
                 const press = () => { pressed = performance.now(); };
                 document.addEventListener("keydown", press, { capture: true, once: true });
                 window.waited = new Promise((resolve) => {
+                    const { port1, port2 } = new MessageChannel();
+                    port1.onmessage = () => resolve((performance.now() - pressed) / 1000);
                     const observer = new MutationObserver(() => {
                         if (pressed === undefined) return; // the last move's motion
                         observer.disconnect();
-                        // The frame after the next one begins when the next one has been painted.
-                        const painted = () => resolve((performance.now() - pressed) / 1000);
-                        requestAnimationFrame(() => requestAnimationFrame(painted));
+                        requestAnimationFrame(() => port2.postMessage("painted"));
                     });
                     const picture = document.querySelector(".rlcourse-picture");
                     observer.observe(picture, { childList: true });
                 });
             }""")
-            slider.press("ArrowRight")
+            slider.press(keys[move % 2])
             seconds.append(float(self.page.evaluate("() => window.waited")))
         return seconds
 
