@@ -61,7 +61,7 @@ class Config:
     v_min: Finite = 0.0  # the lowest of them; with a reward of 1 for each step returns lie in [0, 1/(1 − γ)]
     v_max: Finite = 100.0  # the highest
     noisy: bool = True  # explore by noise on the weights, no longer by ε [NN]
-    sigma: Positive = 0.5  # its initial size σ₀ [NN] section 3.2
+    sigma: Positive = 0.5  # its initial size σ₀ [NN] section 3, [R] table 1
 
     def __post_init__(self) -> None:
         check(self)
@@ -261,7 +261,7 @@ class Rainbow(Stateful):
 
     @property
     def epsilon(self) -> float:
-        """The probability of a random action, falling linearly; 0 with noise ([NN] section 3.1, [R] section 4)."""
+        """The probability of a random action, falling linearly; 0 with noise ([NN] section 3, [R] table 1)."""
         if self.config.noisy:
             return 0.0
         return _anneal(self.config.epsilon_start, self.config.epsilon_end, self.steps / self.config.epsilon_steps)
@@ -295,7 +295,7 @@ class Rainbow(Stateful):
         importance_exponent = _anneal(config.importance_start, 1.0, self.updates / config.importance_steps)
         weight = importance_weight(batch.probability, importance_exponent)
 
-        self.q.draw(self._noise)  # the estimate's noise is not that of the selection [NN] algorithm 1
+        self.q.draw(self._noise)  # the estimate's noise is not that of the selection [NN] appendix C.1
         if config.distributional:
             logits = self.q.logits(batch.obs)[torch.arange(len(batch.action)), batch.action]
             error = divergence(target, logits)
