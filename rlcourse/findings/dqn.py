@@ -168,7 +168,7 @@ def removals(task: str) -> dict[str, Estimate]:
 
 def whole() -> Markdown:
     changes = {task: removals(task) for task in WHOLE}
-    told = " ".join(f"On {task} {summed(estimates)}." for task, estimates in changes.items())
+    told = " ".join(f"On {task}, compared with all six, {summed(estimates)}." for task, estimates in changes.items())
     head = ("", "return gained over all six")
     tables = [f"{task}:\n\n{gains(estimates, head)}" for task, estimates in changes.items()]
     curves = [reference(f"{file}_{ending}") for file in WHOLE.values() for ending in REMOVED.values()]
@@ -176,7 +176,7 @@ def whole() -> Markdown:
     start = reference("02_rainbow_cartpole_no_noise").gain(small)
     lacks_a_start = verdict(start) == "better" and verdict(small.gain(noisy)) != "better"
     return finding(
-        f"*Which part would all six miss?* {told}",
+        f"*Which part is missed?* {told}",
         "All this is about small tasks, short training and settings that were tuned for DQN. A part that is not missed "
         "here may matter where exploration is hard, or where there are many more steps.",
         f"All differences are paired by seed ({seeds(*curves)}) and averaged over the training.",
