@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -19,7 +19,7 @@ from rlcourse.runs import Experiment, Run, stored_config
 CURVES = Path(__file__).parents[1] / "assets" / "curves"
 DECIMALS = 3  # that a stored curve keeps of each number
 ENOUGH = 20  # seeds; from this number on `mean_band` trusts the bootstrap
-_COLUMNS = ("wall_time", "returns", "believed", "truth")  # of a stored curve: a row for each seed
+_COLUMNS = ("wall_time", "returns", "believed", "truth", "kept")  # of a stored curve: a row for each seed
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,7 @@ class Curve:
         believed: mean of what the critic believed of its own actions, `(N, T)`; None if the truth was not measured.
         truth: mean of what these actions really returned, `(N, T)`.
         wall_time: how long each seed's whole run took in seconds, evaluations included, `(N,)`; None if not measured.
+        kept: metrics by their names, the mean of each between two evaluations; NaN before the first update.
     """
 
     step: Int[np.ndarray, " T"]
@@ -107,6 +108,7 @@ class Curve:
     truth: Float[np.ndarray, "N T"] | None = None
     wall_time: Float[np.ndarray, " N"] | None = None
     unit: str = "environment step"  # an update, where agents learn from a dataset
+    kept: Mapping[str, Float[np.ndarray, "N T"]] = field(default_factory=dict)
 
     @property
     def seconds(self) -> Float[np.ndarray, " T"]:
@@ -173,10 +175,16 @@ def curve(runs: Sequence[Run]) -> Curve:
         raise ValueError("the runs were not evaluated at the same steps: they are not seeds of one experiment")
     returns = np.array([np.mean(r.returns, axis=1) for r in runs])
     wall_time = np.array([r.wall_time for r in runs])
+    kept = _by_name(runs[0].keep, [r.kept for r in runs])
     if not runs[0].truths:
-        return Curve(np.array(runs[0].step), returns, wall_time=wall_time)
+        return Curve(np.array(runs[0].step), returns, wall_time=wall_time, kept=kept)
     believed, truth = np.array([np.mean(r.truth, axis=2) for r in runs]).transpose(2, 0, 1)
-    return Curve(np.array(runs[0].step), returns, believed, truth, wall_time)
+    return Curve(np.array(runs[0].step), returns, believed, truth, wall_time, kept=kept)
+
+
+def _by_name(names: Sequence[str], kept: Any) -> dict[str, Float[np.ndarray, "N T"]]:
+    """`Run.kept` of all seeds as `Curve.kept`."""
+    return {name: np.array(kept, float)[:, :, k] for k, name in enumerate(names)}
 
 
 def reusable_seeds(path: Path, experiment: Experiment, seeds: Sequence[int]) -> dict[int, Any]:
@@ -189,7 +197,7 @@ def reusable_seeds(path: Path, experiment: Experiment, seeds: Sequence[int]) -> 
     here = json.loads(json.dumps(origin(experiment.settings, experiment.matmul_precision)))
     if any(data.get(key) != value for key, value in here.items()):
         return {}
-    columns = (data[key] or [None] * len(data["seeds"]) for key in _COLUMNS)
+    columns = (data.get(key) or [None] * len(data["seeds"]) for key in _COLUMNS)
     rows = dict(zip(data["seeds"], zip(*columns, strict=True), strict=True))
     return {seed: rows[seed] for seed in seeds if seed in rows}
 
@@ -207,6 +215,7 @@ def save_curve(path: Path, runs: Sequence[Run], command: str, held: Mapping[int,
         rows[r.seed] = (
             r.wall_time,
             *(None if column is None else column[0].round(DECIMALS).tolist() for column in columns),
+            [[x if x is None else round(x, DECIMALS) for x in numbers] for numbers in r.kept] if r.keep else None,
         )
     one = asdict(runs[0])
     data = {
@@ -229,7 +238,8 @@ def load_curve(path: Path) -> Curve:
     believed, truth = (None if data[key] is None else np.array(data[key], float) for key in ("believed", "truth"))
     wall_time = np.array(data["wall_time"], float)
     unit = "update" if data.get("dataset") else Curve.unit
-    return Curve(np.array(data["step"]), np.array(data["returns"], float), believed, truth, wall_time, unit)
+    kept = _by_name(data.get("keep", ()), data.get("kept"))
+    return Curve(np.array(data["step"]), np.array(data["returns"], float), believed, truth, wall_time, unit, kept)
 
 
 def reference(name: str) -> Curve:
@@ -243,6 +253,7 @@ def recorded_experiment(name: str) -> Experiment:
     settings = {field.name: data[field.name] for field in fields(Experiment) if field.name in data}
     # The first recordings do not say how often they were evaluated.
     settings |= {"config": stored_config(data["agent"], data["config"]), "evaluate_every": data["step"][0]}
+    settings["keep"] = tuple(data.get("keep", ()))  # JSON has no tuples
     return Experiment(**settings)
 
 

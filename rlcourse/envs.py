@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from scipy import sparse
 
 from rlcourse import inputs, spaces
+from rlcourse.multi_goal import MultiGoal as MultiGoal
 from rlcourse.two_ways import TwoWalkers as TwoWalkers  # registered here, like all worlds of the course
 from rlcourse.two_ways import TwoWays as TwoWays
 
@@ -483,6 +484,7 @@ class TwoDrivers:
 
 gym.register("rlcourse/Road-v0", "rlcourse.envs:Road", max_episode_steps=400)
 gym.register("rlcourse/TreeAhead-v0", "rlcourse.envs:TreeAhead")
+gym.register("rlcourse/MultiGoal-v0", "rlcourse.multi_goal:MultiGoal", max_episode_steps=50)  # eight times the way
 gym.register("rlcourse/TwoWays-v0", "rlcourse.two_ways:TwoWays", max_episode_steps=100)  # about twelve goals
 
 

@@ -37,6 +37,7 @@ from rlcourse.pictures import compare_to_reference as compare_to_reference
 from rlcourse.pictures import curves as curves
 from rlcourse.pictures import efficiency as efficiency
 from rlcourse.pictures import estimates as estimates
+from rlcourse.pictures import plot_arrivals as plot_arrivals
 from rlcourse.pictures import plot_drives as plot_drives
 from rlcourse.pictures import plot_each_seed as plot_each_seed
 from rlcourse.pictures import plot_passing as plot_passing

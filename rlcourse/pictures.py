@@ -17,6 +17,8 @@ from matplotlib.patches import Circle
 from rlcourse.curves import Curve, Estimate, digits, mean_band, mean_estimate, reference
 from rlcourse.curves import compare_to_reference as compare
 from rlcourse.envs import Road, TreeAhead
+from rlcourse.goals_reached import EPISODES, Arrivals
+from rlcourse.multi_goal import MultiGoal
 from rlcourse.two_ways import TwoWays, left_of
 from rlcourse.widgets import scene as scenes
 from rlcourse.widgets.still import COLORS, Still
@@ -345,6 +347,32 @@ def estimates(rows: Mapping[str, Estimate], title: str, mark: float) -> Still:
     height = 1 + 0.35 * len(rows)
     ends = "; ".join(f"{name}: {estimate}" for name, estimate in rows.items())
     return Still(draw, f"{title}, with 95 % intervals. {ends}.", size=(11, height))
+
+
+def plot_arrivals(agents: Mapping[str, Arrivals]) -> Still:
+    """Draw where each trained agent's walks end in `envs.MultiGoal`: a bar for each seed, above without a wall."""
+
+    def draw(figure: Figure) -> None:
+        for column, (name, arrivals) in enumerate(agents.items()):
+            for row, (what, counts) in enumerate({"no wall": arrivals.open, "wall": arrivals.walled}.items()):
+                box = 0.08 + 0.78 * column / len(agents), 0.56 - 0.45 * row, 0.78 / len(agents) - 0.025, 0.36
+                ax: Any = figure.add_axes(box)
+                ends = np.cumsum(100 * counts / EPISODES, axis=1).T
+                for goal, (low, high) in enumerate(pairwise([0 * ends[0], *ends])):
+                    ax.bar(range(len(low)), high - low, bottom=low, color=COLORS[goal], label=MultiGoal.NAMES[goal])
+                ax.set(ylim=(0, 100), xticks=range(len(counts)), xticklabels=[""] * len(counts))
+                ax.set(yticks=(0, 50, 100), yticklabels=("0 %", "50 %", "100 %") if column == 0 else ("", "", ""))
+                ax.set(title="" if row else name, xlabel="a bar for each seed" if row else "")
+                if column == 0:
+                    ax.set_ylabel(what)
+        figure.legend(*ax.get_legend_handles_labels(), frameon=False, loc="center left", bbox_to_anchor=(0.86, 0.5))
+
+    words = "; ".join(
+        f"{name}: {100 * arrivals.shares[0].mean():.0f} % arrive without the wall, with it "
+        f"{100 * arrivals.shares[1].mean():.0f} %, and {arrivals.used.mean():.1f} goals are in use"
+        for name, arrivals in agents.items()
+    )
+    return Still(draw, f"Walks that end in each goal, of {EPISODES} for each seed, means. {words}.", size=(11, 4.4))
 
 
 def bias(agents: Mapping[str, Curve]) -> Still:

@@ -80,6 +80,7 @@ class Experiment:
         evaluation_limit: steps after which an evaluation's episode is cut off, in a world without a time limit.
         dataset: what to learn from instead of `env`, see `datasets.folder`; then a step is an update.
         standardise: whether the observations are given mean 0 and spread 1 in the dataset.
+        keep: metrics of the updates, such as SAC's entropy, whose means between evaluations are stored.
     """
 
     agent: str
@@ -96,6 +97,7 @@ class Experiment:
     evaluation_limit: Count = loop.EVALUATION_LIMIT
     dataset: str = ""
     standardise: bool = False
+    keep: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check(self)
@@ -219,6 +221,8 @@ class Experiment:
             unused.add("evaluation_limit")
         if not self.dataset:
             unused |= {"dataset", "standardise"}
+        if not self.keep:
+            unused.add("keep")
         content = {"dataset_hash": self.dataset_hash} if self.dataset else {}
         return {name: value for name, value in asdict(self).items() if name not in unused} | content
 
@@ -251,6 +255,7 @@ class Run:
     """The record of one finished seed; `step` `(T,)`, `returns` `(T, episodes)`, `truth` `(T, 2, truths)`.
 
     `cut_off` has a pair for each evaluation in which `evaluation_limit` ended episodes: the step, and their number.
+    `kept` has the means of what `keep` names for each evaluation, None before the first update.
     """
 
     agent: str
@@ -277,6 +282,8 @@ class Run:
     dataset: str = ""
     standardise: bool = False
     dataset_hash: str = ""  # of its files
+    keep: Sequence[str] = ()
+    kept: list[list[float | None]] = field(default_factory=list)
 
 
 class SeedsFailedError(RuntimeError):
@@ -302,7 +309,8 @@ def run(
     `gpu` the agent learns there (`cuda.move`): the numbers differ by rounding only, so the files are the same.
 
     Raises:
-        ValueError: a negative seed; a world whose state is needed in mid-episode and cannot be saved; and what
+        ValueError: a negative seed; a world whose state is needed in mid-episode and cannot be saved; at the end, a
+            metric to keep that no update had; and what
             `Experiment.make_agent` refuses.
     """
     require("seed", seed, Range(0, open_high=True))
@@ -320,7 +328,8 @@ def run(
         env, agent = experiment.make_agent(seed)
         evaluation_env = experiment.make_evaluation_env()
         _check_snapshots(experiment)
-        state: dict[str, Any] = {"step": 0, "evaluations": [], "cut_off": [], "wall_time": 0.0}
+        state: dict[str, Any] = {"step": 0, "evaluations": [], "cut_off": [], "wall_time": 0.0, "kept": []}
+        state["since"] = {name: [] for name in experiment.keep}  # what to keep of the updates since the last evaluation
         resumed = checkpoint.exists()
         if resumed:
             try:
@@ -331,11 +340,13 @@ def run(
         if gpu:
             cuda.move(agent)
         start, evaluations, cut_off = state["step"], state["evaluations"], state["cut_off"]
+        kept, since = state["kept"], state["since"]
         began = saved = time.monotonic()
 
         def save(step: int, **extra: Any) -> float:
             wall_time = float(state["wall_time"] + time.monotonic() - began)
             extra |= {"evaluations": evaluations, "cut_off": cut_off, "wall_time": wall_time}
+            extra |= {"kept": kept, "since": since}
             if hasattr(agent, "state_dict"):  # an agent from a student's own file need not have one
                 checkpoints.save(checkpoint, env, agent, step, **extra)
             return wall_time
@@ -350,15 +361,22 @@ def run(
         ) as bar:
             for metrics in training:
                 bar.update("reward" in metrics or bool(experiment.dataset))
+                for name in since.keys() & metrics.keys():
+                    since[name].append(metrics[name])
                 if "evaluation" in metrics:
                     truth = ground_truth(evaluation_env, agent, experiment) if experiment.truths else np.zeros((2, 0))
                     evaluations.append((metrics["step"], metrics["evaluation"].tolist(), truth.tolist()))
+                    kept.append([float(np.mean(rows)) if rows else None for rows in since.values()])
+                    since = {name: [] for name in since}
                     bar.set_postfix(evaluation=f"{metrics['evaluation'].mean():.1f}")
                 if "cut_off" in metrics:
                     cut_off.append([metrics["step"], metrics["cut_off"]])
                 if moment in metrics and time.monotonic() - saved >= save_every:
                     save(metrics["step"], **{moment: metrics[moment]} if loops else {})
                     saved = time.monotonic()
+        for name, numbers in zip(experiment.keep, zip(*kept, strict=True), strict=False):
+            if set(numbers) == {None}:
+                raise ValueError(f"keep = {name!r}: no update of {type(agent).__name__} had such a metric")
         wall_time = save(experiment.steps)
         record = Run(
             **provenance.origin(experiment.settings, precision, gpu),
@@ -368,6 +386,7 @@ def run(
             truth=[truth for _, _, truth in evaluations],
             wall_time=round(wall_time, 1),
             cut_off=cut_off,
+            kept=kept,
         )
         files.write(result, json.dumps(asdict(record)) + "\n")
         return read(result)

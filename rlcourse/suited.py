@@ -8,10 +8,14 @@ from gymnasium.spaces import Box, Discrete, MultiBinary
 
 from rlcourse.algorithms import AGENTS, agent_class
 
+_ON_POLICY = ("reinforce", "actor_critic", "ppo")
 _SUITED = {  # all that is not here, no agent can do
     ("number", "choice"): ("q_learning",),
-    ("vector", "choice"): ("dqn", "rainbow", "reinforce", "actor_critic", "ppo"),
-    ("vector", "numbers"): ("reinforce", "actor_critic", "ppo", "ddpg", "double_ac", "td3", "sac", "td7"),
+    ("vector", "choice"): ("dqn", "rainbow", *_ON_POLICY),
+    ("vector", "numbers"): (
+        *(*_ON_POLICY, "ddpg", "double_ac", "td3", "off_policy_ac"),
+        *("sac", "mixture_sac", "soft_q_learning", "td7"),
+    ),
 }
 _FROM_DATASETS = ("iql", "cql", "edac")  # they can do what TD3 can; to learn in a world is not what they are for
 

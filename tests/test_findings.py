@@ -19,11 +19,12 @@ from IPython.display import Markdown
 from nbformat import NotebookNode
 from torch.utils.flop_counter import FlopCounterMode
 
-from rlcourse import curves, findings
+from rlcourse import curves, findings, goals_reached
 from rlcourse.algorithms import td3, td7
 from rlcourse.buffers import Transition
 from rlcourse.curves import CURVES, Curve, Estimate, mean_estimate, reference
 from rlcourse.findings import phrases, quoted
+from rlcourse.goals_reached import Arrivals
 from rlcourse.widgets import seed_lottery
 
 NOTEBOOKS = {
@@ -74,8 +75,8 @@ def test_every_finding_stands_in_one_lecture() -> None:
 @pytest.mark.parametrize(("module", "label"), PAGES)
 def test_other_recordings_bring_other_words(module: ModuleType, label: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first seed of each recording fails, each by another amount: a text that stayed would have been typed."""
-    if label in OF_PAPERS_ALONE or label == "embeddings":
-        return  # the latter's recording is the widget's
+    if label in OF_PAPERS_ALONE or label in ("embeddings", "blocked"):
+        return  # the first has the widget's recording; the second its own, on which it is tested below
     if label == "beside_paper" and not findings.offline.robots():
         return  # until there are some, it is the paper's rows; on hand-made recordings its words are tested below
     before, load = getattr(module, label)().data, curves.load_curve
@@ -128,6 +129,8 @@ TYPED: dict[str, set[float]] = {
     "06/d45": {7},  # a lecture
     "06/d47": {9},
     "07/c42": {300_000},  # steps of lecture 5's recording
+    "07/parts-less": {0.135, 4, 6, 15},  # the bound; lectures; the other actions
+    "07/parts-less-why": {0.01, 48, 76, 300},  # of the trained agents, which are not stored
     "08/4c25bb6c": {24},  # steps of a widget's walk
     "08/42f85b7f": {3.8, 24},
     "08/14478d8d": {32_768},  # 2^15 goals
@@ -412,6 +415,42 @@ def test_lecture_7() -> None:
     passed = int((sac.mean >= ppo.mean[-1]).argmax())
     assert sac.step[passed] < ppo.step[-1]  # "sooner by steps, and later by seconds"
     assert sac.seconds[passed] > ppo.seconds[-1]
+    arrived = goals_reached.load()
+    assert arrived["soft Q-learning"].used.min() >= 3  # the recap: it "uses all four goals"
+    assert arrived["soft Q-learning"].used.mean() >= 3.5
+    used = arrived["SAC"].used.tolist()
+    assert min(used.count(1), used.count(4)) >= 2  # "to one goal, or everywhere"
+    assert used.count(1) + used.count(4) > 0.5 * len(used)
+    assert all(each.shares[0].min() > 0.9 for each in arrived.values())  # without a wall all agents arrive
+
+
+def test_what_is_said_of_the_blocked_goal_follows_the_arrivals(monkeypatch: pytest.MonkeyPatch) -> None:
+    def arrivals(open_: list[int], *walled: int) -> Arrivals:
+        return Arrivals(np.array([open_] * 3), np.array([[0, each, 0, 0] for each in walled]))
+
+    agents = {
+        "TD3": arrivals([200, 0, 0, 0], 0, 0, 0),
+        "SAC": replace(arrivals([0] * 4, 20, 22, 18), open=np.array([[190, 10, 0, 0], [195, 5, 0, 0], [0, 0, 200, 0]])),
+        "mixture SAC": arrivals([100, 50, 50, 0], 90, 110, 100),
+        "soft Q-learning": arrivals([50, 50, 9, 50], 20, 200, 20),
+    }
+    monkeypatch.setattr("rlcourse.goals_reached.load", lambda: agents)
+    said = findings.sac.blocked().data
+    assert "SAC's seeds differ: of 3, 2 use 1 and 1 use 2." in said
+    assert "1.0 by TD3, 1.3 by SAC, 3.0 by mixture SAC and 3.0 by soft Q-learning are in use" in said
+    assert "TD3 in 0 %, SAC in 10 %, mixture SAC in 50 % and soft Q-learning in 40 % of its walks" in said
+    assert "*mixture SAC* is better; *TD3* is worse; *soft Q-learning* is not resolved" in said
+    assert "| soft Q-learning | 3.0 (3 to 3) | 80 % | 40 % (10 to 100) |" in said
+
+
+def test_lecture_7_without_entropy_and_without_reparameterisation() -> None:
+    none = reference(findings.sac.NO_ENTROPY)
+    assert (end(none) >= -200).all()  # "it needs no exploration noise after the random start"
+    assert none.kept["entropy"][:, -1].max() < -10
+    one, compared, bounded = (reference(file) for file in findings.sac.SCORE_FUNCTION.values())
+    assert one.returns.max() < -1_000  # no seed learns at any time
+    assert compared.gain(bounded).high < 0  # "With a bound there are differences to compare"
+    assert (end(bounded) >= -200).all()  # "it learns"
 
 
 def test_where_a_curve_passes_another_for_good() -> None:

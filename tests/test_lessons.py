@@ -23,6 +23,7 @@ from rlcourse import curves, envs, lessons, pictures
 from rlcourse.algorithms import ddpg
 from rlcourse.algorithms import q_iteration as qi
 from rlcourse.envs import GRIDS, TabularEnv
+from rlcourse.goals_reached import Arrivals
 from rlcourse.loop import evaluated, train
 from rlcourse.operations.publish import normalise
 from rlcourse.two_ways import TwoWays, left_of
@@ -340,6 +341,20 @@ def test_estimates_are_drawn_from_the_top_down_and_stated() -> None:
     mark, all_interval, all_point, *_ = (np.asarray(line.get_xdata()).tolist() for line in ax.lines)
     assert (mark, all_interval, all_point) == ([1, 1], [0.83, 1], [1])
     assert [text.get_text() for text in ax.texts] == [str(estimate) for estimate in rows.values()]
+
+
+def test_arrivals_are_bars_of_goals_one_for_each_seed() -> None:
+    counts = np.array([[100, 60, 0, 40], [0, 0, 200, 0]]), np.array([[0, 60, 0, 40], [0, 0, 0, 0]])
+    picture = lessons.plot_arrivals({"it": Arrivals(*counts)})
+    assert picture.alt == (
+        "Walks that end in each goal, of 200 for each seed, means. it: 100 % arrive without the wall, with it 25 %, "
+        "and 2.0 goals are in use."
+    )
+    above, below = picture.figure.axes
+    for ax, ends in ((above, [[50, 0], [80, 0], [80, 100], [100, 100]]), (below, [[0, 0], [30, 0], [30, 0], [50, 0]])):
+        assert [[bar.get_y() + bar.get_height() for bar in goal] for goal in ax.containers] == ends
+    (legend,) = picture.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["east", "north", "west", "south"]
 
 
 def test_bias_over_training_is_believed_less_true() -> None:

@@ -30,6 +30,7 @@ from rlcourse.algorithms import (
     double_ac,
     dqn,
     her,
+    off_policy_ac,
     ppo,
     q_iteration,
     rainbow,
@@ -604,6 +605,7 @@ KILLED = [
     ("ddpg", ddpg.Config(**SMALL_BATCHES, reversion=0.15), "tests.tiny:ShortCheetah-v5", 2_000),
     ("double_ac", double_ac.Config(**SMALL_BATCHES, pairs=2), "tests.tiny:ShortCheetah-v5", 2_000),
     ("td3", td3.Config(**SMALL_BATCHES), "tests.tiny:ShortCheetah-v5", 2_000),
+    ("off_policy_ac", off_policy_ac.Config(**SMALL_BATCHES), "tests.tiny:ShortCheetah-v5", 2_000),
     ("sac", sac.Config(**SMALL_BATCHES), "tests.tiny:ShortCheetah-v5", 2_000),
     (
         "td7",

@@ -14,7 +14,19 @@ import torch
 from gymnasium.spaces import Box, Discrete, Space
 
 from rlcourse import envs, loop
-from rlcourse.algorithms import cql, ddpg, double_ac, edac, iql, sac, td3, td7
+from rlcourse.algorithms import (
+    cql,
+    ddpg,
+    double_ac,
+    edac,
+    iql,
+    mixture_sac,
+    off_policy_ac,
+    sac,
+    soft_q_learning,
+    td3,
+    td7,
+)
 from rlcourse.buffers import Batch, PrioritizedReplay, Transition
 
 torch.set_num_threads(1)
@@ -26,7 +38,10 @@ SMALL: dict[Any, Any] = {
     ddpg.DDPG: ddpg.Config(**SIZES, lr=1e-2),
     double_ac.DoubleAC: double_ac.Config(**SIZES, lr=1e-2),
     td3.TD3: td3.Config(**SIZES, lr=1e-2),
+    off_policy_ac.OffPolicyAC: off_policy_ac.Config(**SIZES, lr=1e-2, samples=2),
     sac.SAC: sac.Config(**SIZES, lr=1e-2),
+    mixture_sac.MixtureSAC: mixture_sac.Config(**SIZES, lr=1e-2),
+    soft_q_learning.SoftQLearning: soft_q_learning.Config(**SIZES, lr=1e-2),
     td7.TD7: TD7_CONFIG,
     iql.IQL: iql.Config(**SIZES, lr=1e-2),
     cql.CQL: cql.Config(**SIZES, lr=1e-2),
@@ -79,6 +94,9 @@ CHANGES: dict[str, Any] = {
     "learn_temperature": False,
     "target_entropy": 0.5,
     "value_network": True,
+    "components": 2,
+    "value_samples": 3,
+    "candidates": 3,
     "appendix_changes": False,
     "target_every": 3,
     "lap": False,
@@ -99,6 +117,9 @@ CHANGES: dict[str, Any] = {
     "max_weight": 0.9,
     "conservatism": 1.0,
     "sampled_actions": 3,
+    "samples": 3,
+    "baseline": True,
+    "least_log_std": 1.5,
 }
 # What matters only where other switches stand otherwise; test_td7 tries it.
 ELSEWHERE: set[tuple[Any, str]] = {
@@ -148,7 +169,10 @@ def test_same_seed_same_numbers_and_another_seed_others(kind: Any) -> None:
         (td3.TD3, {"critics": 1}, 10),  # in the first update, of steps 10, the target is another
         (td3.TD3, {"policy_every": 1}, 10),  # the actor moves in the first update, not in the second
         (td3.TD3, {"target_noise": 0.0}, 10),
+        (off_policy_ac.OffPolicyAC, {"baseline": True}, 10),  # other weights
         (sac.SAC, {"learn_temperature": False}, 11),  # α of the first update is the same
+        (mixture_sac.MixtureSAC, {"learn_temperature": False}, 11),
+        (soft_q_learning.SoftQLearning, {"value_samples": 3}, 10),
         (td7.TD7, {"lap": False}, 10),  # another loss
         (td7.TD7, {"clip_target": False}, 10),  # the first bounds are 0 and 0
         (td7.TD7, {"copying": 0.1}, 11),  # the first actor's update is the second
@@ -170,8 +194,11 @@ def test_a_switch_changes_nothing_before_the_first_update_it_affects(kind: Any, 
         (ddpg.DDPG, {"reversion": 0.2}),
         (double_ac.DoubleAC, {"pairs": 2}),
         (td3.TD3, {}),
+        (off_policy_ac.OffPolicyAC, {"baseline": True}),
         (sac.SAC, {}),
         (sac.SAC, {"value_network": True}),
+        (mixture_sac.MixtureSAC, {}),
+        (soft_q_learning.SoftQLearning, {}),
         (td7.TD7, {}),
         (td7.TD7, {"checkpoints": True}),
         (iql.IQL, {}),
@@ -279,6 +306,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"noise_clip": -1.0}, "noise_clip = -1.0"),
     ({"temperature": 0.0}, "temperature = 0.0"),
     ({"target_entropy": math.nan}, "target_entropy = nan"),
+    ({"components": 0}, "components = 0"),
+    ({"value_samples": 0}, "value_samples = 0"),
+    ({"candidates": 0}, "candidates = 0"),
     ({"target_every": 0}, "target_every = 0"),
     ({"priority_exponent": 1.5}, "priority_exponent = 1.5"),
     ({"min_priority": 0.0}, "min_priority = 0.0"),
@@ -292,6 +322,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"max_weight": 0.0}, "max_weight = 0.0"),
     ({"conservatism": -1.0}, "conservatism = -1.0"),
     ({"sampled_actions": 0}, "sampled_actions = 0"),
+    ({"least_log_std": 3.0}, r"least_log_std = 3.0 is out of range: it must be in \[-20, 2\]"),
+    ({"samples": 0}, "samples = 0"),
+    ({"samples": 1, "baseline": True}, r"samples = 1 is out of range: it must be in \[2, inf\]"),
     ({"diversity": -1.0}, "diversity = -1.0"),
 ]
 
@@ -346,7 +379,8 @@ PENDULUM: dict[str, Any] = {"hidden": (64, 64), "lr": 1e-3, "learning_starts": 1
 @pytest.mark.timeout(3600)
 @AGENTS
 def test_pendulum_is_held_up_by_at_least_four_of_five_seeds(kind: Any) -> None:
-    config = replace(SMALL[kind], **PENDULUM, batch_size=128)
+    needs = {off_policy_ac.OffPolicyAC: {"samples": 16, "baseline": True, "least_log_std": -2.0}}  # see lecture 7
+    config = replace(SMALL[kind], **PENDULUM, batch_size=128, **needs.get(kind, {}))
     scores = []
     for seed in range(5):
         agent = kind(3, PUSH, config, seed)

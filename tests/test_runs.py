@@ -16,7 +16,7 @@ import torch
 import tyro
 
 from rlcourse import checkpoints, curves, envs, files, loop, provenance, runs
-from rlcourse.algorithms import AGENTS, actor_critic, dqn, q_iteration, td3
+from rlcourse.algorithms import AGENTS, actor_critic, dqn, q_iteration, sac, td3
 from rlcourse.curves import Curve
 from rlcourse.nets import generators
 from rlcourse.operations import train as train_command
@@ -101,6 +101,42 @@ def test_an_interrupted_run_continues(tmp_path: Path, monkeypatch: pytest.Monkey
     for name, world in zip("ab", worlds, strict=True):
         checkpoints.resume(POLE.files(tmp_path / name, 0)[1], *world)
     assert worlds[0][0].reset()[0].tolist() == worlds[1][0].reset()[0].tolist()
+
+
+def test_metrics_to_keep_are_means_between_evaluations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each update, also where the run was interrupted, and through a stored curve; nothing before the first one."""
+    small = sac.Config(hidden=(4,), batch_size=8, learning_starts=50, buffer_size=100)
+    experiment = Experiment("sac", "tests.tiny:ShortCheetah-v5", 120, small, evaluate_every=40, episodes=1)
+    experiment = replace(experiment, keep=("entropy", "q"))
+    seen, genuine, stop = [], loop.train, 90
+
+    def interrupted(*arguments: Any) -> Iterator[dict[str, Any]]:
+        for metrics in genuine(*arguments):
+            if metrics["step"] > stop:
+                raise KeyboardInterrupt
+            if "entropy" in metrics:
+                seen.append([metrics["step"], metrics["entropy"], metrics["q"]])
+            yield metrics
+
+    monkeypatch.setattr(loop, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        runs.run(experiment, 0, tmp_path, save_every=0.0)
+    stop = 1_000
+    record = runs.run(experiment, 0, tmp_path)
+    rows = np.array(list({row[0]: row for row in seen}.values()))  # what was lost is seen twice
+    assert rows[:, 0].tolist() == list(range(50, 121))
+    means = [rows[(low < rows[:, 0]) & (rows[:, 0] <= low + 40), 1:].mean(0).tolist() for low in (40, 80)]
+    assert record.kept == [[None, None], *(pytest.approx(mean) for mean in means)]
+    curves.save_curve(tmp_path / "curve.json", [record], "keep")
+    kept = curves.load_curve(tmp_path / "curve.json").kept
+    assert np.isnan(kept["q"][0, 0])
+    assert kept["entropy"][0, 1:] == pytest.approx([mean[0] for mean in means], abs=1e-3)
+    assert kept.keys() == {"entropy", "q"}
+
+
+def test_a_metric_that_no_update_has_cannot_be_kept(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="keep = 'entropi': no update of Tiny had such a metric"):
+        runs.run(replace(POLE, keep=("entropi",)), 0, tmp_path)
 
 
 def test_checkpoints_are_rare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -383,12 +419,14 @@ def test_the_command_trains_records_and_stores_a_curve(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     line = "q_learning --env FrozenLake-v1 --steps 400 --seeds 0:2 --curve curves/lake.json --evaluate-every 200"
+    line += " --keep td_error"
     train(f"{line} --gamma 0.95 --out {tmp_path}")
     assert "seed 1:" in capsys.readouterr().out
     stored = json.loads((tmp_path / "curves/lake.json").read_text())
     assert stored["command"] == f"rlcourse train {line} --gamma 0.95"
     assert stored["config"]["gamma"] == 0.95
     assert np.shape(stored["returns"]) == (2, 2)
+    assert np.shape(stored["kept"]) == (2, 2, 1)
 
 
 @pytest.mark.parametrize(

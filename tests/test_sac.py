@@ -147,6 +147,26 @@ def test_a_fixed_temperature_stays() -> None:
     assert [agent.update(batch())["temperature"] for _ in range(3)] == pytest.approx([0.3] * 3)
 
 
+def test_without_entropy_only_q_counts_and_a_temperature_of_zero_is_not_learned() -> None:
+    agent = SAC(1, PUSH, replace(CONFIG, learn_temperature=False, temperature=0.0), seed=0)
+    rows = batch()
+    same = torch.Generator()
+    same.set_state(agent.state_dict()["_policy"])
+    _, next_normal = torch.randn(2, 2, 1, generator=same)
+    with torch.no_grad():
+        next_action, _ = sac.squash(agent.actor(rows.next_obs), next_normal)
+        smaller = agent.target_critic(rows.next_obs, next_action).amin(0)
+    target = torch.tensor([1 + 0.99 * smaller[0].item(), 2.0])  # the second row is terminated
+    expected = (target - agent.critic(rows.obs, rows.action)).square().mean(-1).sum().item()
+    metrics = agent.update(rows)
+    assert metrics["temperature"] == 0
+    assert metrics["critic_loss"] == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(ValueError, match=r"sac.Config.temperature = 0.0 has no logarithm to learn: set learn_temp"):
+        replace(CONFIG, temperature=0.0)
+    with pytest.raises(ValueError, match=r"sac.Config.temperature = -0.1 is out of range: it must be in \[0, inf\)"):
+        replace(CONFIG, learn_temperature=False, temperature=-0.1)
+
+
 def test_exploration_follows_the_squashed_distribution() -> None:
     agent = SAC(1, PUSH, CONFIG, seed=0)
     agent.steps = 10

@@ -20,6 +20,7 @@ IDS = [
     *("HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "Ant-v5", "InvertedDoublePendulum-v5", "Humanoid-v5"),
     "rlcourse/Road-v0",
     "rlcourse/TwoWays-v0",
+    "rlcourse/MultiGoal-v0",
 ]
 
 

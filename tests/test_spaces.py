@@ -129,7 +129,8 @@ SUITS: Mapping[str, set[tuple[str, str]]] = {
     "q_learning": {("number", "choice")},
     **dict.fromkeys(("dqn", "rainbow"), ONLY_CHOICES),
     **dict.fromkeys(("reinforce", "actor_critic", "ppo"), BOTH),
-    **dict.fromkeys(("ddpg", "double_ac", "td3", "sac", "td7", *FROM_DATASETS), ONLY_NUMBERS),
+    **dict.fromkeys(("ddpg", "double_ac", "td3", "off_policy_ac", "sac", "td7", *FROM_DATASETS), ONLY_NUMBERS),
+    **dict.fromkeys(("mixture_sac", "soft_q_learning"), ONLY_NUMBERS),
 }
 SMALL: dict[str, Any] = {
     "hidden": (4,), "buffer_size": 50, "learning_starts": 6, "batch_size": 2, "num_envs": 2, "rollout_steps": 4,
@@ -269,7 +270,12 @@ def test_old_runs_repeat_with_bounds_around_0() -> None:
 @pytest.mark.parametrize(
     ("agent", "env", "remedy"),
     [
-        ("dqn", "Pendulum-v1", "take reinforce or actor_critic or ppo or ddpg or double_ac or td3 or sac or td7"),
+        (
+            "dqn",
+            "Pendulum-v1",
+            "take reinforce or actor_critic or ppo or ddpg or double_ac or td3 or off_policy_ac or sac or "
+            "mixture_sac or soft_q_learning or td7",
+        ),
         ("q_learning", "CartPole-v1", "take dqn or rainbow or reinforce or actor_critic or ppo"),
         ("dqn", "FrozenLake-v1", "take q_learning"),
         ("ppo", "FrozenLake-v1", "take q_learning"),

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from rlcourse.buffers import Batch, ReplayBuffer, Transition
 from rlcourse.checkpoints import Stateful
-from rlcourse.config import Count, Discount, Finite, Positive, Probability, check
+from rlcourse.config import Count, Discount, Finite, NonNegative, OutOfRangeError, Positive, Probability, check
 from rlcourse.nets import Critics, Gaussian, action_size, generators, mlp, polyak_update
 
 
@@ -43,13 +43,15 @@ class Config:
     learning_starts: Count = 10_000  # steps of random actions before the first update, the authors' code
     tau: Probability = 0.005  # how far the target critics go towards the online ones [SAC] table 1
     critics: Count = 2  # the smallest value is used [SAC] section 6
-    temperature: Positive = 1.0  # price of entropy in units of reward: at the start, or for good
+    temperature: NonNegative = 1.0  # price of entropy in units of reward: at the start, or for good
     learn_temperature: bool = True  # hold entropy near `target_entropy` [SAC] section 5
     target_entropy: Finite = -1.0  # per number in an action, in nats [SAC] table 1
     value_network: bool = False  # the original's state-value network instead of target critics [SAC1]
 
     def __post_init__(self) -> None:
         check(self)
+        if self.learn_temperature and self.temperature == 0:
+            raise OutOfRangeError("sac.Config.temperature = 0.0 has no logarithm to learn: set learn_temperature=False")
 
 
 class StochasticActor(nn.Module):
@@ -152,7 +154,8 @@ class SAC(Stateful):
         self.value_network = mlp([obs_size, *config.hidden, 1], initialisation)
         self.target_value_network = copy.deepcopy(self.value_network).requires_grad_(False)
         self.value_optimizer = torch.optim.Adam(self.value_network.parameters(), lr=config.lr, fused=True)
-        self.log_temperature = torch.tensor(math.log(config.temperature), requires_grad=True)
+        log_temperature = math.log(config.temperature) if config.temperature else -math.inf  # no entropy
+        self.log_temperature = torch.tensor(log_temperature, requires_grad=True)
         self.temperature_optimizer = torch.optim.Adam([self.log_temperature], lr=config.lr, fused=True)
         self.replay = ReplayBuffer(config.buffer_size, (obs_size,), (self.action_size,)) if replay is None else replay
         self.steps = self.updates = 0

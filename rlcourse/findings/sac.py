@@ -1,10 +1,24 @@
-"""Lecture 7: temperature and the original against SAC, PPO or SAC by steps and by seconds, and two papers' tables."""
+"""Lecture 7: temperature, entropy, reparameterisation, four goals of which one is blocked, PPO or SAC, two papers."""
 
+import numpy as np
 from IPython.display import Markdown
 
-from rlcourse.curves import Curve, reference
+from rlcourse import goals_reached
+from rlcourse.curves import Curve, mean_estimate, recorded_experiment, reference
 from rlcourse.findings import quoted
-from rlcourse.findings.phrases import finding, gains, number, page, reached, seeds, summed, table
+from rlcourse.findings.phrases import (
+    finding,
+    gains,
+    listed,
+    number,
+    page,
+    percent,
+    reached,
+    seeds,
+    summed,
+    table,
+    verdict,
+)
 
 LEARNED = "07_pendulum_sac"
 OTHERS = {
@@ -13,6 +27,13 @@ OTHERS = {
     "α = 0.001": "07_pendulum_cold",
     "TD3": "06_pendulum_td3",
 }
+NO_ENTROPY = "07_pendulum_no_entropy"
+SCORE_FUNCTION = {  # the off-policy actor-critic
+    "one action": "07_pendulum_ac",
+    "16 compared": "07_pendulum_ac_baseline",
+    "bounded": "07_pendulum_ac_wide",  # the same, and log σ ≥ −2
+}
+WHOLE = {"SAC": LEARNED, "DDPG": "06_pendulum_ddpg"}
 TASKS = ("HalfCheetah", "Hopper")
 GOAL = -200
 
@@ -30,6 +51,34 @@ def temperature() -> Markdown:
         f"Seeds that score −200 or more in the last evaluation: {solved}.",
         "The number is the mean difference of two curves. So it depends on how fast an agent learns as well as on how "
         "far it gets.",
+    )
+
+
+def blocked() -> Markdown:
+    agents = goals_reached.load()
+    steps = {recorded_experiment(name).steps for name in goals_reached.CURVES.values()}
+    walled = {name: arrivals.shares[1] for name, arrivals in agents.items()}
+    than_sac = {name: mean_estimate(100 * (walled[name] - walled["SAC"])) for name in agents if name != "SAC"}
+    rows = (
+        (name, f"{each.used.mean():.1f} ({each.used.min()} to {each.used.max()})", *map(percent, each.shares))
+        for name, each in agents.items()
+    )
+    head = "agent", "goals in use", "walks that arrive without the wall", "with it"
+    still = listed(f"{name} in {100 * share.mean():.0f} %" for name, share in walled.items())
+    use = listed(f"{each.used.mean():.1f} by {name}" for name, each in agents.items())
+    used, count = agents["SAC"].used, len(walled["SAC"])
+    alike = listed(f"{(used == goals).sum()} use {goals}" for goals in np.unique(used))
+    return finding(
+        f"Of the four goals, on average {use} are in use. SAC's seeds differ: of {count}, {alike}. With a wall before "
+        f"the goal that it likes best, an agent still arrives: {still} of its walks. There, compared with SAC, "
+        f"{summed(than_sac)}.",
+        f"This is one room with one temperature, after {listed(map(number, sorted(steps)))} steps. "
+        "How evenly goals are used depends on errors of the critic: an error of α changes the odds of two goals by a "
+        "factor of e.",
+        table(head, rows),
+        f"A goal is in use if at least one walk in 20 reaches it. Each seed walks {goals_reached.EPISODES} times; the "
+        "numbers are the mean over seeds, with the lowest and the highest one.",
+        gains(than_sac, ("with the wall", "% of the walks that arrive, more than SAC's"), digits=1),
     )
 
 
@@ -100,4 +149,47 @@ def papers() -> Markdown:
         f"SAC has the same name in both rows, and a factor of {later.value / sac.value:.1f} lies between them. "
         f"Even ± means something else: {old.spread} in the first row, the {new.spread} in the second. Our own "
         f"recording of SAC is above {sac} after {number(passed)} steps.",
+    )
+
+
+def without_entropy() -> Markdown:
+    none, entropy = reference(NO_ENTROPY), reference(NO_ENTROPY).kept["entropy"]
+    estimates = {name: none.gain(reference(file)) for name, file in (WHOLE | {"TD3": OTHERS["TD3"]}).items()}
+    told = ", ".join(f"{verdict(gain)} against {name}" for name, gain in estimates.items())
+    target = recorded_experiment(LEARNED).config.target_entropy
+    return finding(
+        f"Without entropy the policy soon stops being random: its entropy is {number(entropy[:, 0].mean())} nats on "
+        f"average up to step {number(none.step[0])}, and {number(entropy[:, -1].mean())} at the end. A learned "
+        f"temperature holds it near {number(target)}. Yet {reached(none, GOAL)} seeds end at −200 or more. The "
+        f"return: {told}.",
+        "Two things lower this entropy, a small σ and a mean far out, where tanh is flat. And this is one easy task, "
+        "in which the random first steps may be all the exploration that is needed.",
+        gains(estimates, ("against", "return gained by α = 0")),
+        f"At the end the entropies of the {seeds(none)} lie between {number(entropy[:, -1].min())} and "
+        f"{number(entropy[:, -1].max())} nats.",
+    )
+
+
+def score_function() -> Markdown:
+    sac = reference(LEARNED)
+    curves = {name: reference(file) for name, file in SCORE_FUNCTION.items()}
+    shown = curves | {"SAC, α = 0": reference(NO_ENTROPY)}
+    estimates = {name: curve.gain(sac) for name, curve in curves.items()}
+    solved = listed(f"{reached(curve, GOAL)} with *{name}*" for name, curve in curves.items())
+    rows = [
+        (
+            name,
+            number(curve.mean[-1]),
+            f"{number(curve.returns[:, -1].min())} to {number(curve.returns[:, -1].max())}",
+            reached(curve, GOAL),
+            " → ".join(number(nats) for nats in curve.kept["entropy"].mean(0)[[0, -1]]),
+        )
+        for name, curve in shown.items()
+    ]
+    return finding(
+        f"Seeds that end at −200 or more: {solved}. Compared with SAC, {summed(estimates)}.",
+        "This is one task, with SAC's settings, which were not tuned for the score function "
+        f"({seeds(*curves.values())} each).",
+        table(("", "return at the end", "range", "−200 or more", "entropy, first → last"), rows),
+        gains(estimates, ("", "return gained over SAC")),
     )

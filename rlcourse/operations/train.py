@@ -52,6 +52,7 @@ def _subcommand(agent: str) -> Callable[..., None]:
         evaluation_limit: int = Experiment.evaluation_limit,
         dataset: str = Experiment.dataset,
         standardise: bool = Experiment.standardise,
+        keep: tuple[str, ...] = Experiment.keep,
         out: Path = user_cache_path("rlcourse") / "runs",  # noqa: B008  (a constant)
         curve: Path | None = None,
         compare: str = "",
@@ -77,6 +78,7 @@ def _subcommand(agent: str) -> Callable[..., None]:
             evaluation_limit: Steps after which an evaluation's episode is cut off.
             dataset: Learn from this dataset in Minari's format, an id or a folder, and never act in the world.
             standardise: Give the dataset's observations mean 0 and spread 1.
+            keep: Metrics of the updates, such as entropy, to store with the curve.
             out: Folder for results and checkpoints; on a cluster one that all machines share.
             curve: Also store the curve over the seeds in this file.
             compare: Say where each seed lies among those of this recording, as in 02_cartpole_dqn.
@@ -101,6 +103,7 @@ def _subcommand(agent: str) -> Callable[..., None]:
                 evaluation_limit,
                 dataset,
                 standardise,
+                keep,
             )
         except ValueError as error:
             sys.exit(f"rlcourse train: {error}")

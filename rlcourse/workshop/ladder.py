@@ -164,7 +164,10 @@ RECIPES = {
     "ddpg": Recipe("DDPG", _OFF_POLICY, continuous=800),
     "double_ac": Recipe("DoubleAC", _OFF_POLICY | {"pairs": 2}, continuous=800),
     "td3": Recipe("TD3", _OFF_POLICY, continuous=800),
+    "off_policy_ac": Recipe("OffPolicyAC", _OFF_POLICY | {"samples": 8, "baseline": True}, continuous=800),
     "sac": Recipe("SAC", _SAC, continuous=800),
+    "mixture_sac": Recipe("MixtureSAC", _SAC | {"components": 2}, continuous=800),
+    "soft_q_learning": Recipe("SoftQLearning", _OFF_POLICY | {"temperature": 1e-3}, continuous=800),
     "her": Recipe("HindsightReplay", _DQN, discrete=400),
     "td7": Recipe("TD7", _OFF_POLICY | {"embedding": 8, "target_every": 20, "checkpoints": False}, continuous=800),
     # Of uniform actions from −1 to 1 the expectile is 0.94, the best is 1; the weights e^{βa} have their mean at 0.97.
