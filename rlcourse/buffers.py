@@ -219,8 +219,7 @@ class ReplayBuffer:
         return torch.full(indices.shape, 1 / max(len(self), 1), dtype=torch.float32)
 
     def state_dict(self) -> dict[str, Any]:
-        # Clones, since saving a slice would save all the memory behind it.
-        fields = {name: field[: self._size].clone() for name, field in self._fields.items()}
+        fields = {name: field[: self._size].clone() for name, field in self._fields.items()}  # a slice saves it all
         return {"capacity": self.capacity, "position": self._position, "fields": fields}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from rlcourse.algorithms import AGENTS, agent_class
 _ON_POLICY = ("reinforce", "actor_critic", "ppo")
 _SUITED = {  # all that is not here, no agent can do
     ("number", "choice"): ("q_learning",),
-    ("vector", "choice"): ("dqn", *_ON_POLICY),
+    ("vector", "choice"): ("dqn", "rainbow", *_ON_POLICY),
     ("vector", "numbers"): (
         *(*_ON_POLICY, "ddpg", "double_ac", "td3", "off_policy_ac"),
         *("sac", "mixture_sac", "soft_q_learning", "td7"),

@@ -1,6 +1,7 @@
 """`torch.set_default_dtype(torch.float64)`, an innocent line in a student's notebook, breaks no page."""
 
 from collections.abc import Iterator
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ SMALL: dict[str, Any] = {"hidden": (8,), "buffer_size": 40, "learning_starts": 1
 ON_POLICY: dict[str, Any] = {"hidden": (8,), "batch_size": 2}
 CHANGES: dict[str, dict[str, Any]] = {
     "dqn": SMALL | {"dueling": True, "priority_exponent": 0.6, "double": True},
+    "rainbow": SMALL,
     "reinforce": ON_POLICY,
     "actor_critic": {"hidden": (8,), "num_envs": 2, "rollout_steps": 4, "n_step": 2},
     "ppo": ON_POLICY | {"num_envs": 2, "rollout_steps": 4, "kl_coefficient": 1.0, "entropy_coefficient": 0.1},
@@ -57,11 +59,12 @@ def updates(agent: Any, space: Space, num_envs: int | None) -> list[dict[str, fl
 @pytest.mark.parametrize("space", [Discrete(2), Box(-1.0, 1.0, (2,))], ids=["discrete", "continuous"])
 @pytest.mark.parametrize("name", sorted(set(AGENTS) - {"q_learning"}))
 def test_every_agent_acts_and_learns(name: str, space: Space) -> None:
-    takes_numbers, takes_choices = name != "dqn", name in ("dqn", "reinforce", "actor_critic", "ppo")
+    takes_count = "num_actions" in signature(agent_class(name)).parameters  # not their space
+    takes_numbers, takes_choices = not takes_count, takes_count or name in ("reinforce", "actor_critic", "ppo")
     if not (takes_choices if isinstance(space, Discrete) else takes_numbers):
         pytest.skip("not an agent for these actions")
     config = config_class(name)(**CHANGES[name])
-    agent = agent_class(name)(3, 2 if name == "dqn" else space, config, 0)
+    agent = agent_class(name)(3, 2 if takes_count else space, config, 0)
     seen = updates(agent, space, getattr(config, "num_envs", None))
     assert len(seen) >= 2
     assert all(np.isfinite(value) for metrics in seen for value in metrics.values())

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from dataclasses import fields, is_dataclass, replace
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from rlcourse.algorithms import (
     off_policy_ac,
     ppo,
     q_iteration,
+    rainbow,
     reinforce,
     sac,
     td3,
@@ -47,6 +49,11 @@ torch.set_num_threads(1)  # as in every run: the results of two threads differ
 
 def q_learner(seed: int = 0) -> q_iteration.QLearning:
     return q_iteration.QLearning(16, 4, q_iteration.Config(), seed)
+
+
+def takes_count(kind: type[Any]) -> bool:
+    """Whether an agent is told the number of actions, not their space."""
+    return "num_actions" in signature(kind).parameters
 
 
 def same(a: Any, b: Any) -> bool:
@@ -274,10 +281,10 @@ def test_worlds_side_by_side_that_reuse_their_arrays_are_refused_where_nobody_co
     assert len(agent.transitions) == 2  # nothing wrong is observed
 
 
-@pytest.mark.parametrize("name", ["dqn", "reinforce", "actor_critic", "ppo"])
+@pytest.mark.parametrize("name", ["dqn", "rainbow", "reinforce", "actor_critic", "ppo"])
 def test_the_error_of_an_agent_made_for_other_observations_names_the_space(name: str) -> None:
     world, kind, config = envs.make("CartPole-v1"), agent_class(name), config_class(name)()
-    actions = 2 if name == "dqn" else world.action_space
+    actions = 2 if takes_count(kind) else world.action_space
     agent = kind(3, actions, config, 0)  # CartPole shows four numbers
     if hasattr(config, "num_envs"):
         training = loop.train_vector(envs.make_vector("CartPole-v1", config.num_envs), agent, 10, 0)
@@ -395,12 +402,12 @@ def test_between_episodes_there_is_nothing_to_drop(name: str) -> None:
     make = config_class(name)
     off_policy = "buffer_size" in {field.name for field in fields(make)}
     config: Any = make(**SMALL, **MORE.get(name, {})) if off_policy else make()
-    space: Any = gym.spaces.Discrete(2) if name == "dqn" else gym.spaces.Box(-1, 1, (1,))
-    agent = agent_class(name)(1, 2 if name == "dqn" else space, config, 0)
+    counts = takes_count(agent_class(name))
+    agent = agent_class(name)(1, 2 if counts else gym.spaces.Box(-1, 1, (1,)), config, 0)
     if hasattr(config, "num_envs"):
         stopped(loop.train_vector(envs.make_vector("Reusing-v0", 2), agent, 20, 0), 6)
     else:
-        stopped(loop.train(Reusing(discrete=name == "dqn"), agent, 20, 0), 6)
+        stopped(loop.train(Reusing(discrete=counts), agent, 20, 0), 6)
     before = agent.state_dict()
     getattr(agent, "drop_episode", lambda: None)()
     assert same(agent.state_dict(), before)
@@ -591,6 +598,7 @@ SMALL_DQN = dqn.Config(**SMALL_BATCHES, n_step=3)
 # `make test` it is a fifth of these steps, in which memories go round twice, too, and TD7 comes to its late phase.
 KILLED = [
     ("dqn", SMALL_DQN, "tests.tiny:ShortCartPole-v1", 3_000),
+    ("rainbow", rainbow.Config(**SMALL_BATCHES), "tests.tiny:ShortCartPole-v1", 3_000),
     ("tests.tiny:TinyBox", TinyConfig(), "tests.tiny:ShortCheetah-v5", 4_000),
     ("reinforce", reinforce.Config(batch_size=4), "tests.tiny:ShortCartPole-v1", 12_000),
     ("actor_critic", actor_critic.Config(num_envs=4), "tests.tiny:ShortCartPole-v1", 20_000),

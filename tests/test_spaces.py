@@ -122,11 +122,12 @@ OBSERVATIONS: dict[str, tuple[str, Space]] = {
     **{name: ("", space) for name, space in OTHER.items()},
     "bits": ("vector", MultiBinary(3)),
 }
-BOTH, ONLY_NUMBERS = {("vector", "choice"), ("vector", "numbers")}, {("vector", "numbers")}
+ONLY_CHOICES, ONLY_NUMBERS = {("vector", "choice")}, {("vector", "numbers")}
+BOTH = ONLY_CHOICES | ONLY_NUMBERS
 FROM_DATASETS = ("iql", "cql", "edac")
 SUITS: Mapping[str, set[tuple[str, str]]] = {
     "q_learning": {("number", "choice")},
-    "dqn": {("vector", "choice")},
+    **dict.fromkeys(("dqn", "rainbow"), ONLY_CHOICES),
     **dict.fromkeys(("reinforce", "actor_critic", "ppo"), BOTH),
     **dict.fromkeys(("ddpg", "double_ac", "td3", "off_policy_ac", "sac", "td7", *FROM_DATASETS), ONLY_NUMBERS),
     **dict.fromkeys(("mixture_sac", "soft_q_learning"), ONLY_NUMBERS),
@@ -275,11 +276,11 @@ def test_old_runs_repeat_with_bounds_around_0() -> None:
             "take reinforce or actor_critic or ppo or ddpg or double_ac or td3 or off_policy_ac or sac or "
             "mixture_sac or soft_q_learning or td7",
         ),
-        ("q_learning", "CartPole-v1", "take dqn or reinforce or actor_critic or ppo"),
+        ("q_learning", "CartPole-v1", "take dqn or rainbow or reinforce or actor_critic or ppo"),
         ("dqn", "FrozenLake-v1", "take q_learning"),
         ("ppo", "FrozenLake-v1", "take q_learning"),
         ("ppo", "Blackjack-v1", "FlattenObservation, which makes one vector of what is observed"),
-        ("td3", "CartPole-v1", "take dqn or reinforce or actor_critic or ppo"),
+        ("td3", "CartPole-v1", "take dqn or rainbow or reinforce or actor_critic or ppo"),
     ],
 )
 def test_an_experiment_is_refused_before_anything_is_trained(agent: str, env: str, remedy: str) -> None:
@@ -357,7 +358,7 @@ from rlcourse.algorithms import AGENTS, agent_class, config_class
 
 box, choice = Box(-1.0, 1.0, (2,)), Discrete(2)
 for name in AGENTS:
-    counts = name in ("q_learning", "dqn")  # told the number of actions, not their space
+    counts = name in ("q_learning", "dqn", "rainbow")  # told the number of actions, not their space
     wrong = [(Box(-1.0, 1.0, (3,)), 2 if counts else box)]
     if counts:
         wrong += [(3, box), (3, choice)]

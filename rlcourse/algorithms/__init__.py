@@ -6,6 +6,7 @@ from typing import Any
 AGENTS = {
     "q_learning": "rlcourse.algorithms.q_iteration:QLearning",
     "dqn": "rlcourse.algorithms.dqn:DQN",
+    "rainbow": "rlcourse.algorithms.rainbow:Rainbow",
     "reinforce": "rlcourse.algorithms.reinforce:REINFORCE",
     "actor_critic": "rlcourse.algorithms.actor_critic:ActorCritic",
     "ppo": "rlcourse.algorithms.ppo:PPO",

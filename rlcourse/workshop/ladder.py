@@ -145,6 +145,7 @@ _DQN: dict[str, Any] = {
 RECIPES = {
     "q_iteration": Recipe("QLearning", {"gamma": GAMMA, "lr": 0.2, "epsilon": 0.5}, discrete=300),
     "dqn": Recipe("DQN", _DQN, discrete=600),
+    "rainbow": Recipe("Rainbow", _DQN | {"target_every": 1, "v_min": -2.0, "v_max": 2.0}, discrete=600),
     "reinforce": Recipe("REINFORCE", {"gamma": GAMMA, "lr": 3e-2}, discrete=1_000),
     "cloning": Recipe("Clone"),
     "imitation": Recipe("Imitation"),
