@@ -122,6 +122,8 @@ def test_every_field_refuses_a_value_of_another_type(config: Any) -> None:
         if name == "config":  # of an experiment's agent, which may be anybody's
             continue
         for value in OF_ANOTHER_TYPE[type(default)]:
+            if (name, value) == ("keep", ("a",)):  # a tuple of names is what it takes
+                continue
             with pytest.raises(ValueError, match=rf"^\w+\.{config.__name__}\.{name} = .*: it must be "):
                 made(config, **{**required, name: value})
         same = made(config, **{**required, name: float(default) if type(default) is int else default})

@@ -129,7 +129,7 @@ TYPED: dict[str, set[float]] = {
     "06/d45": {7},  # a lecture
     "06/d47": {9},
     "07/c42": {300_000},  # steps of lecture 5's recording
-    "07/parts-less": {0.135, 4, 6, 15},  # the bound; lectures; the other actions
+    "07/parts-less": {0.135, 6, 15},  # the bound; a lecture; the other actions
     "07/parts-less-why": {0.01, 48, 76, 300},  # of the trained agents, which are not stored
     "08/4c25bb6c": {24},  # steps of a widget's walk
     "08/42f85b7f": {3.8, 24},

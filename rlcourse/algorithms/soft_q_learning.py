@@ -114,7 +114,7 @@ class SoftQLearning(Stateful):
         # Without exploration the candidates are always the same, so that nothing is random.
         generator = self._exploration if explore else torch.Generator().manual_seed(0)
         with torch.inference_mode():
-            actions = _uniform(config.candidates, self.action_size, generator=generator)
+            actions = _uniform((config.candidates, self.action_size), generator)
             obs = torch.as_tensor(obs, dtype=torch.float32).expand(config.candidates, -1)
             policy = improve(self.critic(obs, actions).amin(0), config.temperature)
             return actions[policy.sample(generator) if explore else policy.mode].numpy()
@@ -135,7 +135,7 @@ class SoftQLearning(Stateful):
 
     def update(self, batch: Batch) -> dict[str, float]:
         config = self.config
-        actions = _uniform(config.value_samples, *batch.action.shape, generator=self._policy)
+        actions = _uniform((config.value_samples, *batch.action.shape), self._policy)
         with torch.no_grad():
             target = bellman_target(batch, self.target_critic, config.gamma, config.temperature, actions)
         q = self.critic(batch.obs, batch.action)
@@ -148,6 +148,6 @@ class SoftQLearning(Stateful):
         return {"critic_loss": loss.item(), "q": q.mean().item()}
 
 
-def _uniform(*shape: int, generator: torch.Generator) -> Tensor:
+def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Numbers drawn evenly from [−1, 1]."""
     return torch.empty(shape, dtype=torch.float32).uniform_(-1, 1, generator=generator)
