@@ -17,6 +17,9 @@ lab: .venv/.lab
 	$(if $(filter work,$(DIR)),$(BIN)/rlcourse sync)
 	$(BIN)/jupyter lab $(ROOT) $(DIR) $(ARGS)
 
+# Small networks learn no faster with two threads, and workers share the cores.
+test test-fast test-slow: export OMP_NUM_THREADS = 1
+
 # Three workers for two cores: the one with the browser waits more than it works.
 test: .venv/.test
 	$(BIN)/ruff check .

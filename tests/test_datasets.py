@@ -401,6 +401,7 @@ def test_what_learns_in_memory_learns_what_a_run_does(tmp_path: Path, learner: s
         np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name))
 
 
+@pytest.mark.thorough
 def test_value_traces_stand_beside_the_truth(tmp_path: Path) -> None:
     written()
     found = curve(

@@ -225,6 +225,7 @@ def test_noise_is_factorised_and_that_of_a_bias_is_its_outputs() -> None:
     assert torch.linalg.matrix_rank(weight, atol=1e-3) == 1
 
 
+@pytest.mark.thorough
 def test_noise_has_mean_zero_and_the_variance_of_its_factors() -> None:
     # f(ε)² = |ε| with mean √(2/π) = 0.798; a weight's noise is a product of two: variance 2/π = 0.637.
     layer, generator, drawn = noisy_layer(2, 2), generators(0, 1)[0], []

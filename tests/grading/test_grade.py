@@ -526,6 +526,7 @@ def test_ctrl_c_ends_in_one_line_and_leaves_nothing(tmp_path: Path, backend: str
     assert not list(limits.CGROUPS.glob(f"*/rlcourse-{process.pid}-*"))
 
 
+@pytest.mark.thorough
 def test_a_grading_ends_after_its_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pool's threads end with the process, wherever they are; and Ctrl-C may come while this one removes a folder."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -552,6 +553,7 @@ def test_a_grading_ends_after_its_threads(tmp_path: Path, monkeypatch: pytest.Mo
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.thorough
 def test_a_run_ends_with_its_kernel() -> None:
     """Which is in a session of its own, and outside of bubblewrap does not die with what started it."""
     code = "import subprocess, time\nkernel = subprocess.Popen(['sleep', '60'], start_new_session=True)\n"

@@ -108,6 +108,7 @@ def test_a_control_group_bounds_all_processes_together() -> None:
     assert not any(place.exists() for place in limits._places(group))
 
 
+@pytest.mark.thorough
 def test_the_watchdog_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     code = "import os, time\nfor _ in range(3):\n    os.fork()\n"
     code += "x = b'x' * 20_000_000\nprint('x', flush=True)\ntime.sleep(60)"
