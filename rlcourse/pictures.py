@@ -350,7 +350,7 @@ def estimates(rows: Mapping[str, Estimate], title: str, mark: float) -> Still:
 
 
 def plot_arrivals(agents: Mapping[str, Arrivals]) -> Still:
-    """Draw where each trained agent's walks end in `envs.MultiGoal`: a bar for each seed, above without a wall."""
+    """Draw where each trained agent's walks end in `MultiGoal`: a bar for each seed, above without a wall."""
 
     def draw(figure: Figure) -> None:
         for column, (name, arrivals) in enumerate(agents.items()):

@@ -251,6 +251,7 @@ def _renderer() -> str:
 
 
 def seeds_of(text: str) -> range:
+    """The seeds that 3, or 0:5 without its last, names; a ValueError for anything else."""
     first, colon, last = text.partition(":")
     try:
         seeds = range(int(first), int(last) if colon else int(first) + 1)
