@@ -275,22 +275,13 @@ def describe(data: Batch) -> str:
     )
 
 
-@presets.checked
-def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
-    """Choose the episodes, sweep over them, and see what Monte Carlo and TD make of the same data.
-
-    Args:
-        preset: one of `PRESETS`, where the controls start.
-        changes: values of controls, by `compute`'s names, that differ from the preset's.
-
-    Raises:
-        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
-    """
-    values = presets.start(PRESETS, preset, changes)
+@presets.offered(PRESETS)
+def widget(values: presets.Values) -> Panel:
+    """Choose the episodes, sweep over them, and see what Monte Carlo and TD make of the same data."""
     controls: dict[str, Any] = {
         "example": choice(values["example"], list(EXAMPLES), "example"),
         "sweep": slider(values["sweep"], 0, SWEEPS, 1, "sweep"),
     }
     for count in COUNTS:
         controls[count] = slider(values[count], 0, MOST, 1, f"{count} kind")
-    return presets.attach(Panel(compute, scene, describe, controls, more=COUNTS, play="sweep"), PRESETS)
+    return Panel(compute, scene, describe, controls, more=COUNTS, play="sweep")

@@ -198,18 +198,9 @@ def describe(data: Assessment) -> str:
     )
 
 
-@presets.checked
-def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
-    """Make a challenger better or less reliable, and see who is kept.
-
-    Args:
-        preset: one of `PRESETS`, where the controls start.
-        changes: values of controls, by `compute`'s names, that differ from the preset's.
-
-    Raises:
-        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
-    """
-    values = presets.start(PRESETS, preset, changes)
+@presets.offered(PRESETS)
+def widget(values: presets.Values) -> Panel:
+    """Make a challenger better or less reliable, and see who is kept."""
     controls = {
         "criterion": choice(values["criterion"], CRITERIA, "assess by"),
         "episodes": selection(values["episodes"], EPISODES, "episodes n"),
@@ -219,4 +210,4 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         "spread": slider(values["spread"], 50, 500, 50, "spread"),
     }
     more = "gain", "fall", "spread"
-    return presets.attach(Panel(compute, scene, describe, controls, more, play="assessment"), PRESETS)
+    return Panel(compute, scene, describe, controls, more, play="assessment")

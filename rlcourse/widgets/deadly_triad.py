@@ -259,18 +259,9 @@ def describe(data: Triad) -> str:
     )
 
 
-@presets.checked
-def widget(preset: str = "all three: it grows", **changes: Any) -> Panel:
-    """Take away one of the three parts, or move γ across its threshold, and step.
-
-    Args:
-        preset: one of `PRESETS`, where the controls start.
-        changes: values of controls, by `compute`'s names, that differ from the preset's.
-
-    Raises:
-        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
-    """
-    values = presets.start(PRESETS, preset, changes)
+@presets.offered(PRESETS)
+def widget(values: presets.Values) -> Panel:
+    """Take away one of the three parts, or move γ across its threshold, and step."""
     controls = {
         "bootstrap": switch(values["bootstrap"], "bootstrapping"),
         "approximate": switch(values["approximate"], "approximation: one weight"),
@@ -289,4 +280,4 @@ def widget(preset: str = "all three: it grows", **changes: Any) -> Panel:
 
     follow()
     controls["method"].observe(follow, "value")
-    return presets.attach(panel, PRESETS)
+    return panel

@@ -241,18 +241,9 @@ def ballot(case: str) -> list[tuple[str, str]]:
     return [(NO_VOTE, NO_VOTE), *((f"{letter}: {words}", letter) for letter, words in causes)]
 
 
-@presets.checked
-def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
-    """Vote on what is broken in an agent, then see what gave it away.
-
-    Args:
-        preset: one of `PRESETS`, where the controls start.
-        changes: values of controls, by `compute`'s names, that differ from the preset's.
-
-    Raises:
-        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
-    """
-    values = presets.start(PRESETS, preset, changes)
+@presets.offered(PRESETS)
+def widget(values: presets.Values) -> Panel:
+    """Vote on what is broken in an agent, then see what gave it away."""
     case = _Case(value=values["case"])
     shown = slider(values["shown"], LEAST, 100, STEP, "shown, %")
     vote = buttons(values["vote"], ballot(case.value), "what is broken?")
@@ -266,5 +257,4 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     play = player(shown)
     play.step = STEP
     controls = {"case": case, "shown": shown, "vote": vote, "reveal": reveal}
-    panel = Panel(compute, scene, describe, controls, rows=[[vote, reveal, shown, play]])
-    return presets.attach(panel, PRESETS)
+    return Panel(compute, scene, describe, controls, rows=[[vote, reveal, shown, play]])

@@ -294,18 +294,9 @@ def describe(data: Flow) -> str:
     )
 
 
-@presets.checked
-def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
-    """Let noise become actions, step by step, and choose how many steps that takes.
-
-    Args:
-        preset: one of `PRESETS`, where the controls start.
-        changes: values of controls, by `compute`'s names, that differ from the preset's.
-
-    Raises:
-        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
-    """
-    values = presets.start(PRESETS, preset, changes)
+@presets.offered(PRESETS)
+def widget(values: presets.Values) -> Panel:
+    """Let noise become actions, step by step, and choose how many steps that takes."""
     controls = {
         "done": slider(values["done"], 0, 100, 5, "steps done, %"),
         "steps": selection(values["steps"], STEPS, "steps in all"),
@@ -316,4 +307,4 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         "spread": slider(values["spread"], 0.04, 0.16, 0.02, "spread σ"),
     }
     more = "share", "x", "y", "spread"
-    return presets.attach(Panel(compute, scene, describe, controls, more, play="done"), PRESETS)
+    return Panel(compute, scene, describe, controls, more, play="done")

@@ -160,18 +160,9 @@ def describe(data: Discounted) -> str:
     )
 
 
-@presets.checked
-def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
-    """Change the discount and the rewards, and compare weights with lives.
-
-    Args:
-        preset: one of `PRESETS`, where the controls start.
-        changes: values of controls, by `compute`'s names, that differ from the preset's.
-
-    Raises:
-        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
-    """
-    values = presets.start(PRESETS, preset, changes)
+@presets.offered(PRESETS)
+def widget(values: presets.Values) -> Panel:
+    """Change the discount and the rewards, and compare weights with lives."""
     gamma = slider(values["gamma"], 0.5, 0.995, 0.001, "γ")
     gamma.readout_format = ".3f"
     controls = {
@@ -187,4 +178,4 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
 
     follow()
     controls["stream"].observe(follow, "value")
-    return presets.attach(panel, PRESETS)
+    return panel

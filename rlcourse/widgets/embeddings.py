@@ -153,20 +153,11 @@ def describe(data: Embeddings) -> str:
     )
 
 
-@presets.checked
-def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
-    """Choose what to look at and when.
-
-    Args:
-        preset: one of `PRESETS`, where the controls start.
-        changes: values of controls, by `compute`'s names, that differ from the preset's.
-
-    Raises:
-        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
-    """
-    values = presets.start(PRESETS, preset, changes)
+@presets.offered(PRESETS)
+def widget(values: presets.Values) -> Panel:
+    """Choose what to look at and when."""
     controls = {
         "quantity": choice(values["quantity"], list(QUANTITIES), "quantity"),
         "look": slider(values["look"], 1, LAST, 1, "moment"),
     }
-    return presets.attach(Panel(compute, scene, describe, controls, play="look"), PRESETS)
+    return Panel(compute, scene, describe, controls, play="look")

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -73,11 +72,16 @@ def walk(world: str, strategy: int, value: float) -> Int[np.ndarray, "2 steps le
     start = int(mdp.start.argmax())
     obs = np.full(RUNS, start)
     walked = np.empty((2, STEPS, RUNS), int)
+
+    def values(obs: Int[np.ndarray, " learners"]) -> Float[np.ndarray, "learners A"]:
+        # One action's values side by side in memory: numpy is slow at many sums of four numbers in a row.
+        return np.asfortranarray(q[learners, obs])
+
     for t in range(STEPS):
-        action = sample(epsilon_greedy(boltzmann(q[learners, obs], temperature), epsilon), uniform[t])
+        action = sample(epsilon_greedy(boltzmann(values(obs), temperature), epsilon), uniform[t])
         outcome = obs, action, 0  # these worlds do not slip: there is one outcome
         batch = Transition(obs, action, mdp.reward[outcome], mdp.next_state[outcome], mdp.terminated[outcome], False)
-        target = bellman_target(batch, lambda next_obs: q[learners, next_obs], GAMMA)
+        target = bellman_target(batch, values, GAMMA)
         q[learners, obs, action] += LR * (target - q[learners, obs, action])
         walked[:, t] = obs, action
         obs = np.where(batch.terminated, start, batch.next_obs)
@@ -147,18 +151,9 @@ def describe(data: Exploration) -> str:
     return f"Visits and regret of {RUNS} Q-learners after {STEPS} steps (mean ± standard error). {'; '.join(parts)}."
 
 
-@presets.checked
-def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
-    """Choose how much each of the three strategies explores, and compare visits and regret.
-
-    Args:
-        preset: one of `PRESETS`, where the controls start.
-        changes: values of controls, by `compute`'s names, that differ from the preset's.
-
-    Raises:
-        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
-    """
-    values = presets.start(PRESETS, preset, changes)
+@presets.offered(PRESETS)
+def widget(values: presets.Values) -> Panel:
+    """Choose how much each of the three strategies explores, and compare visits and regret."""
     controls = {
         "epsilon": slider(values["epsilon"], 0.0, 1.0, 0.05, "ε"),
         "temperature": slider(values["temperature"], 0.0, 0.5, 0.01, "temperature T"),
@@ -168,5 +163,4 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     }
     more = [controls["steps"], controls["world"]]
     first = [controls["epsilon"], controls["temperature"], controls["initial_value"], player(controls["steps"])]
-    panel = Panel(compute, scene, describe, controls, rows=[first, more])
-    return presets.attach(panel, PRESETS)
+    return Panel(compute, scene, describe, controls, rows=[first, more])

@@ -19,7 +19,7 @@ actor takes the best of all actions, by
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache, reduce
 from typing import Any
 
 import numpy as np
@@ -120,23 +120,32 @@ def features(action: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n k"]:
     return np.sqrt(2 / FEATURES) * np.cos(np.asarray(action)[..., None] * slope + phase)
 
 
-def compute(cure: str, critics: int, draw: int, gap: float, noise: float, strength: float) -> Extrapolation:
-    places, errors, begin = drawn()
+@lru_cache(maxsize=8)  # only the gap changes which actions were tried
+def tried_actions(
+    gap: float,
+) -> tuple[Float[np.ndarray, "draws n"], Float[np.ndarray, "draws n k"], Float[np.ndarray, "draws n n"]]:
+    """The data's actions, their features Φ, and (ΦΦᵀ + ρ)⁻¹."""
     left, right = EDGE - LOW, HIGH - EDGE - gap
-    along = places * (left + right)
+    along = drawn()[0] * (left + right)
     action = LOW + along + np.where(along > left, gap, 0)
-    reward = true_value(action) + noise * errors
-    tried, line_of = features(action), features(ACTIONS)  # (draws, n, k), (a, k)
+    tried = features(action)
+    return action, tried, np.linalg.inv(tried @ tried.mT + RIDGE * np.eye(COUNT))
+
+
+def compute(cure: str, critics: int, draw: int, gap: float, noise: float, strength: float) -> Extrapolation:
+    _, errors, begin = drawn()
+    action, tried, inverse = tried_actions(gap)
+    reward, line_of = true_value(action) + noise * errors, features(ACTIONS)
     # The fit in n dimensions and not in k: θ = θ₀ + Φᵀ (ΦΦᵀ + ρ)⁻¹ (r − Φ θ₀).
-    inverse = np.linalg.inv(tried @ tried.mT + RIDGE * np.eye(COUNT))
     begin = begin[:, :critics]
     pull = (reward[:, None] - begin @ tried.mT) @ inverse  # (draws, N, n)
-    values = (begin + pull @ tried) @ line_of.T  # (draws, N, a)
+    values = np.tensordot(begin + pull @ tried, line_of.T, 1)  # (draws, N, a), as one product and not one a draw
     # The conservative term: θ moves by −5α (I − Φᵀ (ΦΦᵀ + ρ)⁻¹ Φ)(E_u φ − E_j φ).
     push = line_of.mean(0) - tried.mean(1)
     push = push - ((push[:, None] @ tried.mT) @ inverse @ tried)[:, 0]
     first = values[:, 0]
-    far = np.square(ACTIONS - action[..., None]).mean(1)
+    # The mean square distance to the data's actions: to their mean, and theirs from it.
+    far = np.square(ACTIONS - action.mean(1, keepdims=True)) + action.var(1, keepdims=True)
     climbed = np.stack(
         [
             first,
@@ -151,7 +160,8 @@ def compute(cure: str, critics: int, draw: int, gap: float, noise: float, streng
     says = climbed.copy()
     says[3] = np.clip(first, reward.min(1, keepdims=True), reward.max(1, keepdims=True))
     says[4] = first
-    lonely = np.abs(ACTIONS - action[..., None]).min(1) > NEAR  # (draws, a)
+    # One action of the data after the other: all distances at once would not fit into a processor's cache.
+    lonely = reduce(np.minimum, (np.abs(ACTIONS - each[:, None]) for each in action.T)) > NEAR  # (draws, a)
     apart = values.std(1)
     chosen = CURES.index(cure)
     return Extrapolation(
@@ -246,18 +256,9 @@ def describe(data: Extrapolation) -> str:
     )
 
 
-@presets.checked
-def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
-    """Choose a cure, and see where an actor ends that takes the best action by its critic.
-
-    Args:
-        preset: one of `PRESETS`, where the controls start.
-        changes: values of controls, by `compute`'s names, that differ from the preset's.
-
-    Raises:
-        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
-    """
-    values = presets.start(PRESETS, preset, changes)
+@presets.offered(PRESETS)
+def widget(values: presets.Values) -> Panel:
+    """Choose a cure, and see where an actor ends that takes the best action by its critic."""
     controls = {
         "cure": choice(values["cure"], CURES, "actor"),
         "draw": slider(values["draw"], 1, DRAWS, 1, "draw"),
@@ -267,4 +268,4 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         "strength": slider(values["strength"], 0.0, 5.0, 0.1, "λ, α"),
     }
     more = ("gap", "noise", "strength")
-    return presets.attach(Panel(compute, scene, describe, controls, more, play="draw"), PRESETS)
+    return Panel(compute, scene, describe, controls, more, play="draw")

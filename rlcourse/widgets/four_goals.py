@@ -324,18 +324,9 @@ def describe(data: Temperature) -> str:
     )
 
 
-@presets.checked
-def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
-    """Turn the temperature and move the start, and see modes come and go, and which goals are reached.
-
-    Args:
-        preset: one of `PRESETS`, where the controls start.
-        changes: values of controls, by `compute`'s names, that differ from the preset's.
-
-    Raises:
-        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
-    """
-    values = presets.start(PRESETS, preset, changes)
+@presets.offered(PRESETS)
+def widget(values: presets.Values) -> Panel:
+    """Turn the temperature and move the start, and see modes come and go, and which goals are reached."""
     controls = {
         "policy": choice(values["policy"], POLICIES, "policy"),
         "temperature": selection(values["temperature"], TEMPERATURES, "temperature α"),
@@ -343,4 +334,4 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         "x": slider(values["x"], -WORLD.HALF, WORLD.HALF, 1, "x"),
         "y": slider(values["y"], -WORLD.HALF, WORLD.HALF, 1, "y"),
     }
-    return presets.attach(Panel(compute, scene, describe, controls, ("x", "y"), play="steps"), PRESETS)
+    return Panel(compute, scene, describe, controls, ("x", "y"), play="steps")

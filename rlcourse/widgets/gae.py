@@ -235,18 +235,9 @@ def describe(data: Gae) -> str:
     )
 
 
-@presets.checked
-def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
-    """Choose λ and γ, how wrong the critic is and how noisy the world, and see bias and variance.
-
-    Args:
-        preset: one of `PRESETS`, where the controls start.
-        changes: values of controls, by `compute`'s names, that differ from the preset's.
-
-    Raises:
-        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
-    """
-    values = presets.start(PRESETS, preset, changes)
+@presets.offered(PRESETS)
+def widget(values: presets.Values) -> Panel:
+    """Choose λ and γ, how wrong the critic is and how noisy the world, and see bias and variance."""
     controls = {
         "gae_lambda": slider(values["gae_lambda"], 0.0, 1.0, 0.05, "λ"),
         "error": slider(values["error"], 0.0, 1.0, 0.05, "critic error"),
@@ -255,4 +246,4 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         "steps": slider(values["steps"], 2, MOST_STEPS, 1, "rollout T"),
         "noise": slider(values["noise"], 0.0, 2.0, 0.1, "reward noise"),
     }
-    return presets.attach(Panel(compute, scene, describe, controls, more=("gamma", "steps", "noise")), PRESETS)
+    return Panel(compute, scene, describe, controls, more=("gamma", "steps", "noise"))

@@ -19,6 +19,7 @@ samples, get a baseline for free!*, for leaving one out.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -113,6 +114,12 @@ def roll_out(mdp: TabularMDP, policy: Table, horizon: int, episodes: int, seed: 
     return Episodes(state, action, reward)
 
 
+@lru_cache(maxsize=8)  # neither the size of a batch nor the baseline changes what happens
+def happened(horizon: int, offset: float = 0.0) -> Episodes:
+    """`SAMPLED` episodes of the policy with the logits `THETA`."""
+    return roll_out(two_floors(offset), boltzmann(THETA, 1.0), horizon, SAMPLED, SEED)
+
+
 def score_function(episodes: Episodes, weight: Float[np.ndarray, "T E"], policy: Table) -> Float[np.ndarray, "E S A"]:
     r"""Per episode $\sum_t w_t\, \nabla_\theta \log \pi_\theta(a_t \mid s_t)$: with returns for w an estimate of ∇J.
 
@@ -166,17 +173,16 @@ class Variance:
 
 def compute(episodes: int, horizon: int, offset: float, causality: bool, baseline: str) -> Variance:
     """Estimate the gradient from batches of `episodes` episodes, `SAMPLED` in all."""
-    mdp, policy = two_floors(offset), boltzmann(THETA, 1.0)
-    happened = roll_out(mdp, policy, horizon, SAMPLED, SEED)
+    walked, policy = happened(horizon, offset), boltzmann(THETA, 1.0)
     estimates = []
     for credited in (False, True):
-        returns = trajectory_returns(happened.reward, 1.0, credited)
+        returns = trajectory_returns(walked.reward, 1.0, credited)
         batches = returns.reshape(-1, episodes)  # the columns of a batch next to each other
         for kind in BASELINES.values():
             advantage = (batches - reinforce.baseline(batches, kind)).reshape(returns.shape)
-            by_episode = score_function(happened, advantage, policy)[:, :, 1]
+            by_episode = score_function(walked, advantage, policy)[:, :, 1]
             estimates.append(by_episode.reshape(-1, episodes, 2).mean(1))
-    exact = exact_gradient(mdp, THETA, horizon)[:, 1]
+    exact = exact_gradient(two_floors(offset), THETA, horizon)[:, 1]
     return Variance(episodes, horizon, offset, causality, baseline, exact, np.stack(estimates))
 
 
@@ -270,18 +276,9 @@ def describe(data: Variance) -> str:
     )
 
 
-@presets.checked
-def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
-    """Choose batch, horizon, a constant reward, causality and baseline, and see how the estimates scatter.
-
-    Args:
-        preset: one of `PRESETS`, where the controls start.
-        changes: values of controls, by `compute`'s names, that differ from the preset's.
-
-    Raises:
-        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
-    """
-    values = presets.start(PRESETS, preset, changes)
+@presets.offered(PRESETS)
+def widget(values: presets.Values) -> Panel:
+    """Choose batch, horizon, a constant reward, causality and baseline, and see how the estimates scatter."""
     controls = {
         "causality": switch(values["causality"], "causality"),
         "baseline": choice(values["baseline"], list(BASELINES), "baseline"),
@@ -289,6 +286,4 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         "horizon": slider(values["horizon"], 1, LONGEST, 1, "horizon T"),
         "offset": slider(values["offset"], -5.0, 5.0, 0.5, "reward +"),
     }
-    return presets.attach(
-        Panel(compute, scene, describe, controls, more=("horizon", "offset"), play="episodes"), PRESETS
-    )
+    return Panel(compute, scene, describe, controls, more=("horizon", "offset"), play="episodes")

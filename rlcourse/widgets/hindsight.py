@@ -193,18 +193,9 @@ def describe(data: Hindsight) -> str:
     )
 
 
-@presets.checked
-def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
-    """Choose where new goals come from and how many, and see which transitions pay.
-
-    Args:
-        preset: one of `PRESETS`, where the controls start.
-        changes: values of controls, by `compute`'s names, that differ from the preset's.
-
-    Raises:
-        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
-    """
-    values = presets.start(PRESETS, preset, changes)
+@presets.offered(PRESETS)
+def widget(values: presets.Values) -> Panel:
+    """Choose where new goals come from and how many, and see which transitions pay."""
     controls = {
         "strategy": choice(values["strategy"], STRATEGIES, "strategy"),
         "k": slider(values["k"], 0, MOST, 1, "copies k"),
@@ -224,5 +215,4 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
             x, y = trail(walks()[controls["episode"].value - 1])
             controls["step"].value = 1 + int(np.hypot(x[1:] - moved["x"], y[1:] - moved["y"]).argmin())
 
-    panel = Panel(compute, scene, describe, controls, more=("episode", "draw"), play="step", on_touch=point)
-    return presets.attach(panel, PRESETS)
+    return Panel(compute, scene, describe, controls, more=("episode", "draw"), play="step", on_touch=point)

@@ -27,19 +27,17 @@ from jaxtyping import Float
 from rlcourse.algorithms.q_iteration import Table, boltzmann
 from rlcourse.envs import TabularMDP, two_floors
 from rlcourse.widgets import presets
-from rlcourse.widgets.gradient_variance import Episodes, expected_return, roll_out
+from rlcourse.widgets.gradient_variance import SEED, THETA, Episodes, expected_return, happened
 from rlcourse.widgets.panel import Panel, selection, slider
 from rlcourse.widgets.scene import Axis, Scene, View, around, dots, handle, line
 
 LECTURE = "3 Policy gradients"
 QUESTION = "How long can old data speak for a new policy?"
 
-SAMPLED, SEED = 4096, 4  # episodes in all, however many of them make one estimate
 EPISODES = (16, 32, 64, 128, 256)
 LONGEST = 30
 DRAWN, SHOWN = 40, 24  # episodes whose weights are kept; and drawn
 WAYS = ("per episode", "per step")
-OLD = np.zeros((2, 2))  # both actions equally likely on both floors
 
 _NEAR = {"drift": 0.5, "horizon": 10, "episodes": 64}
 PRESETS: dict[str, dict[str, Any]] = {
@@ -116,11 +114,11 @@ def per_step_limit(mdp: TabularMDP, old: Table, new: Table, horizon: int) -> flo
 
 
 def compute(drift: float, horizon: int, episodes: int) -> Weights:
-    """Weigh the old policy's episodes for the new one, in batches of `episodes`, `SAMPLED` in all."""
-    mdp, drifted = two_floors(), OLD + drift * np.array([0.0, 1.0])
-    old, new = boltzmann(OLD, 1.0), boltzmann(drifted, 1.0)
-    happened = roll_out(mdp, old, horizon, SAMPLED, SEED)
-    ratio = ratios(happened, old, new)
+    """Weigh the old policy's episodes for the new one, in batches of `episodes`."""
+    mdp, drifted = two_floors(), THETA + drift * np.array([0.0, 1.0])
+    old, new = boltzmann(THETA, 1.0), boltzmann(drifted, 1.0)
+    walked = happened(horizon)
+    ratio = ratios(walked, old, new)
     product = ratio.cumprod(0)
 
     weight = np.stack([product, ratio]).reshape(2, horizon, -1, episodes)
@@ -131,11 +129,11 @@ def compute(drift: float, horizon: int, episodes: int) -> Weights:
     one_step = (new**2 / old).sum(-1)[0]
     limit = 1 / np.stack([squares, np.full(horizon, one_step)])
 
-    whole = product[-1] * happened.reward.sum(0)
-    single = (ratio * happened.reward).sum(0)
+    whole = product[-1] * walked.reward.sum(0)
+    single = (ratio * walked.reward).sum(0)
     estimates = np.stack([whole, single]).reshape(2, -1, episodes).mean(2) / horizon
     kl = float((old * np.log(old / new)).sum(-1)[0])
-    true = [expected_return(mdp, theta, horizon) / horizon for theta in (drifted, OLD)]
+    true = [expected_return(mdp, theta, horizon) / horizon for theta in (drifted, THETA)]
     tends = per_step_limit(mdp, old, new, horizon) / horizon
     return Weights(
         drift, horizon, episodes, kl, product[:, :DRAWN], shares, effective, limit, estimates, true[0], true[1], tends
@@ -210,21 +208,12 @@ def describe(data: Weights) -> str:
     )
 
 
-@presets.checked
-def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
-    """Let two policies drift apart and episodes grow, and see what the old one's data are still good for.
-
-    Args:
-        preset: one of `PRESETS`, where the controls start.
-        changes: values of controls, by `compute`'s names, that differ from the preset's.
-
-    Raises:
-        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
-    """
-    values = presets.start(PRESETS, preset, changes)
+@presets.offered(PRESETS)
+def widget(values: presets.Values) -> Panel:
+    """Let two policies drift apart and episodes grow, and see what the old one's data are still good for."""
     controls = {
         "drift": slider(values["drift"], 0.0, 2.0, 0.1, "drift"),
         "horizon": slider(values["horizon"], 1, LONGEST, 1, "horizon T"),
         "episodes": selection(values["episodes"], EPISODES, "episodes N"),
     }
-    return presets.attach(Panel(compute, scene, describe, controls, play="horizon"), PRESETS)
+    return Panel(compute, scene, describe, controls, play="horizon")

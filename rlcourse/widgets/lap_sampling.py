@@ -251,18 +251,9 @@ def describe(data: Sampling) -> str:
     )
 
 
-@presets.checked
-def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
-    """Choose a scheme, its exponent and its floor, and see who is drawn and who pulls.
-
-    Args:
-        preset: one of `PRESETS`, where the controls start.
-        changes: values of controls, by `compute`'s names, that differ from the preset's.
-
-    Raises:
-        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
-    """
-    values = presets.start(PRESETS, preset, changes)
+@presets.offered(PRESETS)
+def widget(values: presets.Values) -> Panel:
+    """Choose a scheme, its exponent and its floor, and see who is drawn and who pulls."""
     controls = {
         "scheme": choice(values["scheme"], SCHEMES, "scheme"),
         "draw": slider(values["draw"], 0, 20, 1, "batch"),
@@ -273,4 +264,4 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         "moment": choice(values["moment"], list(MOMENTS.items()), "buffer"),
     }
     more = ("exponent", "floor", "priorities", "moment")
-    return presets.attach(Panel(compute, scene, describe, controls, more, play="draw"), PRESETS)
+    return Panel(compute, scene, describe, controls, more, play="draw")

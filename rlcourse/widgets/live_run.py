@@ -334,18 +334,9 @@ def describe(data: Live) -> str:
     )
 
 
-@presets.checked
-def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
-    """Choose a run, start it, stop it, start another; moving a control ends the one that is under way.
-
-    Args:
-        preset: one of `PRESETS`, where the controls start.
-        changes: values of controls, by `compute`'s names, that differ from the preset's.
-
-    Raises:
-        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
-    """
-    values = presets.start(PRESETS, preset, changes)
+@presets.offered(PRESETS)
+def widget(values: presets.Values) -> Panel:
+    """Choose a run, start it, stop it, start another; moving a control ends the one that is under way."""
     make = ipywidgets
     controls = {
         "run": choice(values["run"], list(RUNS), "run"),
@@ -381,4 +372,4 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     stop.on_click(end)
     for control in controls.values():
         control.observe(abandon, "value")
-    return presets.attach(panel, PRESETS)
+    return panel

@@ -28,7 +28,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.special import comb
 
 from rlcourse.algorithms.q_iteration import evaluate_policy
@@ -190,11 +190,15 @@ class Walks:
     """Episodes side by side, longest possible; what stands after an episode's end means nothing.
 
     Attributes:
-        steps: state, action and outcome of each step.
+        steps: state, action and outcome of each step,
+        next_state: where it led, and
+        terminated: whether it ended the episode.
         first: the step of the first visit to each state, −1 for never.
     """
 
     steps: tuple[Int[np.ndarray, "T E"], Int[np.ndarray, "T E"], Int[np.ndarray, "T E"]]
+    next_state: Int[np.ndarray, "T E"]
+    terminated: Bool[np.ndarray, "T E"]
     first: Int[np.ndarray, "S E"]
 
 
@@ -212,8 +216,8 @@ def walks() -> Walks:
         steps.append((state, action, outcome))
         going &= ~world.terminated[state, action, outcome]
         state = world.next_state[state, action, outcome]
-    states, actions, outcomes = np.array(steps).swapaxes(0, 1)
-    return Walks((states, actions, outcomes), first)
+    states, actions, outcomes = path = tuple(np.array(steps).swapaxes(0, 1))
+    return Walks((states, actions, outcomes), world.next_state[path], world.terminated[path], first)
 
 
 def sample(
@@ -222,8 +226,8 @@ def sample(
     """The estimate of each state in each of the first `sets` sets of episodes."""
     count = sets * episodes
     path = tuple(each[:, :count] for each in walks().steps)
-    terminated = world.terminated[path]
-    steps = world.reward[path], guess[world.next_state[path]], terminated, np.zeros_like(terminated), gamma
+    next_state, terminated = walks().next_state[:, :count], walks().terminated[:, :count]
+    steps = world.reward[path], guess[next_state], terminated, np.zeros_like(terminated), gamma
     targets = monte_carlo_targets(*steps) if n == INFINITE else n_step_targets(*steps, n)  # the same, but quicker
     first = walks().first[:, :count]
     visited = first >= 0
@@ -363,18 +367,9 @@ def describe(data: Estimates) -> str:
     )
 
 
-@presets.checked
-def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
-    """Choose how many rewards to add up before trusting the guess, and see where the error comes from.
-
-    Args:
-        preset: one of `PRESETS`, where the controls start.
-        changes: values of controls, by `compute`'s names, that differ from the preset's.
-
-    Raises:
-        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
-    """
-    values = presets.start(PRESETS, preset, changes)
+@presets.offered(PRESETS)
+def widget(values: presets.Values) -> Panel:
+    """Choose how many rewards to add up before trusting the guess, and see where the error comes from."""
     controls = {
         "n": selection(values["n"], list(STEPS.items()), "n"),
         "episodes": slider(values["episodes"], 1, MOST_EPISODES, 1, "episodes"),
@@ -384,4 +379,4 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         "gamma": slider(values["gamma"], 0.5, 0.99, 0.01, "γ"),
     }
     more = ("error", "where", "noise", "gamma")
-    return presets.attach(Panel(compute, scene, describe, controls, more, play="episodes"), PRESETS)
+    return Panel(compute, scene, describe, controls, more, play="episodes")

@@ -442,18 +442,9 @@ def describe(data: OneState | AlongStates) -> str:
     return f"Estimated maximum of a table's values: {settings}. Bias: {biases}. Lower bound {bound}."
 
 
-@presets.checked
-def widget(preset: str = "noise only", **changes: Any) -> Panel:
-    """Choose actions, noise, samples, function class and estimator, and see by how much the maximum is wrong.
-
-    Args:
-        preset: one of `PRESETS`, where the controls start.
-        changes: values of controls, by `compute`'s names, that differ from the preset's.
-
-    Raises:
-        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
-    """
-    values = presets.start(PRESETS, preset, changes)
+@presets.offered(PRESETS)
+def widget(values: presets.Values) -> Panel:
+    """Choose actions, noise, samples, function class and estimator, and see by how much the maximum is wrong."""
     controls = {
         "actions": slider(values["actions"], 2, MOST_ACTIONS, 1, "actions m"),
         "draws": slider(values["draws"], 1, MOST_DRAWS, 1, "draws"),
@@ -475,4 +466,4 @@ def widget(preset: str = "noise only", **changes: Any) -> Panel:
 
     fit()
     controls["function"].observe(fit, "value")
-    return presets.attach(panel, PRESETS)
+    return panel

@@ -167,18 +167,9 @@ def describe(data: Clip) -> str:
     )
 
 
-@presets.checked
-def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
-    """Move ratio, advantage and clip range, and see which samples still have a gradient.
-
-    Args:
-        preset: one of `PRESETS`, where the controls start.
-        changes: values of controls, by `compute`'s names, that differ from the preset's.
-
-    Raises:
-        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
-    """
-    values = presets.start(PRESETS, preset, changes)
+@presets.offered(PRESETS)
+def widget(values: presets.Values) -> Panel:
+    """Move ratio, advantage and clip range, and see which samples still have a gradient."""
     # Ratio and clip range move on different grids: at its corners the objective has no derivative.
     controls = {
         "ratio": slider(values["ratio"], 0.05, 2.95, 0.1, "ratio r"),
@@ -187,4 +178,4 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         "clip": slider(values["clip"], 0.1, 0.5, 0.1, "clip range ε"),
         "spread": slider(values["spread"], 0.0, 1.0, 0.05, "policy moved σ"),
     }
-    return presets.attach(Panel(compute, scene, describe, controls, more=("clip", "spread")), PRESETS)
+    return Panel(compute, scene, describe, controls, more=("clip", "spread"))

@@ -1,7 +1,8 @@
 """Named starting points for a widget: a row of buttons, each of which moves all its controls at once."""
 
 from collections.abc import Callable, Mapping
-from functools import wraps
+from functools import update_wrapper
+from inspect import cleandoc, signature
 from typing import Any
 
 import ipywidgets
@@ -9,29 +10,47 @@ from traitlets import TraitError
 
 from rlcourse.widgets.panel import Panel, buttons
 
-Presets = Mapping[str, Mapping[str, Any]]  # name → the values of all controls
+Values = Mapping[str, Any]  # of all controls, by `compute`'s names
+Presets = Mapping[str, Values]
+ARGUMENTS = """Args:
+    preset: one of `PRESETS`, where the controls start.
+    changes: values of controls, by `compute`'s names, that differ from the preset's.
+
+Raises:
+    ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
+"""
 
 
-def checked(widget: Callable[..., Panel]) -> Callable[..., Panel]:
-    """For the function that makes a widget: a value that a control cannot take is refused by name.
+def offered(presets: Presets) -> Callable[[Callable[[Values], Panel]], Callable[..., Panel]]:
+    """Makes `widget(preset, **changes)` of a function that builds the panel from the values of all its controls.
 
-    Left to themselves, sliders move to their nearest end, and a menu does not say which one it is.
+    The panel gets a row of buttons on top, one a preset. A value that a control cannot take is refused by name: left to
+    themselves, sliders move to their nearest end, and a menu does not say which one it is.
     """
 
-    @wraps(widget)
-    def make(*args: Any, **changes: Any) -> Panel:
-        try:
-            panel = widget(*args, **changes)
-        except TraitError as error:
-            given = ", ".join(f"{name} = {value!r}" for name, value in changes.items())
-            raise ValueError(f"{given}: no value of that control ({error})") from error
-        for name, value in changes.items():
-            if name in panel.controls and panel.controls[name].value != value:
-                control: Any = panel.controls[name]
-                raise ValueError(f"{name} = {value!r} is out of range: it must be in [{control.min}, {control.max}]")
-        return panel
+    def decorate(build: Callable[[Values], Panel]) -> Callable[..., Panel]:
+        def make(preset: str = next(iter(presets)), **changes: Any) -> Panel:
+            try:
+                panel = build(start(presets, preset, changes))
+            except TraitError as error:
+                given = ", ".join(f"{name} = {value!r}" for name, value in changes.items())
+                raise ValueError(f"{given}: no value of that control ({error})") from error
+            for name, value in changes.items():
+                if name in panel.controls and panel.controls[name].value != value:
+                    control: Any = panel.controls[name]
+                    raise ValueError(
+                        f"{name} = {value!r} is out of range: it must be in [{control.min}, {control.max}]"
+                    )
+            attach(panel, presets)
+            return panel
 
-    return make
+        seen = signature(make)
+        made: Any = update_wrapper(make, build)
+        made.__signature__ = seen  # what Shift+Tab shows
+        made.__doc__ = f"{cleandoc(build.__doc__ or '')}\n\n{ARGUMENTS}"
+        return make
+
+    return decorate
 
 
 def start(presets: Presets, preset: str, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,8 +70,8 @@ def start(presets: Presets, preset: str, changes: Mapping[str, Any]) -> dict[str
     return {**values, **changes}
 
 
-def attach(panel: Panel, presets: Presets) -> Panel:
-    """The panel with a row of buttons on top; none is pressed while the controls stand at no preset."""
+def attach(panel: Panel, presets: Presets) -> None:
+    """Give the panel a row of buttons on top; none is pressed while the controls stand at no preset."""
     named = buttons(None, list(presets), "")
 
     loading = False
@@ -75,4 +94,3 @@ def attach(panel: Panel, presets: Presets) -> Panel:
     for control in panel.controls.values():
         control.observe(name_it, "value")
     panel.children = (ipywidgets.HBox([named]), *panel.children)
-    return panel

@@ -140,20 +140,12 @@ def first_free(world: GridWorld) -> Cell:
     return int(row), int(column)
 
 
-@presets.checked
-def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
+@presets.offered(PRESETS)
+def widget(values: presets.Values) -> Panel:
     """Choose a world, γ and slip; drag or play the sweeps; click a cell to look at it and to edit it.
 
     Everything is reachable by keyboard; on the picture the arrow keys move the chosen cell.
-
-    Args:
-        preset: one of `PRESETS`, where the controls start.
-        changes: values of controls, by `compute`'s names, that differ from the preset's.
-
-    Raises:
-        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
     """
-    values = presets.start(PRESETS, preset, changes)
     current, loaded, building = _World(value=values["world"]), values["world"], True
     world = choice(name_of(current.value), list(GRIDS), "world")
     discount = slider(values["gamma"], 0.0, 0.99, 0.01, "γ")
@@ -239,4 +231,4 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
     reward.observe(pay, "value")
     reset.on_click(restore)
     show()
-    return presets.attach(panel, PRESETS)
+    return panel

@@ -227,23 +227,13 @@ def describe(data: Replay) -> str:
     )
 
 
-@presets.checked
-def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
-    """Change how fast the state moves, the buffer and the batch, and see what is remembered.
-
-    Args:
-        preset: one of `PRESETS`, where the controls start.
-        changes: values of controls, by `compute`'s names, that differ from the preset's.
-
-    Raises:
-        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
-    """
-    values = presets.start(PRESETS, preset, changes)
+@presets.offered(PRESETS)
+def widget(values: presets.Values) -> Panel:
+    """Change how fast the state moves, the buffer and the batch, and see what is remembered."""
     controls = {
         "walks": selection(values["walks"], WALKS, "walks"),
         "buffer": selection(values["buffer"], BUFFERS, "buffer size"),
         "batch": slider(values["batch"], 2, 32, 1, "batch size"),
         "steps": slider(values["steps"], EVERY, STEPS, EVERY, "steps"),
     }
-    panel = Panel(compute, scene, describe, controls, more=("batch",), play="steps")
-    return presets.attach(panel, PRESETS)
+    return Panel(compute, scene, describe, controls, more=("batch",), play="steps")

@@ -233,21 +233,12 @@ def describe(data: Lottery) -> str:
     )
 
 
-@presets.checked
-def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
-    """Draw a few seeds, and a few others, and see who wins.
-
-    Args:
-        preset: one of `PRESETS`, where the controls start.
-        changes: values of controls, by `compute`'s names, that differ from the preset's.
-
-    Raises:
-        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
-    """
-    values = presets.start(PRESETS, preset, changes)
+@presets.offered(PRESETS)
+def widget(values: presets.Values) -> Panel:
+    """Draw a few seeds, and a few others, and see who wins."""
     controls = {
         "rival": choice(values["rival"], list(RIVALS), "default against"),
         "n": slider(values["n"], 2, MOST, 1, "seeds n"),
         "draw": slider(values["draw"], 1, SHOWN, 1, "draw"),
     }
-    return presets.attach(Panel(compute, scene, describe, controls, play="draw"), PRESETS)
+    return Panel(compute, scene, describe, controls, play="draw")

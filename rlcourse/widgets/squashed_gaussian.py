@@ -183,21 +183,12 @@ def describe(data: Squashed) -> str:
     )
 
 
-@presets.checked
-def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
-    """Move mean and spread of a squashed Gaussian, and leave out the correction of its log-probability.
-
-    Args:
-        preset: one of `PRESETS`, where the controls start.
-        changes: values of controls, by `compute`'s names, that differ from the preset's.
-
-    Raises:
-        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
-    """
-    values = presets.start(PRESETS, preset, changes)
+@presets.offered(PRESETS)
+def widget(values: presets.Values) -> Panel:
+    """Move mean and spread of a squashed Gaussian, and leave out the correction of its log-probability."""
     controls = {
         "mean": slider(values["mean"], -2.0, 2.0, 0.1, "mean μ"),
         "std": slider(values["std"], 0.05, 3.0, 0.01, "spread σ"),
         "log_prob": choice(values["log_prob"], LOG_PROBS, "log-probability"),
     }
-    return presets.attach(Panel(compute, scene, describe, controls), PRESETS)
+    return Panel(compute, scene, describe, controls)

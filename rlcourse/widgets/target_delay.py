@@ -232,18 +232,9 @@ def listed(values: Float[np.ndarray, " n"]) -> str:
     return ", ".join(f"{value:.2f}" for value in values)
 
 
-@presets.checked
-def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
-    """Choose τ, the delay and whether the policy learns, and see whether the value is right and how restless it is.
-
-    Args:
-        preset: one of `PRESETS`, where the controls start.
-        changes: values of controls, by `compute`'s names, that differ from the preset's.
-
-    Raises:
-        ValueError: the preset or the name of a control is unknown, or a value is none that it takes.
-    """
-    values = presets.start(PRESETS, preset, changes)
+@presets.offered(PRESETS)
+def widget(values: presets.Values) -> Panel:
+    """Choose τ, the delay and whether the policy learns, and see whether the value is right and how restless it is."""
     controls = {
         "tau": selection(values["tau"], TAUS, "τ"),
         "delay": slider(values["delay"], 1, 8, 1, "delay d"),
@@ -252,5 +243,4 @@ def widget(preset: str = next(iter(PRESETS)), **changes: Any) -> Panel:
         "gamma": slider(values["gamma"], 0.0, 0.95, 0.05, "γ"),
         "noise": slider(values["noise"], 0.0, 2.0, 0.1, "noise"),
     }
-    panel = Panel(compute, scene, describe, controls, more=("policy", "gamma", "noise"), play="update")
-    return presets.attach(panel, PRESETS)
+    return Panel(compute, scene, describe, controls, more=("policy", "gamma", "noise"), play="update")

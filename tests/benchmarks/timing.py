@@ -8,15 +8,21 @@ from typing import Any
 from rich.table import Table
 
 
+def timed(run: Callable[[], Any]) -> float:
+    """Seconds of one call."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
 def interleaved(rivals: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
     """Median seconds of each; they take turns, so that whatever else the machine does slows all of them alike."""
     seconds: dict[str, list[float]] = {name: [] for name in rivals}
     for number in range(rounds + 1):
         for name, run in rivals.items():
-            start = time.perf_counter()
-            run()
+            spent = timed(run)
             if number:  # the first round warms up
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(spent)
     return {name: median(times) for name, times in seconds.items()}
 
 

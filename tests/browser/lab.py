@@ -142,16 +142,18 @@ class Notebook:
         return self.labelled("widget-checkbox", label).locator("input")
 
     def latencies(self, label: str, moves: int) -> list[float]:
-        """Seconds from each press of → or ←, in turn, on this slider until the new picture is painted.
+        """Seconds from each press of → on this slider until the new picture is painted; at its end ← goes back.
+
+        So hardly a value comes twice, and a widget that keeps what it computed gains nothing.
 
         By the browser's own clock, which a callback of an animation frame reaches before the frame is painted, and a
         message that it sends to itself afterwards.
         """
-        slider, seconds = self.slider(label), []
-        keys = ["ArrowRight", "ArrowLeft"]
-        if slider.get_attribute("aria-valuenow") == slider.get_attribute("aria-valuemax"):
-            keys.reverse()
-        for move in range(moves):
+        slider, seconds, key = self.slider(label), [], "ArrowRight"
+        ends = {"aria-valuemax": "ArrowLeft", "aria-valuemin": "ArrowRight"}
+        for _ in range(moves):
+            now = slider.get_attribute("aria-valuenow")
+            key = next((back for end, back in ends.items() if slider.get_attribute(end) == now), key)
             self.page.evaluate("""() => {
                 let pressed;
                 const press = () => { pressed = performance.now(); };
@@ -168,7 +170,7 @@ class Notebook:
                     observer.observe(picture, { childList: true });
                 });
             }""")
-            slider.press(keys[move % 2])
+            slider.press(key)
             seconds.append(float(self.page.evaluate("() => window.waited")))
         return seconds
 
