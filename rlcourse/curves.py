@@ -195,6 +195,8 @@ def reusable_seeds(path: Path, experiment: Experiment, seeds: Sequence[int]) -> 
     """
     data = files.read_json(path) if path.exists() else {}
     here = json.loads(json.dumps(origin(experiment.settings, experiment.matmul_precision)))
+    if "config" in data:  # a field that is younger than the curve had no other value than its default
+        data["config"] = json.loads(json.dumps(asdict(type(experiment.config)()))) | data["config"]
     if any(data.get(key) != value for key, value in here.items()):
         return {}
     columns = (data.get(key) or [None] * len(data["seeds"]) for key in _COLUMNS)

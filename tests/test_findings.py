@@ -122,7 +122,7 @@ TYPED: dict[str, set[float]] = {
     "00/map": set(range(1, 11)),  # the lectures' numbers
     "03/cell-38": {2, 500},
     "03/cell-42": {1.46, 20, 100},  # a question to the room: 1.46 to the power of 20
-    "05/c33": {2, 95},  # the lecture that explains intervals; the interval
+    "05/c33": {95},  # the lecture that explains intervals; the interval
     "05/seed-lottery-3": {2},  # its questions
     "06/d29": {9.36, 936},  # what a step of the double pendulum pays
     "06/d42": {200, 9_000, 9_360},  # the thresholds
@@ -130,7 +130,6 @@ TYPED: dict[str, set[float]] = {
     "06/d47": {9},
     "07/c42": {300_000},  # steps of lecture 5's recording
     "07/parts-less": {0.135, 6, 15},  # the bound; a lecture; the other actions
-    "07/parts-less-why": {0.01, 48, 76, 300},  # of the trained agents, which are not stored
     "08/4c25bb6c": {24},  # steps of a widget's walk
     "08/42f85b7f": {3.8, 24},
     "08/14478d8d": {32_768},  # 2^15 goals

@@ -281,6 +281,13 @@ def test_a_curve_grows_by_the_seeds_it_lacks(tmp_path: Path, monkeypatch: pytest
     whole = tmp_path / "whole.json"
     curves.save_curve(whole, records[1:], "the last two")
     assert path.read_text() == whole.read_text()
+    # A setting that an older curve lacks stood at its default.
+    older = json.loads(path.read_text())
+    del older["config"]["lr"]
+    before_lr = tmp_path / "older.json"
+    before_lr.write_text(json.dumps(older))
+    assert list(curves.reusable_seeds(before_lr, replace(POLE, config=tiny.Config()), range(3))) == [1, 2]
+    assert curves.reusable_seeds(before_lr, POLE, range(3)) == {}
     # Numbers of other settings, other code or another processor are not mixed in.
     assert curves.reusable_seeds(path, replace(POLE, episodes=POLE.episodes + 1), range(3)) == {}
     monkeypatch.setattr(provenance, "code_hash", lambda *kind: "of tomorrow")

@@ -164,8 +164,8 @@ def project(
 
     $$p_i \leftarrow \sum_j \Big[1 - \frac{|[\hat{z}_j]_{z_1}^{z_K} - z_i|}{\Delta z}\Big]_0^1\, \hat{p}_j$$
 
-    Two atoms share the probability of a return between them, so that its mean stays. What lies beyond the ends goes to
-    the last atom there, and the mean changes.
+    $[x]_a^b$ is x clipped to [a, b]. Two atoms share the probability of a return between them, so that its mean stays.
+    What lies below the first atom goes to the first, what lies above the last to the last, and the mean changes.
     """
     place = ((returns - atoms[0]) / (atoms[1] - atoms[0])).clamp(0, len(atoms) - 1)  # 0 the first atom, 1 the second …
     below = place.floor().clamp(max=len(atoms) - 2)  # algorithm 1 loses what lies on an atom: there both shares are 0

@@ -46,6 +46,13 @@ def verdict(estimate: Estimate, words: tuple[str, str, str] = VERDICTS) -> str:
     return words[2] if not estimate.resolved else words[0] if estimate.value > 0 else words[1]
 
 
+def compared(estimate: Estimate, one: str, other: str) -> str:
+    """A sentence without its full stop: `a is better than b`, or that their difference is not resolved."""
+    if estimate.resolved:
+        return f"{one} is {verdict(estimate)} than {other}"
+    return f"the difference between {one} and {other} is not resolved"
+
+
 def summed(estimates: Mapping[str, Estimate], words: tuple[str, str, str] = VERDICTS) -> str:
     """Names by their verdicts: `*a* and *b* are worse; *c* is not resolved`."""
     told = {word: [f"*{name}*" for name, each in estimates.items() if verdict(each, words) == word] for word in words}

@@ -7,6 +7,7 @@ from rlcourse.curves import Curve, mean_estimate, recorded_experiment, reference
 from rlcourse.findings import quoted
 from rlcourse.findings.phrases import (
     at,
+    compared,
     finding,
     gains,
     interval,
@@ -37,7 +38,7 @@ def noise() -> Markdown:
     long_run = config.exploration_noise / np.sqrt(1 - (1 - config.reversion) ** 2)
     other = recorded_experiment("06_pendulum_ddpg").config.exploration_noise
     return finding(
-        f"Noise with a memory in place of Gaussian noise, on Pendulum: {verdict(gain)}.",
+        f"On Pendulum {compared(gain, 'noise with a memory', 'Gaussian noise')}.",
         "The comparison changes two things at once, the memory *and* the size of the noise.",
         f"The return changes by {interval(gain)} ({seeds(ou)}, 95 % interval). In the long run the standard deviation "
         f"of the noise with a memory is {long_run:.2f}, and that of the Gaussian noise is {other:g}.",

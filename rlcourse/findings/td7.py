@@ -9,7 +9,19 @@ from IPython.display import Markdown
 
 from rlcourse.curves import CURVES, Curve, mean_estimate, reference
 from rlcourse.findings import quoted
-from rlcourse.findings.phrases import at, finding, gains, interval, listed, number, page, reached, table, verdict
+from rlcourse.findings.phrases import (
+    at,
+    compared,
+    finding,
+    gains,
+    interval,
+    listed,
+    number,
+    page,
+    reached,
+    table,
+    verdict,
+)
 from rlcourse.findings.td3 import ROBOTS, ends
 from rlcourse.widgets import embeddings as widget
 
@@ -61,7 +73,7 @@ def pendulum() -> Markdown:
     td3, td7 = reference("06_pendulum_td3"), reference("09_pendulum_td7")
     gain = td7.gain(td3)
     return finding(
-        f"TD7 in place of TD3 on Pendulum, averaged over the curve: {verdict(gain)}, by {interval(gain)} of return.",
+        f"Averaged over the curve on Pendulum, {compared(gain, 'TD7', 'TD3')}: the return changes by {interval(gain)}.",
         f"This is a gain of speed. In the last evaluation {reached(td7, GOAL)} seeds of TD7 and {reached(td3, GOAL)} "
         "of TD3 return −200 or more.",
         f"After {number(EARLY)} steps, {reached(td7, GOAL, at(td7, EARLY))} seeds of TD7 and "
