@@ -73,9 +73,9 @@ def standing() -> Markdown:
         "begins at 300 000. Look at the latest policy as well.",
         table(("seed", "longest time with one checkpoint, steps", "return at the end", "highest return"), rows),
         f"An episode has {STANDS} steps, and each step pays one point for not falling. So standing still brings about "
-        f"{STANDS} points. Seeds that come within 10 % of that: {near.any(1).sum()} of {len(near)}. Seeds that end there: "
-        f"{near[:, -1].sum()}. Early in training an assessment is one episode: a policy that falls before it has earned "
-        "more does not replace the one that stands.",
+        f"{STANDS} points. Seeds that come within 10 % of that: {near.any(1).sum()} of {len(near)}. Seeds that end "
+        f"there: {near[:, -1].sum()}. Early in training an assessment is one episode: a policy that falls before it "
+        "has earned more does not replace the one that stands.",
     )
 
 
