@@ -81,9 +81,8 @@ def standing() -> Markdown:
 
 def longest_kept(checkpoints: Curve) -> list[int]:
     """For each seed, the steps between the first and the last evaluation that one checkpoint got after exploration."""
-    spans = []
+    learned, spans = checkpoints.step > recorded_experiment("09_hopper_td7").config.learning_starts, []
     for returns in checkpoints.returns:
-        learned = checkpoints.step > recorded_experiment("09_hopper_td7").config.learning_starts
         equal = [checkpoints.step[learned & (returns == each)] for each in np.unique(returns[learned])]
         spans.append(max(int(steps[-1] - steps[0]) for steps in equal))
     return spans
