@@ -1,7 +1,6 @@
 """Cloning: each equation on numbers worked out by hand, who drives and who labels, and what is learned from it."""
 
 import math
-from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
 from typing import Any
@@ -18,6 +17,7 @@ from rlcourse.algorithms import cloning
 from rlcourse.algorithms.cloning import Clone, Config, Mixture, MixturePolicy
 from rlcourse.buffers import Transition
 from rlcourse.loop import evaluate, train
+from tests.agents import assert_a_loaded_one_goes_on, assert_refused, assert_the_seed_decides
 
 pytestmark = pytest.mark.thorough  # a minute together: in `make test`, not in the inner loop
 
@@ -50,27 +50,6 @@ def losses_of(metrics: Any) -> list[float]:
 
 def weights(agent: Any) -> Tensor:
     return torch.cat([p.detach().flatten() for p in agent.policy.parameters()])
-
-
-def assert_the_seed_decides(made: Callable[[int], Any]) -> None:
-    """Of agents by their seeds: nothing else, such as a global generator, has a part in what they learn."""
-    before = torch.get_rng_state(), str(np.random.get_state())  # noqa: NPY002  (it must not be touched)
-    runs = [losses(made(seed), 20) for seed in (0, 0, 1)]
-    assert runs[0] == runs[1] != runs[2]
-    assert torch.equal(torch.get_rng_state(), before[0])
-    assert str(np.random.get_state()) == before[1]  # noqa: NPY002
-
-
-def assert_a_loaded_one_goes_on(made: Callable[[int], Any]) -> None:
-    """Of agents by their seeds: with another one's state they learn what that one would have learned."""
-    saved, loaded, again = (made(seed) for seed in (0, 5, 6))
-    losses(saved, 17)  # in the middle of a round
-    state = saved.state_dict()
-    expected = losses(saved, 20, seed=7)
-    for other in (loaded, again):  # the second shows that what came out of `state_dict` is a copy
-        other.load_state_dict(state)
-        assert losses(other, 20, seed=7) == expected
-        assert torch.equal(weights(other), weights(saved))
 
 
 # --- equations
@@ -465,26 +444,27 @@ def test_every_setting_changes_what_is_learned(name: str) -> None:
     assert losses(one, 40) != losses(other, 40)
 
 
-def test_same_seed_same_numbers_and_another_seed_others() -> None:
-    assert_the_seed_decides(partial(clone, replace(SMALL, components=2)))
+def test_the_seed_decides() -> None:
+    assert_the_seed_decides(partial(clone, replace(SMALL, components=2)), lambda agent, seed: losses(agent, 20, seed))
 
 
 @pytest.mark.parametrize("config", [SMALL, replace(SMALL, components=2, dagger=True)])
 def test_a_loaded_agent_goes_on_like_the_saved_one(config: Config) -> None:
-    assert_a_loaded_one_goes_on(partial(clone, config))
+    saved = clone(config)
+    losses(saved, 17)  # in the middle of a round
+    assert_a_loaded_one_goes_on(saved, partial(clone, config), lambda agent, seed: losses(agent, 20, seed))
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"lr": 0.0}, "cloning.Config.lr = 0.0"),
-        ({"batch_size": 0}, "cloning.Config.batch_size = 0"),
-        ({"hidden": (8, 0)}, "cloning.Config.hidden = 0"),
-        ({"components": -1}, r"cloning.Config.components = -1 is out of range: it must be in \[0, inf\)"),
-        ({"round_steps": 0}, "cloning.Config.round_steps = 0"),
-        ({"updates": 0}, "cloning.Config.updates = 0"),
+        ({"lr": 0.0}, "lr = 0.0"),
+        ({"batch_size": 0}, "batch_size = 0"),
+        ({"hidden": (8, 0)}, "hidden = 0"),
+        ({"components": -1}, r"components = -1 is out of range: it must be in \[0, inf\)"),
+        ({"round_steps": 0}, "round_steps = 0"),
+        ({"updates": 0}, "updates = 0"),
     ],
 )
 def test_nonsense_is_refused_by_name(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        replace(SMALL, **changes)
+    assert_refused(SMALL, changes, message)

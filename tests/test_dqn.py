@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import fields, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import gymnasium as gym
@@ -15,6 +15,7 @@ from rlcourse.algorithms import dqn
 from rlcourse.algorithms.dqn import DQN, Config
 from rlcourse.buffers import Batch, PrioritizedReplay, ReplayBuffer, Transition
 from rlcourse.loop import evaluate, train
+from tests.agents import assert_a_loaded_one_goes_on, assert_refused, assert_the_seed_decides
 
 SMALL = Config(
     hidden=(8,), batch_size=4, buffer_size=64, learning_starts=4, epsilon_steps=20, n_step=1, huber_threshold=1.0
@@ -334,14 +335,9 @@ def learned(*changed: str) -> list[dict[str, Any]]:
     return steps(DQN(4, 2, replace(base, **{name: CHANGES[name] for name in changed}), seed=0), 45)
 
 
-def test_same_seed_same_numbers_and_another_seed_others() -> None:
+def test_the_seed_decides() -> None:
     config = replace(SMALL, n_step=2, dueling=True, double=True, priority_exponent=0.6)
-    before = torch.get_rng_state(), str(np.random.get_state())  # noqa: NPY002  (it must not be touched)
-    runs = [steps(DQN(4, 2, config, seed), 40) for seed in (0, 0, 1)]
-    assert runs[0] == runs[1]
-    assert runs[0][0]["loss"] != runs[2][0]["loss"]
-    assert torch.equal(torch.get_rng_state(), before[0])
-    assert str(np.random.get_state()) == before[1]  # noqa: NPY002
+    assert_the_seed_decides(partial(DQN, 4, 2, config), lambda agent, seed: steps(agent, 40, seed))
 
 
 def test_seeds_change_weights_exploration_and_sampling() -> None:
@@ -356,45 +352,38 @@ def test_seeds_change_weights_exploration_and_sampling() -> None:
 
 @pytest.mark.parametrize("config", [SMALL, replace(SMALL, n_step=3, priority_exponent=0.6, dueling=True, double=True)])
 def test_a_loaded_agent_goes_on_like_the_saved_one(config: Config) -> None:
-    saved, loaded = DQN(4, 2, config, seed=0), DQN(4, 2, config, seed=5)
+    saved = DQN(4, 2, config, seed=0)
     steps(saved, 37)  # in the middle of an episode, so that n-step windows are pending
-    state = saved.state_dict()
-    expected = steps(saved, 30, seed=7)
-    loaded.load_state_dict(state)
-    assert steps(loaded, 30, seed=7) == expected
-    again = DQN(4, 2, config, seed=6)
-    again.load_state_dict(state)  # what came out of `state_dict` is a copy that nobody has changed
-    assert steps(again, 30, seed=7) == expected
+    assert_a_loaded_one_goes_on(saved, partial(DQN, 4, 2, config), lambda agent, seed: steps(agent, 30, seed))
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"gamma": 1.0}, r"dqn.Config.gamma = 1.0 is out of range: it must be in \[0, 1\)"),
-        ({"lr": 0.0}, "dqn.Config.lr = 0.0"),
-        ({"lr": math.nan}, "dqn.Config.lr = nan"),
-        ({"batch_size": 0}, "dqn.Config.batch_size = 0"),
-        ({"batch_size": 100}, r"dqn.Config.batch_size = 100 is out of range: it must be in \[1, 64\]"),
-        ({"hidden": (8, 0)}, "dqn.Config.hidden = 0"),
-        ({"hidden": (), "dueling": True}, "dqn.Config.hidden: number of layers = 0"),
-        ({"buffer_size": 0}, "dqn.Config.buffer_size = 0"),
-        ({"learning_starts": 3}, r"dqn.Config.learning_starts = 3 is out of range: it must be in \[4, 64\]"),
-        ({"learning_starts": 65}, "dqn.Config.learning_starts = 65"),
-        ({"train_every": 0}, "dqn.Config.train_every = 0"),
-        ({"updates": 0}, "dqn.Config.updates = 0"),
-        ({"target_every": 0}, "dqn.Config.target_every = 0"),
-        ({"tau": 1.1}, r"dqn.Config.tau = 1.1 is out of range: it must be in \[0, 1\]"),
-        ({"epsilon_start": -0.1}, "dqn.Config.epsilon_start = -0.1"),
-        ({"epsilon_end": 2}, "dqn.Config.epsilon_end = 2"),
-        ({"epsilon_steps": 0}, "dqn.Config.epsilon_steps = 0"),
-        ({"huber_threshold": 0}, "dqn.Config.huber_threshold = 0"),
-        ({"max_grad_norm": 0}, "dqn.Config.max_grad_norm = 0"),
-        ({"n_step": 0}, "dqn.Config.n_step = 0"),
-        ({"priority_exponent": 1.5}, "dqn.Config.priority_exponent = 1.5"),
-        ({"importance_start": -1}, "dqn.Config.importance_start = -1"),
-        ({"importance_steps": 0}, "dqn.Config.importance_steps = 0"),
+        ({"gamma": 1.0}, r"gamma = 1.0 is out of range: it must be in \[0, 1\)"),
+        ({"lr": 0.0}, "lr = 0.0"),
+        ({"lr": math.nan}, "lr = nan"),
+        ({"batch_size": 0}, "batch_size = 0"),
+        ({"batch_size": 100}, r"batch_size = 100 is out of range: it must be in \[1, 64\]"),
+        ({"hidden": (8, 0)}, "hidden = 0"),
+        ({"hidden": (), "dueling": True}, "hidden: number of layers = 0"),
+        ({"buffer_size": 0}, "buffer_size = 0"),
+        ({"learning_starts": 3}, r"learning_starts = 3 is out of range: it must be in \[4, 64\]"),
+        ({"learning_starts": 65}, "learning_starts = 65"),
+        ({"train_every": 0}, "train_every = 0"),
+        ({"updates": 0}, "updates = 0"),
+        ({"target_every": 0}, "target_every = 0"),
+        ({"tau": 1.1}, r"tau = 1.1 is out of range: it must be in \[0, 1\]"),
+        ({"epsilon_start": -0.1}, "epsilon_start = -0.1"),
+        ({"epsilon_end": 2}, "epsilon_end = 2"),
+        ({"epsilon_steps": 0}, "epsilon_steps = 0"),
+        ({"huber_threshold": 0}, "huber_threshold = 0"),
+        ({"max_grad_norm": 0}, "max_grad_norm = 0"),
+        ({"n_step": 0}, "n_step = 0"),
+        ({"priority_exponent": 1.5}, "priority_exponent = 1.5"),
+        ({"importance_start": -1}, "importance_start = -1"),
+        ({"importance_steps": 0}, "importance_steps = 0"),
     ],
 )
 def test_nonsense_is_refused_by_name(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        replace(SMALL, **changes)
+    assert_refused(SMALL, changes, message)

@@ -1,4 +1,7 @@
-"""EDAC: the diversity term by hand, its slopes, and that without it EDAC is SAC with N critics, bit for bit."""
+"""EDAC: the diversity term by hand, its slopes, and that without it EDAC is SAC with N critics, bit for bit.
+
+Its equations that are SAC's: test_sac.
+"""
 
 from dataclasses import asdict, replace
 from itertools import permutations
@@ -14,8 +17,7 @@ from rlcourse.algorithms import edac, sac
 from rlcourse.algorithms.edac import EDAC, Config
 from rlcourse.buffers import ReplayBuffer, Transition
 from rlcourse.nets import Critics, generators
-from tests.test_off_policy import PUSH, SIZES, batch, train
-from tests.test_sac import LOG_PI, ZERO, critics, policy
+from tests.test_off_policy import PUSH, SIZES, train
 
 CONFIG = Config(**SIZES, critics=4)
 
@@ -67,21 +69,6 @@ def test_slopes_are_those_of_each_critic_and_differentiable() -> None:
     assert second is not None
     assert first.abs().max() > 0
     assert second.abs().max() > 0
-
-
-def test_targets_and_losses_by_hand() -> None:
-    # as on SAC's page: s' = ¼: min(2, 1) = 1; s = ±½: min(4, 2) = 2 and min(−4, −2) = −4
-    found = edac.bellman_target(batch(), policy, critics, 0.5, 2.0, ZERO)
-    assert found.tolist() == pytest.approx([1 + 0.5 * (1 - 2 * LOG_PI), 2.0])
-    loss, _ = edac.actor_loss(batch(), policy, critics, 2.0, ZERO)
-    assert loss.item() == pytest.approx(2 * LOG_PI + 1)
-    # (1 + 4)/2 for the first critic, (4 + 0)/2 for the second
-    q = torch.tensor([[0.0, 0.0], [-1.0, 2.0]])
-    assert edac.critic_loss(q, torch.tensor([1.0, 2.0])).item() == pytest.approx(4.5)
-    log_temperature = torch.zeros((), requires_grad=True)
-    edac.temperature_loss(log_temperature, torch.tensor([3.0, 3.0]), -1.0).backward()
-    assert log_temperature.grad is not None
-    assert log_temperature.grad.item() == -2  # too little entropy, 3 − 1: the temperature rises
 
 
 def test_without_diversity_it_is_sac_with_n_critics_bit_for_bit() -> None:

@@ -5,7 +5,7 @@
 
 import math
 from dataclasses import fields, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,13 @@ from rlcourse.algorithms import (
     td7,
 )
 from rlcourse.buffers import Batch, PrioritizedReplay, Transition
+from tests.agents import (
+    assert_a_loaded_one_goes_on,
+    assert_an_interrupt_leaves_it_usable,
+    assert_refused,
+    assert_the_seed_decides,
+    refusals,
+)
 
 torch.set_num_threads(1)
 
@@ -152,13 +159,8 @@ def test_every_field_of_the_configs_is_tried() -> None:
 
 
 @AGENTS
-def test_same_seed_same_numbers_and_another_seed_others(kind: Any) -> None:
-    before = torch.get_rng_state(), str(np.random.get_state())  # noqa: NPY002  (it must not be touched)
-    runs = [train(make(kind, seed), 40) for seed in (0, 0, 1)]
-    assert runs[0] == runs[1]
-    assert runs[0] != runs[2]
-    assert torch.equal(torch.get_rng_state(), before[0])
-    assert str(np.random.get_state()) == before[1]  # noqa: NPY002
+def test_the_seed_decides(kind: Any) -> None:
+    assert_the_seed_decides(partial(make, kind), lambda agent, seed: train(agent, 40, seed))
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -209,12 +211,7 @@ def test_a_switch_changes_nothing_before_the_first_update_it_affects(kind: Any, 
 def test_a_loaded_agent_goes_on_like_the_saved_one(kind: Any, changes: Any) -> None:
     saved = make(kind, **changes)
     train(saved, 37)  # an odd number of updates, in the middle of an episode
-    state = saved.state_dict()
-    expected = train(saved, 25, seed=7)
-    for seed in (5, 6):  # twice: what came out of `state_dict` is a copy that nobody has changed
-        loaded = make(kind, seed, **changes)
-        loaded.load_state_dict(state)
-        assert train(loaded, 25, seed=7) == expected
+    assert_a_loaded_one_goes_on(saved, partial(make, kind, **changes), lambda agent, seed: train(agent, 25, seed))
 
 
 @AGENTS
@@ -329,20 +326,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("kind", "changes", "message"),
-    [
-        (kind, changes, message)
-        for kind, config in SMALL.items()
-        for changes, message in REFUSED
-        if all(hasattr(config, name) for name in changes)
-    ],
-    ids=lambda value: getattr(value, "__name__", str(value)),
-)
-def test_nonsense_is_refused_by_name(kind: Any, changes: dict[str, Any], message: str) -> None:
-    module = kind.__module__.rsplit(".", 1)[-1]
-    with pytest.raises(ValueError, match=rf"{module}\.Config\.{message}"):
-        replace(SMALL[kind], **changes)
+@refusals(SMALL, REFUSED)
+def test_nonsense_is_refused_by_name(config: Any, changes: dict[str, Any], message: str) -> None:
+    assert_refused(config, changes, message)
 
 
 def test_every_numeric_field_has_a_value_that_is_refused() -> None:
@@ -355,20 +341,8 @@ def test_every_numeric_field_has_a_value_that_is_refused() -> None:
 
 @AGENTS
 def test_an_interrupt_leaves_a_usable_agent(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    agent = make(kind)
-    genuine, calls = agent.update, iter(range(100))
-
-    def interrupted(argument: Any) -> Any:
-        if next(calls) == 5:
-            raise KeyboardInterrupt
-        return genuine(argument)
-
-    monkeypatch.setattr(agent, "update", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        train(agent, 100)
-    monkeypatch.undo()
-    assert loop.evaluate(envs.make("Pendulum-v1", max_episode_steps=5), agent, 2, seed=0).shape == (2,)
-    assert train(agent, 20)[-1]["step"] == 20
+    env = envs.make("Pendulum-v1", max_episode_steps=5)
+    assert_an_interrupt_leaves_it_usable(make(kind), 5, 20, env, train, monkeypatch)
 
 
 # Pendulum in the lecture's size; measured thresholds, of the final policy, fresh evaluation seeds.

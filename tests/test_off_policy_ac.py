@@ -160,17 +160,6 @@ def test_targets_follow_by_tau(tau: float) -> None:
     assert not torch.equal(before, online)
 
 
-def test_exploration_follows_the_squashed_distribution() -> None:
-    agent = OffPolicyAC(1, PUSH, CONFIG, seed=0)
-    agent.steps = 10
-    actions = np.array([agent.act(np.array([0.5]))[0] for _ in range(2000)])
-    with torch.no_grad():
-        gaussian = agent.actor(torch.tensor([0.5]))
-    expected = stats.norm(gaussian.mean.item(), gaussian.log_std.exp().item())
-    assert stats.kstest(np.arctanh(actions.astype(float)), expected.cdf).pvalue > 1e-3
-    assert agent.act(np.array([0.5]), explore=False)[0] == pytest.approx(math.tanh(gaussian.mean.item()), abs=1e-6)
-
-
 def test_spreads_are_bounded() -> None:
     actor = off_policy_ac.StochasticActor(1, 1, (), generators(0, 1)[0], -3.0)
     with torch.no_grad():

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import fields, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,13 @@ from rlcourse import envs, loop
 from rlcourse.algorithms import actor_critic, ppo, reinforce
 from rlcourse.buffers import Transition
 from tests import tiny  # noqa: F401  (registers ShortCartPole-v1 and ShortCheetah-v5)
+from tests.agents import (
+    assert_a_loaded_one_goes_on,
+    assert_an_interrupt_leaves_it_usable,
+    assert_refused,
+    assert_the_seed_decides,
+    refusals,
+)
 
 torch.set_num_threads(1)
 
@@ -77,13 +84,8 @@ def learned(kind: Any, *changed: str) -> list[dict[str, Any]]:
 
 
 @AGENTS
-def test_same_seed_same_numbers_and_another_seed_others(kind: Any) -> None:
-    before = torch.get_rng_state(), str(np.random.get_state())  # noqa: NPY002  (it must not be touched)
-    runs = [train(make(kind, seed), 120) for seed in (0, 0, 1)]
-    assert runs[0] == runs[1]
-    assert runs[0] != runs[2]
-    assert torch.equal(torch.get_rng_state(), before[0])
-    assert str(np.random.get_state()) == before[1]  # noqa: NPY002
+def test_the_seed_decides(kind: Any) -> None:
+    assert_the_seed_decides(partial(make, kind), lambda agent, seed: train(agent, 120, seed))
 
 
 @AGENTS
@@ -91,12 +93,7 @@ def test_a_loaded_agent_goes_on_like_the_saved_one(kind: Any) -> None:
     saved = make(kind)
     train(saved, 131 if kind is reinforce.REINFORCE else 250)  # in the middle of a rollout
     assert len(saved.rollout) > 0
-    state = saved.state_dict()
-    expected = train(saved, 120, seed=7)
-    for seed in (5, 6):  # twice: what came out of `state_dict` is a copy that nobody has changed
-        loaded = make(kind, seed)
-        loaded.load_state_dict(state)
-        assert train(loaded, 120, seed=7) == expected
+    assert_a_loaded_one_goes_on(saved, partial(make, kind), lambda agent, seed: train(agent, 120, seed))
 
 
 @AGENTS
@@ -153,20 +150,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("kind", "changes", "message"),
-    [
-        (kind, changes, message)
-        for kind, config in SMALL.items()
-        for changes, message in REFUSED
-        if all(hasattr(config, name) for name in changes)
-    ],
-    ids=lambda value: getattr(value, "__name__", str(value)),
-)
-def test_nonsense_is_refused_by_name(kind: Any, changes: dict[str, Any], message: str) -> None:
-    module = kind.__module__.rsplit(".", 1)[-1]
-    with pytest.raises(ValueError, match=rf"{module}\.Config\.{message}"):
-        replace(SMALL[kind], **changes)
+@refusals(SMALL, REFUSED)
+def test_nonsense_is_refused_by_name(config: Any, changes: dict[str, Any], message: str) -> None:
+    assert_refused(config, changes, message)
 
 
 def test_a_baseline_of_no_known_kind_is_refused_by_name() -> None:
@@ -184,17 +170,5 @@ def test_every_numeric_field_has_a_value_that_is_refused() -> None:
 
 @AGENTS
 def test_an_interrupt_leaves_a_usable_agent(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    agent = make(kind)
-    genuine, calls = agent.update, iter(range(100))
-
-    def interrupted(argument: Any) -> Any:
-        if next(calls) == 1:
-            raise KeyboardInterrupt
-        return genuine(argument)
-
-    monkeypatch.setattr(agent, "update", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        train(agent, 1000)
-    monkeypatch.undo()
-    assert loop.evaluate(envs.make("tests.tiny:ShortCartPole-v1"), agent, 2, seed=0).shape == (2,)
-    assert train(agent, 200)[-1]["step"] == 200
+    env = envs.make("tests.tiny:ShortCartPole-v1")
+    assert_an_interrupt_leaves_it_usable(make(kind), 1, 1_000, env, train, monkeypatch)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import fields, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import gymnasium as gym
@@ -17,6 +17,7 @@ from rlcourse.algorithms.rainbow import Config, NoisyLinear, Rainbow
 from rlcourse.buffers import Batch, PrioritizedReplay, Transition
 from rlcourse.loop import train
 from rlcourse.nets import generators, mlp
+from tests.agents import assert_a_loaded_one_goes_on, assert_refused, assert_the_seed_decides
 
 SIZES: dict[str, Any] = {"hidden": (8,), "batch_size": 4, "buffer_size": 64, "learning_starts": 4, "epsilon_steps": 20}
 SMALL = Config(**SIZES, atoms=11, v_max=10.0, target_every=3)
@@ -441,40 +442,28 @@ def learned(off: str, *changed: str) -> list[dict[str, Any]]:
     return steps(Rainbow(4, 2, replace(base, **changes), seed=0), 45)
 
 
-def test_same_seed_same_numbers_and_another_seed_others() -> None:
-    before = torch.get_rng_state(), str(np.random.get_state())  # noqa: NPY002  (it must not be touched)
-    runs = [steps(Rainbow(4, 2, SMALL, seed), 40) for seed in (0, 0, 1)]
-    assert runs[0] == runs[1]
-    assert runs[0][0]["loss"] != runs[2][0]["loss"]
-    assert torch.equal(torch.get_rng_state(), before[0])
-    assert str(np.random.get_state()) == before[1]  # noqa: NPY002
+def test_the_seed_decides() -> None:
+    assert_the_seed_decides(partial(Rainbow, 4, 2, SMALL), lambda agent, seed: steps(agent, 40, seed))
 
 
 @pytest.mark.parametrize("config", [SMALL, replace(SMALL, **OFF)])
 def test_a_loaded_agent_goes_on_like_the_saved_one(config: Config) -> None:
-    saved, loaded = Rainbow(4, 2, config, seed=0), Rainbow(4, 2, config, seed=5)
+    saved = Rainbow(4, 2, config, seed=0)
     steps(saved, 37)  # in the middle of an episode, so that n-step windows are pending
-    state = saved.state_dict()
-    expected = steps(saved, 30, seed=7)
-    loaded.load_state_dict(state)
-    assert steps(loaded, 30, seed=7) == expected
-    again = Rainbow(4, 2, config, seed=6)
-    again.load_state_dict(state)  # what came out of `state_dict` is a copy that nobody has changed
-    assert steps(again, 30, seed=7) == expected
+    assert_a_loaded_one_goes_on(saved, partial(Rainbow, 4, 2, config), lambda agent, seed: steps(agent, 30, seed))
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"hidden": ()}, "rainbow.Config.hidden: number of layers = 0"),
-        ({"atoms": 1}, "rainbow.Config.atoms = 1"),
-        ({"v_min": 10.0}, r"rainbow.Config.v_max = 10.0 is out of range: it must be in \(10, inf\]"),
-        ({"v_min": math.nan}, "rainbow.Config.v_min = nan"),
-        ({"sigma": 0.0}, "rainbow.Config.sigma = 0.0"),
-        ({"n_step": 0}, "rainbow.Config.n_step = 0"),
-        ({"batch_size": 100}, r"rainbow.Config.batch_size = 100 is out of range: it must be in \[1, 64\]"),
+        ({"hidden": ()}, "hidden: number of layers = 0"),
+        ({"atoms": 1}, "atoms = 1"),
+        ({"v_min": 10.0}, r"v_max = 10.0 is out of range: it must be in \(10, inf\]"),
+        ({"v_min": math.nan}, "v_min = nan"),
+        ({"sigma": 0.0}, "sigma = 0.0"),
+        ({"n_step": 0}, "n_step = 0"),
+        ({"batch_size": 100}, r"batch_size = 100 is out of range: it must be in \[1, 64\]"),
     ],
 )
 def test_nonsense_is_refused_by_name(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        replace(SMALL, **changes)
+    assert_refused(SMALL, changes, message)

@@ -1,7 +1,11 @@
-"""SAC: the squashed Gaussian against integrals, its equations by hand, the temperature, and the original's V."""
+"""SAC: the squashed Gaussian against integrals, its equations by hand, the temperature, and the original's V.
+
+The equations are tested on the pages of CQL and EDAC, too, which have the same.
+"""
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +13,8 @@ import torch
 from scipy import integrate, stats
 from torch import Tensor
 
-from rlcourse.algorithms import sac
+from rlcourse.algorithms import cql, edac, off_policy_ac, sac
+from rlcourse.algorithms.off_policy_ac import OffPolicyAC
 from rlcourse.algorithms.sac import SAC, Config
 from rlcourse.nets import Gaussian, generators
 from tests.test_off_policy import PUSH, SIZES, batch
@@ -73,17 +78,27 @@ def critics(obs: Tensor, action: Tensor) -> Tensor:
 
 
 ZERO = torch.zeros(2, 1)
+PAGES = pytest.mark.parametrize("page", [sac, cql, edac], ids=lambda page: page.__name__.rsplit(".", 1)[-1])
 
 
-def test_bellman_target_by_hand() -> None:
+@PAGES
+def test_bellman_target_by_hand(page: Any) -> None:
     # s' = ¼: min(2, 1) = 1; 1 + ½·(1 − 2·log π)
-    found = sac.bellman_target(batch(), policy, critics, 0.5, 2.0, ZERO)
+    found = page.bellman_target(batch(), policy, critics, 0.5, 2.0, ZERO)
     assert found.tolist() == pytest.approx([1 + 0.5 * (1 - 2 * LOG_PI), 2.0])
 
 
-def test_actor_loss_by_hand() -> None:
+@PAGES
+def test_critic_loss_by_hand(page: Any) -> None:
+    # (1 + 4)/2 for the first critic, (4 + 0)/2 for the second
+    q = torch.tensor([[0.0, 0.0], [-1.0, 2.0]])
+    assert page.critic_loss(q, torch.tensor([1.0, 2.0])).item() == pytest.approx(4.5)
+
+
+@PAGES
+def test_actor_loss_by_hand(page: Any) -> None:
     # s = ±½: min(4, 2) = 2 and min(−4, −2) = −4; mean −1
-    loss, log_prob = sac.actor_loss(batch(), policy, critics, 2.0, ZERO)
+    loss, log_prob = page.actor_loss(batch(), policy, critics, 2.0, ZERO)
     assert loss.item() == pytest.approx(2 * LOG_PI + 1)
     assert log_prob.tolist() == pytest.approx([LOG_PI] * 2)
 
@@ -95,10 +110,11 @@ def test_the_originals_targets_by_hand() -> None:
     assert sac.value_bellman_target(batch(), lambda obs: 4 * obs, 0.5).tolist() == [1.5, 2.0]  # 1 + ½·4·¼
 
 
+@PAGES
 @pytest.mark.parametrize(("log_prob", "rises"), [(3.0, True), (-3.0, False)])
-def test_too_little_entropy_raises_the_temperature(log_prob: float, rises: bool) -> None:
+def test_too_little_entropy_raises_the_temperature(page: Any, log_prob: float, rises: bool) -> None:
     log_temperature = torch.zeros((), requires_grad=True)
-    loss = sac.temperature_loss(log_temperature, torch.tensor([log_prob, log_prob]), -1.0)
+    loss = page.temperature_loss(log_temperature, torch.tensor([log_prob, log_prob]), -1.0)
     loss.backward()
     assert log_temperature.grad is not None
     assert log_temperature.grad.item() == -(log_prob - 1.0)
@@ -167,8 +183,12 @@ def test_without_entropy_only_q_counts_and_a_temperature_of_zero_is_not_learned(
         replace(CONFIG, learn_temperature=False, temperature=-0.1)
 
 
-def test_exploration_follows_the_squashed_distribution() -> None:
-    agent = SAC(1, PUSH, CONFIG, seed=0)
+@pytest.mark.parametrize(
+    "agent",
+    [SAC(1, PUSH, CONFIG, seed=0), OffPolicyAC(1, PUSH, off_policy_ac.Config(**SIZES), seed=0)],
+    ids=lambda agent: type(agent).__name__,
+)
+def test_exploration_follows_the_squashed_distribution(agent: Any) -> None:
     agent.steps = 10
     actions = np.array([agent.act(np.array([0.5]))[0] for _ in range(2000)])
     with torch.no_grad():
