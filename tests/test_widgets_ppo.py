@@ -277,6 +277,16 @@ def test_earlier_draws_stay_as_they_were() -> None:
     np.testing.assert_array_equal(lottery(draw=5).gains, lottery(draw=20).gains[:5])
 
 
+def test_what_a_student_should_have_seen_in_the_lottery() -> None:
+    winners = np.sign(lottery(n=3, draw=20).gains)
+    assert (winners[1:] != winners[:-1]).sum() == 12
+    wrong = {rival: lottery(rival=rival).wrong for rival in seed_lottery.RIVALS}
+    assert not wrong["λ = 0"].any()
+    assert wrong["raw advantages"][2] == pytest.approx(0.2, abs=0.03)
+    assert 1 + int((wrong["raw advantages"] < 1 / 20).argmax()) == 13  # seeds
+    assert (wrong["raw observations"][:15] > 0.25).all()
+
+
 def test_rivals_were_recorded_with_the_same_seeds() -> None:
     files = (f"05_lottery_{seed_lottery.BASE}", *seed_lottery.RIVALS.values())
     seeds = [json.loads((CURVES / f"{name}.json").read_text())["seeds"] for name in files]

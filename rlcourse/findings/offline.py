@@ -83,10 +83,10 @@ def traces() -> Markdown:
         for learner, curve in curves.items()
         if curve.believed is not None and curve.truth is not None
     ]
-    groups = {word: [name for name, each in biases.items() if verdict(each, BIAS) == word] for word in BIAS}
-    told = "; ".join(f"*{word}* by {listed(names)}" for word, names in groups.items() if names)
+    groups = {word: [f"*{name}*" for name, each in biases.items() if verdict(each, BIAS) == word] for word in BIAS}
+    told = [f"critics of {listed(names)} believe {word}" for word, names in groups.items() if names]
     return finding(
-        f"What is believed at the end is {told}. {_at_full_size()}",
+        f"At the end, {listed(told)}. {_at_full_size()}",
         f"{seeds(*curves.values())} leave wide intervals. And a critic that has not looked far ahead believes too much "
         "here, since it begins near 0 and all rewards are negative.",
         f"Mean discounted value of the learned policy's own actions after {number(curves['TD3'].step[-1])} updates:",

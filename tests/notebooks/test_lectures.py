@@ -262,6 +262,17 @@ def test_the_pattern_of_a_lecture(lecture: NotebookNode) -> None:
     assert all("slide_type" in cell.metadata.get("slideshow", {}) for cell in lecture.cells)
 
 
+def test_every_tag_of_a_source_stands_in_the_lists_of_sources(lecture: NotebookNode) -> None:
+    """A tag is a short name in brackets, as [DQN] or [TD7] eq. 22."""
+    parts = [part for cell in prose(lecture) for part in re.split(r"(?=\*\*(?:Papers|References)\*\*)", cell.source)]
+    lists = [part for part in parts if part.startswith(("**Papers", "**References"))]
+    tag = re.compile(r"\[([A-Z][A-Za-z+\d]*)(?=[\],]| [a-z])(?![^\]]*\]\()")  # not the text of a link
+    known = set(tag.findall("\n".join(lists)))
+    used = set(tag.findall("\n".join(part for part in parts if part not in lists)))
+    assert lists
+    assert used <= known, f"{sorted(used - known)} in no list of papers or references; they hold {sorted(known)}"
+
+
 def test_checked_outputs_hold_no_trained_numbers(lecture: NotebookNode) -> None:
     checked = [cell for cell in code(lecture) if "NBVAL_CHECK_OUTPUT" in cell.source]
     assert checked
