@@ -508,6 +508,16 @@ def test_lecture_9_on_the_ladder_and_the_checkpoint_that_stands() -> None:
     assert hopper.step[-1] < config.late_after  # "early in training an assessment is one episode"
 
 
+def test_lecture_9_on_the_first_row_of_the_papers_table() -> None:
+    curves = findings.td7.longer()
+    assert {int(curve.step[-1]) for curve in curves.values()} == {300_000}  # "300k" in the paper
+    assert {len(curve.returns) for curve in curves.values()} == {3}
+    printed = (CURVES.parent / "benchmarks" / "off_policy.txt").read_text().split("1 thread")[1]
+    for agent in ("TD3", "SAC", "TD7"):
+        assert f"│ {agent:4}   │ {findings.td7.on_one_core(agent)} " in printed
+    assert 300_000 / findings.td7.on_one_core("TD7") > 3600  # seconds; "three of its runs take hours"
+
+
 def test_the_longest_time_with_one_checkpoint_begins_after_exploration() -> None:
     step = 5_000 * np.arange(1, 11)  # nothing is learned before step 25,000
     returns = np.array([[7, 7, 7, 7, 7, 1, 1, 1, 2, 2], [7, 7, 7, 7, 7, 1, 2, 3, 4, 5]], float)
