@@ -14,11 +14,6 @@ class Figure:
     value: float
     spread: float | None = None
 
-    @property
-    def least(self) -> float:
-        """The lower end of what is printed with ±, or the number where no spread is printed."""
-        return self.value - (self.spread or 0)
-
     def __str__(self) -> str:
         return signed(self.value, 0).removeprefix("+") + ("" if self.spread is None else f" ± {self.spread:.0f}")
 
