@@ -205,7 +205,7 @@ def beside_the_paper() -> list[str]:
         f"After {number(td7.step[-1])} steps TD7 returns {'more' if ahead else 'no more'} than any of the others here.",
         f"Our mean lies below the paper's interval: {listed(below or ['none'])}. Our own interval holds the paper's "
         f"mean: {listed(held or ['none'])}. Environment and simulator are newer than the paper's, and "
-        f"{seeds(*curves.values())} are few. We know of no other reason.",
+        f"{seeds(*curves.values())} are few; whether that is the reason is open.",
     ]
 
 
