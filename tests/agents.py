@@ -68,5 +68,5 @@ def refusals(configs: Mapping[Any, Any], refused: Sequence[tuple[dict[str, Any],
 def assert_refused(config: Any, changes: dict[str, Any], message: str) -> None:
     """The error names the page, `Config` and then what `message` says."""
     module = type(config).__module__.rsplit(".", 1)[-1]
-    with pytest.raises(ValueError, match=rf"{module}\.Config(\.|: ){message}"):
+    with pytest.raises(ValueError, match=rf"{module}\.Config\.{message}"):
         replace(config, **changes)

@@ -452,7 +452,9 @@ def test_the_seed_decides() -> None:
 def test_a_loaded_agent_goes_on_like_the_saved_one(config: Config) -> None:
     saved = clone(config)
     losses(saved, 17)  # in the middle of a round
-    assert_a_loaded_one_goes_on(saved, partial(clone, config), lambda agent, seed: losses(agent, 20, seed))
+    assert_a_loaded_one_goes_on(
+        saved, partial(clone, config), lambda agent, seed: (losses(agent, 20, seed), weights(agent).tolist())
+    )
 
 
 @pytest.mark.parametrize(

@@ -338,6 +338,8 @@ def learned(*changed: str) -> list[dict[str, Any]]:
 def test_the_seed_decides() -> None:
     config = replace(SMALL, n_step=2, dueling=True, double=True, priority_exponent=0.6)
     assert_the_seed_decides(partial(DQN, 4, 2, config), lambda agent, seed: steps(agent, 40, seed))
+    one, other = (steps(DQN(4, 2, config, seed), 40)[0]["loss"] for seed in (0, 1))
+    assert one != other  # from the first update on
 
 
 def test_seeds_change_weights_exploration_and_sampling() -> None:

@@ -357,7 +357,9 @@ def test_the_seed_decides() -> None:
 def test_a_loaded_agent_goes_on_like_the_saved_one(config: Config) -> None:
     saved = clone(config)
     losses(saved, 17)  # in the middle of a round
-    assert_a_loaded_one_goes_on(saved, partial(clone, config), lambda agent, seed: losses(agent, 20, seed))
+    assert_a_loaded_one_goes_on(
+        saved, partial(clone, config), lambda agent, seed: (losses(agent, 20, seed), weights(agent).tolist())
+    )
 
 
 @pytest.mark.parametrize(
@@ -371,9 +373,6 @@ def test_a_loaded_agent_goes_on_like_the_saved_one(config: Config) -> None:
         ({"stretch": -1}, "stretch = -1"),
         ({"threshold": 0.0}, "threshold = 0.0"),
         ({"members": 0}, "members = 0"),
-        ({"components": 2, "noise_steps": 3}, "components = 2 and noise_steps = 3 exclude each other, choose one"),
-        ({"bins": 2, "noise_steps": 3}, "bins = 2 and noise_steps = 3 exclude each other"),
-        ({"dagger": True, "stretch": 3}, "dagger = True and stretch = 3 exclude each other"),
         ({"components": -1}, r"components = -1 is out of range: it must be in \[0, inf\)"),
         ({"round_steps": 0}, "round_steps = 0"),
         ({"updates": 0}, "updates = 0"),
@@ -381,3 +380,16 @@ def test_a_loaded_agent_goes_on_like_the_saved_one(config: Config) -> None:
 )
 def test_nonsense_is_refused_by_name(changes: dict[str, Any], message: str) -> None:
     assert_refused(SMALL, changes, message)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"components": 2, "noise_steps": 3}, "components = 2 and noise_steps = 3 exclude each other, choose one"),
+        ({"bins": 2, "noise_steps": 3}, "bins = 2 and noise_steps = 3 exclude each other"),
+        ({"dagger": True, "stretch": 3}, "dagger = True and stretch = 3 exclude each other"),
+    ],
+)
+def test_settings_that_exclude_each_other_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(SMALL, **changes)

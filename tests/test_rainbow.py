@@ -444,6 +444,8 @@ def learned(off: str, *changed: str) -> list[dict[str, Any]]:
 
 def test_the_seed_decides() -> None:
     assert_the_seed_decides(partial(Rainbow, 4, 2, SMALL), lambda agent, seed: steps(agent, 40, seed))
+    one, other = (steps(Rainbow(4, 2, SMALL, seed), 40)[0]["loss"] for seed in (0, 1))
+    assert one != other  # from the first update on
 
 
 @pytest.mark.parametrize("config", [SMALL, replace(SMALL, **OFF)])
