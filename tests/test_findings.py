@@ -518,6 +518,31 @@ def test_lecture_9_on_the_first_row_of_the_papers_table() -> None:
     assert 300_000 / findings.td7.on_one_core("TD7") > 3600  # seconds; "three of its runs take hours"
 
 
+def test_lecture_9_on_the_papers_tasks() -> None:
+    """What its text says of the differences between version 4 in an older simulator and version 5 in ours."""
+    found = findings.td7.differences()
+    assert set(found) == {"HalfCheetah", "Hopper", "Walker2d", "Ant", "Humanoid"}
+    with np.load(findings.td7.PAPERS_TASKS) as file:
+        assert {len(file[f"{robot}/state"]) for robot in found} == {200}
+    for robot, (observed, sizes) in found.items():
+        assert (observed[0] == observed[1]) == (robot not in {"Ant", "Humanoid"})  # they feel contacts, or less
+        assert (sizes["next state"] < 1e-9) == (robot not in {"Walker2d", "Humanoid"})  # friction; MuJoCo's own
+        assert (sizes["reward"] < 1e-9) == (robot in {"HalfCheetah", "Hopper"})
+        upright = {"Humanoid": 5.0}.get(robot, 1.0)  # what a step on one's feet pays
+        assert ("reward at an end" in sizes) == (robot != "HalfCheetah")
+        assert sizes.get("reward at an end", upright) == pytest.approx(upright, abs=0.03)
+    with pytest.warns(DeprecationWarning, match="out of date"):
+        old = findings.td7.differences(version=4)
+    moved = {robot: sizes.pop("next state") for robot, (_, sizes) in old.items()}
+    assert moved["Humanoid"] == found["Humanoid"][1]["next state"]  # "version 4 has it, too"
+    assert moved["Walker2d"] < 1e-9  # so its friction is version 5's
+    assert all(theirs == ours for (theirs, ours), _ in old.values())
+    assert max(size for _, sizes in old.values() for size in sizes.values()) < 1e-4  # all other rewards are version 5's
+    text = "\n".join(findings.td7.tasks())
+    assert "The same task is: HalfCheetah." in text
+    assert "| Humanoid | 376 and 348 | 5e-05 | 3 | 5 |" in text
+
+
 def test_the_longest_time_with_one_checkpoint_begins_after_exploration() -> None:
     step = 5_000 * np.arange(1, 11)  # nothing is learned before step 25,000
     returns = np.array([[7, 7, 7, 7, 7, 1, 1, 1, 2, 2], [7, 7, 7, 7, 7, 1, 2, 3, 4, 5]], float)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from gymnasium.spaces import Box
 from torch import Tensor
 
 from rlcourse.algorithms import ddpg, td3
@@ -11,6 +12,20 @@ from rlcourse.algorithms.td3 import TD3, Config
 from tests.test_off_policy import PUSH, SIZES, batch
 
 CONFIG = Config(**SIZES)
+# How far twenty updates move each layer's weights and biases: the norm of the change. Printed by the authors' TD3.py
+# (github.com/sfujim/TD3, commit 6a9f761), given the same first weights, batches and noise in float64.
+MOVED = {
+    "actor": [0.134746174446, 0.0354527939815, 0.567337330761, 0.0371782628256, 0.0826385108403, 0.00507256541636],
+    "target_actor": [
+        *(0.00382646678425, 0.000996402809302, 0.015750908802),
+        *(0.0010269694334, 0.00234569440958, 0.000146600936245),
+    ],
+    "critic": [0.170107891298, 0.0310025611031, 0.507854445183, 0.0258348642448, 0.028711661169, 0.000714429681162],
+    "target_critic": [
+        *(0.00569782096457, 0.00109396299702, 0.0178968570467),
+        *(0.00100092596849, 0.00106120846663, 4.92221215109e-05),
+    ],
+}
 
 
 def actor(obs: Tensor) -> Tensor:
@@ -93,3 +108,22 @@ def test_without_its_cures_it_is_ddpg() -> None:
     for name in ("actor", "critic", "target_actor", "target_critic"):
         for one, other in zip(getattr(cured, name).parameters(), getattr(plain, name).parameters(), strict=True):
             assert torch.equal(one, other)
+
+
+def test_twenty_updates_at_full_size_are_those_of_the_authors_code() -> None:
+    agent = TD3(17, Box(-1.0, 1.0, (6,)), Config(buffer_size=25_000), seed=0)
+    first, data, double = {}, torch.Generator().manual_seed(1), torch.float64
+    for name in MOVED:
+        net = getattr(agent, name).double()
+        first[name] = [parameter.detach().clone() for parameter in net.parameters()]
+    for _ in range(20):
+        obs, next_obs = torch.randn(2, 256, 17, generator=data, dtype=double)
+        action = 2 * torch.rand(256, 6, generator=data, dtype=double) - 1
+        (reward,) = torch.randn(1, 256, generator=data, dtype=double)
+        terminated = (torch.rand(256, generator=data, dtype=double) < 0.1).double()
+        unused = {"steps": torch.ones(256), "probability": torch.ones(256), "indices": torch.arange(256)}
+        rows = {"obs": obs, "action": action, "reward": reward, "next_obs": next_obs, "terminated": terminated}
+        agent.update(batch(**rows, **unused))
+    for name, expected in MOVED.items():
+        last = getattr(agent, name).parameters()
+        assert [(b - a).norm().item() for a, b in zip(first[name], last, strict=True)] == pytest.approx(expected, 1e-9)

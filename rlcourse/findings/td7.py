@@ -1,12 +1,15 @@
 """Lecture 9: embeddings, a checkpoint that stands still, TD7 on Pendulum, the ladder, full size, and offline tables."""
 
 import re
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from IPython.display import Markdown
 
+from rlcourse import envs
 from rlcourse.curves import CURVES, Curve, mean_estimate, recorded_experiment, reference
 from rlcourse.findings import quoted
 from rlcourse.findings.phrases import (
@@ -36,6 +39,9 @@ RUNGS = {
     "checkpoints": "09_ladder_td7",
 }
 BENCHMARKS = CURVES.parent / "benchmarks"
+PAPERS_TASKS = CURVES.parent / "recordings" / "papers_tasks.npz"
+STEP = "next state", "reward", "reward at an end"  # what a step can differ in
+ROUNDING = 1e-9  # a smaller difference is none
 GOAL, EARLY = -200, 6_000  # of the live run on Pendulum
 LONGER = {"TD3": "09_300k_halfcheetah_td3", "SAC": "09_300k_halfcheetah_sac", "PPO": "05_halfcheetah_ppo"}
 RUNS_WELL = 5_000  # a return on HalfCheetah, for when it is reached
@@ -209,6 +215,53 @@ def beside_the_paper() -> list[str]:
     ]
 
 
+@cache
+def differences(version: int = 5) -> dict[str, tuple[tuple[int, int], dict[str, float]]]:
+    """How the paper's robots differ from ours: how many numbers agents observe, theirs and ours, and by how much one
+    step differs at most. Each step that `tests/papers_tasks.py` recorded is made again in the simulator at hand."""
+    told = {}
+    with np.load(PAPERS_TASKS) as file:
+        recorded = dict(file)
+    for robot in dict.fromkeys(name.split("/")[0] for name in recorded):
+        task: Any = envs.make(f"{robot}-v{version}").unwrapped
+        moved, paid = [], []
+        obs, _ = task.reset(seed=0)
+        for state, action in zip(recorded[f"{robot}/state"], recorded[f"{robot}/action"], strict=True):
+            task.set_state(*np.split(state, [task.model.nq]))  # positions, velocities
+            task.data.qacc_warmstart[:] = 0  # as recorded: nothing is left over from another step
+            paid.append(task.step(action)[1])
+            moved.append(np.concatenate([task.data.qpos, task.data.qvel]))
+        errors, over = np.abs(paid - recorded[f"{robot}/reward"]), recorded[f"{robot}/terminated"]
+        parts = np.abs(moved - recorded[f"{robot}/next_state"]), errors[~over], errors[over]
+        sizes = {name: float(size.max()) for name, size in zip(STEP, parts, strict=True) if size.size}
+        told[robot] = (int(recorded[f"{robot}/obs"]), len(obs)), sizes
+    return told
+
+
+def tasks() -> list[str]:
+    """Whether the paper's tasks are ours."""
+    found, rows = differences(), []
+    for robot, (observed, sizes) in found.items():
+        told = {name: f"{float(f'{size:.1g}'):g}" if size > ROUNDING else "0" for name, size in sizes.items()}
+        rows.append((robot, "{} and {}".format(*observed), *(told.get(name, "no end") for name in STEP)))
+    same = [
+        name for name, ((theirs, ours), sizes) in found.items() if theirs == ours and max(sizes.values()) < ROUNDING
+    ]
+    return [
+        "<details><summary>Are these the paper's tasks?</summary>",
+        "The paper has version 4 of these tasks, in MuJoCo 2.3.3. We have version 5, in a newer MuJoCo. We recorded "
+        "200 steps of each robot with the paper's software: a state, a random action, and what follows. The simulator "
+        "on this machine has just made the same steps again. The table says by how much they differ at most. A state "
+        "is positions and angles (m, rad) with their speeds (per second).",
+        table(("", "numbers observed, theirs and ours", *STEP), rows),
+        f"The same task is: {listed(same or ['none'])}. Gymnasium's documentation gives most of the reasons for the "
+        "differences. Version 5 does not pay for being upright in the step of a fall. It gives both feet of Walker2d "
+        "the same friction. It lets Ant feel its contacts, and charges Ant and Humanoid for them. Humanoid's small "
+        "difference in the next state is MuJoCo's own: version 4 has it, too, in a newer MuJoCo.",
+        "</details>",
+    ]
+
+
 def full_size() -> Markdown:
     rows = [row for task in ROBOTS for row in ends(task, ("06", "TD3"), ("09", "TD7"))]
     td7, td3 = work()
@@ -217,6 +270,7 @@ def full_size() -> Markdown:
         f"**Our own**, after {number(reference('09_halfcheetah_td7').step[-1])} steps:",
         table(("", "agent", "return at the end", "range"), rows),
         *beside_the_paper(),
+        *tasks(),
         f"**The price.** An update of TD7 takes {td7} billion floating-point operations; an update of TD3 takes {td3}. "
         f"One of our CPU cores makes {core} updates of TD7 a second. An H200 makes {single} a second if Python starts "
         f"each operation, and {graph} a second if all operations of an update are recorded once and then started "
