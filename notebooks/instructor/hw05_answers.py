@@ -181,6 +181,7 @@ WRONG = {
         ("free >= held", "np.abs(value - old_value) <= clip", "every sample outside the range"),
         (" / len(value)", "", "a factor 1/B"),
         ("free >= held", "free <= held", "stopped for the other samples"),
+        ("free >= held", "(np.abs(value - old_value) < clip) | (free > held)", "exactly at the edge is not clipped"),
     ],
     "off-policy": [
         ("lam * np.minimum(1.0, ratio)", "np.minimum(1.0, lam * ratio)", "λ stands outside"),

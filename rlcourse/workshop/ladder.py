@@ -411,9 +411,10 @@ def _rows(
 
     value: Any = entry if tabular else getattr(agent, "value", None)
     if value is not None and takes_action(value):
+        signs = bool(rung.best) or len({action for _, action in truth}) > 1
         for (obs, action), right in truth.items():
             coded = np.array([action], np.float32) if continuous else (action + 1) // 2
-            what = f"Q({_name(obs)}, {'−' if action < 0 else '+'}1)" if rung.best else f"Q({_name(obs)})"
+            what = f"Q({_name(obs)}, {'−' if action < 0 else '+'}1)" if signs else f"Q({_name(obs)})"
             yield what, *_agreement(float(value(seen(obs), coded)), right, gamma)
     elif value is not None:  # V of its own policy, which has found the best action: all that these worlds can teach
         for place in {obs: None for obs, _ in truth}:
