@@ -2,9 +2,8 @@
 
 `python -m rlcourse.goals_reached` makes `assets/recordings/goals_reached.json`, from the agents of the curves `CURVES`.
 Those that the cache of `rlcourse train` does not hold (or the folder that is named after the command, its `--out`) are
-trained anew. Each then walks `EPISODES` times through the
-room as it is, and `EPISODES` times with a wall before the goal that it reached most often. It goes on exploring as in
-training, TD3 with its noise, and learns nothing any more.
+trained anew. Each then walks `EPISODES` times through the room as it is, and `EPISODES` times with a wall before the
+goal that it reached most often. It goes on exploring as in training, TD3 with its noise, and learns nothing any more.
 """
 
 import json

@@ -65,9 +65,8 @@ def curves(
 ) -> Still:
     """Draw one line per entry, the mean over its seeds, in a band from the lowest to the highest seed.
 
-    If every entry has a single row, the curves are taken as exact and seeds are not mentioned. For shares pass
-    `ylim = (0, 1)`: otherwise 5 % would look like success. Where the last value says nothing, as of noise, pass
-    `ends = False`.
+    If every entry has a single row, the curves are exact and seeds are not mentioned. For shares pass `ylim = (0, 1)`,
+    or 5 % would look like success. Where the last value says nothing, as of noise, pass `ends = False`.
     """
     exact = all(len(seeds) == 1 for seeds in runs.values())
     heading = ("at the end" if exact else "mean at the end") if ends else None

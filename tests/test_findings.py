@@ -138,7 +138,7 @@ TYPED: dict[str, set[float]] = {
     "08/5c0e17a9": {100, 400},  # episodes
     "09/c18": {512},  # states of a batch
     "09/c27": {1.5, 75, 95, 100, 500},  # of the widget
-    "09/c28": {6, 200},
+    "09/c28": {200},
     "09/c38": {2.5, 22},  # TD3+BC's α, and an equation
     "09/c45": {0.02, 100, 3_000},  # settings of the run offline
     "10/off-short-answer": {106, 158, 161, 953},  # of one live run
@@ -511,7 +511,8 @@ def test_lecture_9_on_the_ladder_and_the_checkpoint_that_stands() -> None:
 def test_lecture_9_on_the_first_row_of_the_papers_table() -> None:
     curves = findings.td7.longer()
     assert {int(curve.step[-1]) for curve in curves.values()} == {300_000}  # "300k" in the paper
-    assert {len(curve.returns) for curve in curves.values()} == {3}
+    assert min(len(curve.returns) for curve in curves.values()) == 3
+    assert len(curves["TD3"].returns) > 3  # "the first 3 … the other"
     printed = (CURVES.parent / "benchmarks" / "off_policy.txt").read_text().split("1 thread")[1]
     for agent in ("TD3", "SAC", "TD7"):
         assert f"│ {agent:4}   │ {findings.td7.on_one_core(agent)} " in printed

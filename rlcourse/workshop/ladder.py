@@ -411,7 +411,7 @@ def _rows(
 
     value: Any = entry if tabular else getattr(agent, "value", None)
     if value is not None and takes_action(value):
-        signs = bool(rung.best) or len({action for _, action in truth}) > 1
+        signs = len({action for _, action in truth}) > 1
         for (obs, action), right in truth.items():
             coded = np.array([action], np.float32) if continuous else (action + 1) // 2
             what = f"Q({_name(obs)}, {'−' if action < 0 else '+'}1)" if signs else f"Q({_name(obs)})"

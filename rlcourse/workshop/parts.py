@@ -151,8 +151,7 @@ def _owner(part: Any) -> str:
 
 
 def _written(part: Any) -> list[FunctionType]:
-    """The functions that a part is made of: itself, or a class's methods and those that it inherits from the same
-    notebook."""
+    """The functions that a part is made of: itself, or a class's methods and those inherited from the same notebook."""
     kinds = part.__mro__ if isinstance(part, type) else ()
     written = [each for each in kinds if each is part or _home(each) is _home(part)]
     return [function for each in reversed(written or [part]) for function in _functions(each)]
