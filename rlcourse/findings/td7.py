@@ -213,7 +213,7 @@ def beside_the_paper() -> list[str]:
         f"Our mean lies below the paper's interval: {listed(below or ['none'])}. Our own interval holds the paper's "
         f"mean: {listed(held or ['none'])}. HalfCheetah is the paper's task (see the box below), and our TD3's updates "
         f"are those of its authors' code (`tests/test_td3.py`). The seeds have a part in it: TD3's first {len(early)} "
-        f"return {early.mean():.0f} on average, the other {len(late)} {late.mean():.0f}. Now TD3's interval "
+        f"return {early.mean():.0f} on average, the other {len(late)} return {late.mean():.0f}. Now its interval "
         f"{'meets' if ends['TD3'].high > floor['TD3'] else 'misses'} the paper's. What else plays a part is open.",
     ]
 
