@@ -44,7 +44,7 @@ class Config:
     critics: Count = 2  # the smallest value is used; 1 is DDPG's
     policy_every: Count = 2  # critic updates per update of the actor and the targets [TD3] section 6.1
     target_noise: NonNegative = 0.2  # standard deviation of the noise on the target's action [TD3] section 6.1
-    noise_clip: NonNegative = 0.5  # and its largest size [TD3] section 6.1
+    noise_clip: NonNegative = 0.5  # largest size of that noise [TD3] section 6.1
 
     def __post_init__(self) -> None:
         check(self)

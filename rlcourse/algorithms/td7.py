@@ -52,7 +52,7 @@ class Config:
     exploration_noise: NonNegative = 0.1  # standard deviation [TD7] table 3
     policy_every: Count = 2  # critic updates per update of the actor [TD7] table 3
     target_noise: NonNegative = 0.2  # standard deviation of the noise on the target's action [TD7] table 3
-    noise_clip: NonNegative = 0.5  # and its largest size [TD7] table 3
+    noise_clip: NonNegative = 0.5  # largest size of that noise [TD7] table 3
     appendix_changes: bool = True  # hard copies, actor on the mean critic, ELU, normed inputs [TD7] appendix
     target_every: Count = 250  # updates between two hard copies [TD7] table 3
     lap: bool = True  # prioritised sampling with the loss that fits it [LAP]

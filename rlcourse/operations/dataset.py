@@ -40,7 +40,7 @@ def make(
         steps: Environment steps to record; of a memory, all that it holds.
         seed: Of the world while it is recorded.
         expert: The result of another run, whose agent is the score of 100; a random policy is the score of 0.
-        episodes: For each of these two references.
+        episodes: Episodes that measure each of these two scores.
     """
     try:
         experiment, agent, trained = trained_agent(run)

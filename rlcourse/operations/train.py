@@ -72,7 +72,7 @@ def _subcommand(agent: str) -> Callable[..., None]:
             episodes: Episodes of each evaluation.
             evaluation_env: A gymnasium id to evaluate in, where it differs.
             truths: States at which each evaluation compares the critic with the true return.
-            max_reward: A bound on |r|, for that.
+            max_reward: A bound on |r|, needed with truths.
             hindsight: Where replay takes new goals from, in a world that has goals.
             hindsight_k: How many transitions are relabelled for each that is not.
             evaluation_limit: Steps after which an evaluation's episode is cut off.
