@@ -74,7 +74,9 @@ def test_an_interrupt_reaches_the_training(queue: Path, tmp_path: Path, monkeypa
     """It saves, as `rlcourse train` does, before the queue ends."""
     begun, saved = tmp_path / "begun", tmp_path / "saved"
     code = (
-        "import time, pathlib, sys\n"
+        "import time, pathlib, signal, sys\n"
+        # A shell lets what it starts with `&` ignore interrupts, these tests and their children too.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "try:\n    pathlib.Path(sys.argv[1]).touch(); time.sleep(1000)\n"
         "except KeyboardInterrupt:\n    pathlib.Path(sys.argv[2]).touch()"
     )
