@@ -119,7 +119,7 @@ def test_twenty_updates_at_full_size_are_those_of_the_authors_code() -> None:
     for _ in range(20):
         obs, next_obs = torch.randn(2, 256, 17, generator=data, dtype=double)
         action = 2 * torch.rand(256, 6, generator=data, dtype=double) - 1
-        (reward,) = torch.randn(1, 256, generator=data, dtype=double)
+        reward = torch.randn(256, generator=data, dtype=double)
         terminated = (torch.rand(256, generator=data, dtype=double) < 0.1).double()
         unused = {"steps": torch.ones(256), "probability": torch.ones(256), "indices": torch.arange(256)}
         rows = {"obs": obs, "action": action, "reward": reward, "next_obs": next_obs, "terminated": terminated}
