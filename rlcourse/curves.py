@@ -305,10 +305,12 @@ def compare_to_reference(run: Curve, reference: Curve) -> Comparison:
     among = bool(own.mean() >= seeds.mean(1).min() - slack)
     inside = float(((seeds.min(0) - slack <= own) & (own <= seeds.max(0) + slack)).mean())
     low, high = (end[common][-1] for end in reference.band)
+    last = seeds[:, -1]
+    digits = 0 if max(abs(last.max()), abs(last.min())) >= 20 else 1  # small scores would all be rounded to one
     words = (
-        f"After {step[-1]} steps this run scores {own[-1]:.0f}. The {len(seeds)} reference seeds score "
-        f"{seeds[:, -1].mean():.0f} on average (95 % band of the mean {low:.0f} to {high:.0f}), from "
-        f"{seeds[:, -1].min():.0f} to {seeds[:, -1].max():.0f}. Averaged over the curve it beats {better_than} of "
-        f"the {len(seeds)}, and {_at(inside)} it lies between the worst and the best of them."
+        f"After {step[-1]} steps this run scores {own[-1]:.{digits}f}. The {len(seeds)} reference seeds score "
+        f"{last.mean():.{digits}f} on average (95 % band of the mean {low:.{digits}f} to {high:.{digits}f}), from "
+        f"{last.min():.{digits}f} to {last.max():.{digits}f}. Averaged over the curve it beats {better_than} of "
+        f"the {len(seeds)}. It lies between the worst and the best of them {_at(inside)}."
     )
     return Comparison(int(step[-1]), float(own[-1]), better_than, among, inside, words)

@@ -391,7 +391,7 @@ def test_compare_to_reference() -> None:
     assert "After 300 steps this run scores 70" in found.words
     assert "The 3 reference seeds score 40 on average" in found.words
     assert "from 20 to 60" in found.words
-    assert "beats 3 of the 3, and at 33% of its evaluations it lies between the worst and the best" in found.words
+    assert "beats 3 of the 3. It lies between the worst and the best of them at 33% of its evaluations." in found.words
 
 
 @pytest.mark.parametrize(("value", "among"), [(10.0, True), (9.9, False), (99.0, True)])
