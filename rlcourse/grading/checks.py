@@ -9,11 +9,16 @@ Nothing heavy is imported here: a kernel that needs no torch does not load it.
 
 import contextlib
 import copy
+import inspect
 import io
 import json
+import linecache
+import re
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -21,6 +26,7 @@ import numpy as np
 RIGHT, WRONG, VALUES = "✔", "✘", "rlcourse-values:"
 RTOL = 1e-5  # right answers in float32 were off by up to 4e-6 in all exercises but those that say what they allow
 MAX_TEXT = 300  # characters of a student's value or message in a verdict
+MAX_LINES = 10  # of what a student's function printed
 DIGITS = 6  # of a number in a verdict: float32 has seven
 STUB = "your answer goes here"  # what a place for an answer raises, until it is written
 UNWRITTEN = "not answered yet"  # what a check says of it
@@ -46,14 +52,15 @@ def choices(answer: Any, allowed: Mapping[str, Sequence[str]]) -> None:
     for each key, tell that after grading.
     """
     claim = f"one choice for each of {', '.join(allowed)}"
-    given = answer if isinstance(answer, Mapping) else {}
+    if not isinstance(answer, Mapping):
+        print(f"{WRONG} {claim}: it must be a dictionary with an entry for each.")
+        return
     odd = [
-        f"{key} = {given.get(key)!r}"
+        f"{key} = {answer[key]!r} is not in the list" if key in answer else f"{key} has no entry"
         for key, options in allowed.items()
-        if not any(_same_text(given.get(key), option) for option in options)
+        if key not in answer or not any(_same_text(answer[key], option) for option in options)
     ]
-    fault = _short("; ".join(odd)) + " is not in the list" if odd else ""
-    print(f"{WRONG} {claim}: {fault}." if fault else f"{RIGHT} {claim}")
+    print(f"{WRONG} {claim}: {_short('; '.join(odd))}." if odd else f"{RIGHT} {claim}")
 
 
 def plain(value: Any) -> Any:
@@ -145,13 +152,17 @@ def _letters(text: str) -> str:
 class Check:
     """The visible checks of one function: each call runs it on one input and prints one verdict.
 
+    Below the verdict stands what the function itself printed, indented, so that no line of it counts.
+
     Args:
-        function: the student's.
+        part: the student's function.
         see: where the right idea stands, printed with every mistake.
+        run: what to call instead, if the result of `part` alone does not show what is asked. The words of an `assert`
+            in it are printed as they are.
     """
 
-    def __init__(self, function: Callable[..., Any], see: str) -> None:
-        self.function, self.see = function, see
+    def __init__(self, part: Callable[..., Any], see: str, run: Callable[..., Any] | None = None) -> None:
+        self.part, self.see, self.function = part, see, run or part
 
     def __call__(
         self, claim: str, args: tuple[Any, ...], expected: Any, mistakes: Mapping[str, Any], rtol: float = RTOL
@@ -166,13 +177,23 @@ class Check:
             for other, another in list(outcomes.items())[:n]:
                 if close(value, another, rtol):
                     raise ValueError(f"“{name}” and “{other}” give the same value here: choose another input")
-        fault = self._fault(args, plain(expected), outcomes, rtol)
-        print(f"{WRONG} {claim}: {fault}. See {self.see}." if fault else f"{RIGHT} {claim}")
+        said = io.StringIO()
+        fault = self._fault(args, plain(expected), outcomes, rtol, said)
+        if fault:
+            print(f"{WRONG} {claim}: {fault}{'' if fault.endswith(('.', '?', '!', '…')) else '.'} See {self.see}.")
+        else:
+            print(f"{RIGHT} {claim}")
+        for line in said.getvalue().splitlines()[:MAX_LINES]:
+            print(f"    {_short(line)}")
+        if is_outdated(self.part):
+            print("    This judges an older version: the last run of its cell has failed. Mend that first.")
 
-    def _fault(self, args: tuple[Any, ...], expected: Any, outcomes: Mapping[str, Any], rtol: float) -> str | None:
+    def _fault(
+        self, args: tuple[Any, ...], expected: Any, outcomes: Mapping[str, Any], rtol: float, said: io.StringIO
+    ) -> str | None:
         given = copy.deepcopy(args)
         try:
-            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
                 found = plain(self.function(*given))
         except (Exception, SystemExit) as error:
             return _short(UNWRITTEN if is_unwritten(error) else self._raised(error))
@@ -184,10 +205,55 @@ class Check:
         return named[0] if named else _short(self._unnamed(expected, found, rtol))
 
     def _raised(self, error: BaseException) -> str:
-        return f"it raised {type(error).__name__}: {error}"
+        said = f"it raised {type(error).__name__}: {error}"
+        name = getattr(self.part, "__name__", "")
+        if passed := self._place(error):
+            return f"{said} {passed}"
+        if isinstance(error, TypeError) and re.match(rf"{re.escape(name)}\(\) (takes|missing|got)", str(error)):
+            return f"its first line has changed: {error}"
+        if self.function is self.part:  # it is nothing that could be called
+            return said
+        if isinstance(error, AssertionError):
+            return str(error).partition("\n")[0]
+        if re.search("'?NoneType'?( object|$)", str(error)):
+            return "it returned nothing: is there a `return`?"
+        return (
+            f"the check cannot use what it made: {type(error).__name__}: {error}. Has it the type that was asked for?"
+        )
+
+    def _place(self, error: BaseException) -> str:
+        """The innermost line of the student's that an exception passed, in words; empty if it passed none."""
+        function = inspect.unwrap(self.part)
+        steps = [*traceback.walk_tb(error.__traceback__)]
+        within = [n for n, (frame, _) in enumerate(steps) if frame.f_code is getattr(function, "__code__", None)]
+        theirs = [
+            (frame.f_code, line)
+            for frame, line in (steps[within[0] :] if within else ())
+            if frame.f_globals is function.__globals__
+        ]
+        return place(*theirs[-1]) if theirs else ""
 
     def _unnamed(self, expected: Any, found: Any, rtol: float) -> str:
         return _likely(expected, found, rtol)
+
+
+def place(code: CodeType, line: int | None = None) -> str:
+    """Where something stands in the student's code: the function, the line in its cell or file, and that line."""
+    line = line or code.co_firstlineno
+    text = linecache.getline(code.co_filename, line).strip()
+    return f"({code.co_name}, line {line}{f': {text}' if text else ''})"
+
+
+def is_outdated(part: Any) -> bool:
+    """Whether the cell that would define a part anew was run since, and failed: a slip in it, say."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    code = getattr(inspect.unwrap(part) if callable(part) else part, "__code__", None)
+    source = "".join(linecache.getlines(code.co_filename)) if code else ""
+    if shell is None or not source:
+        return False
+    head = re.compile(rf"^(def|class) {re.escape(part.__name__)}\b", re.MULTILINE)
+    latest = next((cell for cell in reversed(shell.user_ns.get("In", [])) if head.search(cell)), source)
+    return bool(head.search(source)) and latest.strip() != source.strip()
 
 
 def is_unwritten(error: BaseException) -> bool:
@@ -205,7 +271,10 @@ def _likely(expected: Any, found: Any, rtol: float) -> str:
             fault = "ends too early" if both < len(expected) else "goes on for too long"
             return f"it {fault}: there are {len(found)} results, {len(expected)} are wanted, the first {both} are right"
     if (shape := _shape(found)) != (wanted := _shape(expected)):
-        return f"the result has shape {shape}, it must have {wanted}{broadcast_hint(shape, wanted)}"
+        must = (
+            f"have {wanted}{broadcast_hint(shape, wanted)}" if wanted or not _is_number(expected) else "be one number"
+        )
+        return f"the result has shape {shape}, it must {must}"
     if not all(abs(x) <= sys.float_info.max for x in _numbers(found)):  # isfinite fails at a larger whole number
         return "the result is not finite, or too large for a float"
     if close(_negated(expected), found, rtol):

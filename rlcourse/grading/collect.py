@@ -49,6 +49,9 @@ class HomeworkCell(IPyNbCell):
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:
         if isinstance(excinfo.value, NbCellError) and self.comparison_traceback:
             return "\n".join([f"{self.cell.id}:", *self.comparison_traceback])
+        said = raised(excinfo.value).splitlines()[-1:]
+        if role(self.cell) not in (*OWN, "answer") and said and said[0].startswith("NameError"):
+            return f"{self.cell.id}: {said[0]}: the cell that makes it has failed, see above"
         return super().repr_failure(excinfo)
 
 

@@ -6,6 +6,7 @@ and the verdict on a visible check is the grade's. What would not be run is list
 """
 
 import ast
+import math
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -53,10 +54,16 @@ class CheckedCell(HomeworkCell):
         before, option.nbval_cell_timeout = option.nbval_cell_timeout, limit
         start = time.monotonic()
         used = limits.processor_time()
+        self.parent.kernel.most = used + seconds
         try:
             super().runtest()
         except Exception as error:
             if not self.own:
+                if limits.processor_time() - used > seconds:
+                    trace = raised(error)
+                    pytest.fail(
+                        f"{self.cell.id}: stopped after {seconds:g} seconds: a loop without an end?\n{trace}", False
+                    )
                 raise
             remark(
                 self.config,
@@ -72,7 +79,13 @@ class CheckedCell(HomeworkCell):
 
 
 class LivingKernel(RunningKernel):
-    """A kernel that has none of the student's other files, as in the grade, and is not waited for once it has died."""
+    """A kernel that has none of the student's other files, as in the grade, and is not waited for once it has died.
+
+    Attributes:
+        most: seconds of processor time, counted from the start, after which a cell is interrupted.
+    """
+
+    most = math.inf
 
     def __init__(self, kernel_name: str, cwd: str | None = None, startup_timeout: float = 60) -> None:
         self.folder = TemporaryDirectory(prefix="rlcourse-")
@@ -87,6 +100,9 @@ class LivingKernel(RunningKernel):
                 if not self.is_alive():
                     raise RuntimeError("the kernel died: exit, os._exit, out of memory, or a crash") from None
                 if time.monotonic() >= deadline:
+                    raise
+                if limits.processor_time() > self.most + LOOK:  # somewhat later, so that the grade's limit is exceeded
+                    self.most = math.inf  # what the interrupt leads to is waited for
                     raise
 
     def stop(self) -> None:

@@ -46,8 +46,9 @@ RUNGS = (
     Rung(
         probes.ConstantReward,
         "the critic does not learn (no optimiser step, a wrong sign, a gradient that was cut off), it learns the value "
-        "of another action than the one taken or never tries one, or it bootstraps past a terminated step: the mask "
-        "(1 − terminated) is missing",
+        "of another action than the one taken or never tries one, it bootstraps past a terminated step (the mask "
+        "(1 − terminated) is missing), it adds rewards of the next episode, or the actor's loss moves the critic (an "
+        "advantage that keeps its gradient)",
         lambda gamma: {(0.0, 1): 1.0},
     ),
     Rung(
@@ -59,7 +60,8 @@ RUNGS = (
     Rung(
         probes.Discounting,
         "the target: γ is missing or counted twice, it uses the observation instead of the next one, it does not "
-        "bootstrap, or the target network never follows",
+        "bootstrap, or the target network never follows; or nothing is explored, so that the better action is never "
+        "tried",
         lambda gamma: {(0.0, 1): gamma, (1.0, 1): 1.0},
     ),
     Rung(
@@ -103,6 +105,7 @@ GOAL_RUNGS = (
     ),
 )
 assert tuple(rung.world for rung in GOAL_RUNGS) == probes.GOAL_PROBES
+WIDTH = max(len(rung.world.__name__) for rung in (*RUNGS, *GOAL_RUNGS))
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,7 @@ class Recipe:
         discrete: environment steps for each rung with two actions; 0 if it cannot.
         continuous: the same for a continuous action.
         offline: updates, if it learns from what these steps hold of random actions and never acts itself; 0 if it acts.
+        variants: settings that call functions which the defaults never do.
     """
 
     agent: str
@@ -122,6 +126,7 @@ class Recipe:
     discrete: int = 0
     continuous: int = 0
     offline: int = 0
+    variants: tuple[Mapping[str, Any], ...] = ()
 
 
 _OFF_POLICY: dict[str, Any] = {
@@ -144,9 +149,9 @@ _DQN: dict[str, Any] = {
 }
 RECIPES = {
     "q_iteration": Recipe("QLearning", {"gamma": GAMMA, "lr": 0.2, "epsilon": 0.5}, discrete=300),
-    "dqn": Recipe("DQN", _DQN, discrete=600),
+    "dqn": Recipe("DQN", _DQN, discrete=600, variants=({"double": True},)),
     "rainbow": Recipe("Rainbow", _DQN | {"target_every": 1, "v_min": -2.0, "v_max": 2.0}, discrete=600),
-    "reinforce": Recipe("REINFORCE", {"gamma": GAMMA, "lr": 3e-2}, discrete=1_000),
+    "reinforce": Recipe("REINFORCE", {"gamma": GAMMA, "lr": 3e-2}, discrete=1_000, variants=({"causality": False},)),
     "cloning": Recipe("Clone"),
     "imitation": Recipe("Imitation"),
     "actor_critic": Recipe(
@@ -235,6 +240,7 @@ def trial(module: Any) -> Iterator[dict[str, Any]]:
             "hidden": (4,),
             "learning_starts": 16,
             "batch_size": 8,
+            "num_envs": 2,
             "rollout_steps": 8,
             "target_every": 2,
             "checkpoints": True,
@@ -243,8 +249,9 @@ def trial(module: Any) -> Iterator[dict[str, Any]]:
         settings = {**recipe.config, **{key: value for key, value in small.items() if key in known}}
         continuous = not recipe.discrete
         tabular = recipe.agent == "QLearning"
-        agent = make(kind, world_of(RUNGS[4], continuous, tabular), config(**settings), 0)
-        yield from training(lambda: world_of(RUNGS[4], continuous, tabular), agent, 40)
+        for change in ({}, *recipe.variants):
+            agent = make(kind, world_of(RUNGS[4], continuous, tabular), config(**settings, **change), 0)
+            yield from training(lambda: world_of(RUNGS[4], continuous, tabular), agent, 40)
 
 
 def training(world: Callable[[], gym.Env], agent: Any, steps: int, seed: int = 0) -> Iterator[dict[str, Any]]:
@@ -315,6 +322,22 @@ class Finding:
     def ok(self) -> bool:
         return not self.error and all(agrees for *_, agrees in self.rows)
 
+    @property
+    def mark(self) -> str:
+        return "✘" if not self.ok else "✔" if self.rows else "–"
+
+    @property
+    def found(self) -> str:
+        """In words."""
+        values = "; ".join(
+            f"{what} = {believed:.3g}" + ("" if agrees else f", right is {truth:.3g}")
+            for what, believed, truth, agrees in self.rows
+        )
+        return self.error or values or "nothing to look at: no value(), and every action is as good as another"
+
+    def __repr__(self) -> str:
+        return f"{self.mark} {self.rung.world.__name__:{WIDTH}}  {self.found}"
+
 
 @dataclass(frozen=True)
 class Ladder:
@@ -341,23 +364,11 @@ class Ladder:
         name, cause = self.first.rung.world.__name__, self.first.error or f"Usually: {self.first.rung.cause}."
         return f"✘ {name} is the first rung that fails; mend it before you look at those above it. {cause}"
 
-    def lines(self) -> Iterator[tuple[str, str, str]]:
-        """For each rung a mark, its name, and what was found there."""
-        for finding in self.findings:
-            found = "; ".join(
-                f"{what} = {believed:.3g}" + ("" if agrees else f", right is {truth:.3g}")
-                for what, believed, truth, agrees in finding.rows
-            )
-            found = finding.error or found or "nothing to look at: no value(), and every action is as good as another"
-            mark = "✘" if not finding.ok else "✔" if finding.rows else "–"
-            yield mark, finding.rung.world.__name__, found
-
     def __repr__(self) -> str:
-        width = max(len(finding.rung.world.__name__) for finding in self.findings)
-        return "\n".join([*(f"{mark} {name:{width}}  {found}" for mark, name, found in self.lines()), self.verdict])
+        return "\n".join([*map(repr, self.findings), self.verdict])
 
     def _repr_markdown_(self) -> str:
-        rows = [f"| {mark} | {name} | {found} |" for mark, name, found in self.lines()]
+        rows = [f"| {each.mark} | {each.rung.world.__name__} | {each.found} |" for each in self.findings]
         return "\n".join(["| | rung | what it says |", "|---|---|---|", *rows, "", self.verdict])
 
 
@@ -370,6 +381,7 @@ def climb(
     words: Callable[[BaseException], str] = repr,
     stop: bool = False,
     rungs: tuple[Rung, ...] = RUNGS,
+    seen: Callable[[Finding], None] = lambda finding: None,
 ) -> Ladder:
     """Train a fresh agent in each rung's world and look at what it believes and does.
 
@@ -378,6 +390,7 @@ def climb(
         stop: at the first rung that fails.
         words: says what an exception means to whoever wrote the agent.
         rungs: those of the agent's kind, `GOAL_RUNGS` for hindsight.
+        seen: is told what each rung showed, as soon as it is known.
     """
     findings = []
     for rung in rungs:
@@ -390,6 +403,7 @@ def climb(
             findings.append(Finding(rung, error=words(error)))
         else:
             findings.append(Finding(rung, rows))
+        seen(findings[-1])
         if stop and not findings[-1].ok:
             break
     return Ladder(tuple(findings))

@@ -19,7 +19,7 @@ import cloudpickle
 import numpy as np
 import torch
 
-from rlcourse.grading.checks import STUB, broadcast_hint
+from rlcourse.grading.checks import STUB, broadcast_hint, place
 from rlcourse.workshop import ladder
 
 _COPIES, _PREFIX = itertools.count(1), "mine"
@@ -90,7 +90,7 @@ def assemble(page: ModuleType, **parts: Any) -> Mine:
     """
     mine = Mine(page, _copy_of(page), parts)
     for name, theirs in parts.items():
-        mine.whose[name] = _owner(theirs)
+        mine.whose[name] = owner(theirs)
         where(mine.module, name)  # refuses a name that the page does not know
     while fault := _first_fault(page, {name: parts[name] for name in mine.yours}):
         name, sentence = fault
@@ -143,7 +143,7 @@ def _unwritten(part: Any) -> list[str]:
     return [each.__name__ for each in _written(part) if _is_stub(each.__code__)]
 
 
-def _owner(part: Any) -> str:
+def owner(part: Any) -> str:
     """Whose it is, as `Mine.whose` says it."""
     if not (empty := _unwritten(part)):
         return "yours"
@@ -160,7 +160,7 @@ def _written(part: Any) -> list[FunctionType]:
 def place_in(part: Any, error: BaseException) -> str:
     """The innermost of the part's lines that an exception passed, in words; empty if it passed none."""
     passed = _innermost({code for function in _written(part) for code in _codes(function.__code__)}, error)
-    return _place(*passed) if passed else ""
+    return place(*passed) if passed else ""
 
 
 def _innermost(codes: Container[CodeType], error: BaseException) -> tuple[CodeType, int] | None:
@@ -360,7 +360,8 @@ def _functions(part: Any) -> Iterator[FunctionType]:
 def _first_fault(page: ModuleType, parts: Mapping[str, Any]) -> tuple[str, str] | None:
     """The first part that cannot work, and why, in words."""
     for name, theirs in parts.items():
-        if sentence := _unknown_name(page, theirs) or _misfit(theirs, where(page, name)[1]):
+        ours = where(page, name)[1]
+        if sentence := _unknown_name(page, theirs) or _misfit(theirs, ours) or _nothing_returned(theirs, ours):
             return name, sentence
     together = _trial(page, parts) if parts else None
     alone = (_trial(page, {name: theirs}) for name, theirs in parts.items() if together and len(parts) > 1)
@@ -374,7 +375,7 @@ def _unknown_name(page: ModuleType, theirs: Any) -> str | None:
             if word not in known:
                 near = difflib.get_close_matches(word, known, 1)
                 hint = f". Did you mean `{near[0]}`?" if near else ""
-                return f"nothing is called `{word}`{hint} {_place(function.__code__, line)}"
+                return f"nothing is called `{word}`{hint} {place(function.__code__, line)}"
     return None
 
 
@@ -399,9 +400,33 @@ def _misfit(theirs: Any, ours: Any) -> str | None:
     except TypeError:
         given = ", ".join(inspect.signature(theirs).parameters)
         needed = ", ".join(each.name for each in wanted)
-        place = _place(theirs.__code__, theirs.__code__.co_firstlineno)
-        return f"it takes ({given}), but it is called with ({needed}) {place}"
+        return f"it takes ({given}), but it is called with ({needed}) {place(theirs.__code__)}"
     return None
+
+
+def _nothing_returned(theirs: Any, ours: Any) -> str | None:
+    """What is missing in a function that hands back nothing where ours returns or yields something."""
+    theirs, ours = _unwrapped(theirs), _unwrapped(ours)
+    if not (isinstance(theirs, FunctionType) and isinstance(ours, FunctionType)):
+        return None
+    if inspect.isgeneratorfunction(ours) and not _returns(theirs.__code__):
+        missing = "" if inspect.isgeneratorfunction(theirs) else "it must yield: is there a `yield`?"
+    else:
+        missing = (
+            "it returns nothing: is there a `return`?" if _returns(ours.__code__) > _returns(theirs.__code__) else ""
+        )
+    return f"{missing} {place(theirs.__code__)}" if missing else None
+
+
+def _returns(code: CodeType) -> bool:
+    """Whether a function returns anything but None anywhere."""
+    steps = [*dis.get_instructions(code)]
+    before = [None, *steps]
+    return any(
+        (step.opname == "RETURN_CONST" and step.argval is not None)
+        or (step.opname == "RETURN_VALUE" and not (last and last.opname == "LOAD_CONST" and last.argval is None))
+        for last, step in zip(before, steps, strict=False)
+    )
 
 
 class _MisfitError(Exception):
@@ -421,7 +446,7 @@ def _trial(page: ModuleType, parts: Mapping[str, Any]) -> tuple[str, str] | None
     except Exception as error:  # a student's function can raise anything
         said = f"{type(error).__name__}: {' '.join(str(error).split())}"
         if passed := _innermost(codes, error):
-            return codes[passed[0]], f"{said} {_place(*passed)}"
+            return codes[passed[0]], f"{said} {place(*passed)}"
         return [*parts][-1], f"with it the agent stops: {said}"
     return None
 
@@ -434,26 +459,29 @@ def _compared(name: str, theirs: Callable[..., Any], ours: Callable[..., Any]) -
         drawn = any(isinstance(each, torch.Generator | np.random.Generator) for each in (*args, *kwargs.values()))
         if not drawn and not inspect.isgenerator(result):  # neither can be asked twice
             right = ours(*args, **kwargs)
-            if (found := _shape(result)) != (wanted := _shape(right)):
-                got = f"shape {found}" if hasattr(result, "shape") else f"{result!r}"
-                code = _unwrapped(theirs).__code__
-                raise _MisfitError(
-                    name, f"it returns {got}, it must have shape {wanted}{broadcast_hint(found, wanted)} {_place(code)}"
-                )
+            code = _unwrapped(theirs).__code__
+            found, wanted = _shape(result), _shape(right)
+            if (not hasattr(result, "shape") and found != wanted) or _is_array_for_tensor(result, right):
+                kinds = f"it returns {_kind(result)}, it must return {_kind(right)}"
+                raise _MisfitError(name, f"{kinds} of shape {wanted} {place(code)}")
+            if found != wanted:
+                shapes = f"it returns shape {found}, it must have shape {wanted}{broadcast_hint(found, wanted)}"
+                raise _MisfitError(name, f"{shapes} {place(code)}")
             if getattr(right, "requires_grad", False) and not getattr(result, "requires_grad", False):
                 cut = "what it returns has no gradient: .item(), .detach() or no_grad() cut it off"
-                raise _MisfitError(name, f"{cut} {_place(_unwrapped(theirs).__code__)}")
+                raise _MisfitError(name, f"{cut} {place(code)}")
         return result
 
     return call
 
 
+def _is_array_for_tensor(result: Any, right: Any) -> bool:
+    return isinstance(result, np.ndarray) and isinstance(right, torch.Tensor)
+
+
+def _kind(value: Any) -> str:
+    return "a NumPy array" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
+
+
 def _shape(value: Any) -> tuple[int, ...]:
     return tuple(value.shape) if hasattr(value, "shape") else () if isinstance(value, int | float) else (-1,)
-
-
-def _place(code: CodeType, line: int | None = None) -> str:
-    """Where something stands in the student's code: the function, the line in its cell or file, and that line."""
-    line = line or code.co_firstlineno
-    text = linecache.getline(code.co_filename, line).strip()
-    return f"({code.co_name}, line {line}{f': {text}' if text else ''})"

@@ -1,5 +1,6 @@
 """What the cells of a step call: checks that name the mistake, and the course's own version, folded."""
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ from IPython.display import Markdown
 from rlcourse import lessons
 from rlcourse.grading.checks import RTOL, differing, in_words
 from rlcourse.grading.checks import Check as GradedCheck
-from rlcourse.workshop.parts import is_stub, place_in
+from rlcourse.workshop.parts import is_stub, owner, place_in
 
 NOT_YET = "○"
 
@@ -29,8 +30,8 @@ class Check(GradedCheck):
     """
 
     def __init__(self, part: Any, see: str, run: Callable[..., Any] | None = None, names: Sequence[str] = ()) -> None:
-        super().__init__(part if run is None else run, see)
-        self.part, self.names = part, names
+        super().__init__(part, see, run)
+        self.names = names
         self._wrong = False
 
     def __call__(
@@ -42,7 +43,7 @@ class Check(GradedCheck):
         rtol: float = RTOL,
     ) -> None:
         if is_stub(self.part):
-            print(f"{NOT_YET} {claim}: not yet yours")
+            print(f"{NOT_YET} {claim}: {owner(self.part)}")
         elif not self._wrong:
             super().__call__(claim, args, expected, {n: self._whole(v, expected) for n, v in mistakes.items()}, rtol)
 
@@ -54,22 +55,15 @@ class Check(GradedCheck):
             raise ValueError(f"no part of the result is called {', '.join(sorted(unknown))}")
         return [mistake.get(name, right) for name, right in zip(self.names, expected, strict=True)]
 
-    def _fault(self, args: tuple[Any, ...], expected: Any, outcomes: Mapping[str, Any], rtol: float) -> str | None:
-        fault = super()._fault(args, expected, outcomes, rtol)
+    def _fault(
+        self, args: tuple[Any, ...], expected: Any, outcomes: Mapping[str, Any], rtol: float, said: io.StringIO
+    ) -> str | None:
+        fault = super()._fault(args, expected, outcomes, rtol, said)
         self._wrong = fault is not None
         return fault
 
-    def _raised(self, error: BaseException) -> str:
-        said = super()._raised(error)
-        if place := place_in(self.part, error):
-            return f"{said} {place}"
-        if self.function is self.part:  # it could not even be called
-            return said
-        if isinstance(error, AssertionError):
-            return str(error).partition("\n")[0]
-        if "'NoneType' object" in str(error):
-            return "it returned nothing: is there a `return`?"
-        return f"the check cannot use what it made: {type(error).__name__}: {error}"
+    def _place(self, error: BaseException) -> str:
+        return place_in(self.part, error)
 
     def _unnamed(self, expected: Any, found: Any, rtol: float) -> str:
         lists = isinstance(expected, list) and isinstance(found, list)

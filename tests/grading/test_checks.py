@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
 
 from rlcourse.grading import checks
 
@@ -47,12 +49,13 @@ def of_a_library(x: np.ndarray, gamma: float) -> None:
     ("function", "said"),
     [
         (lambda x, gamma: [2.0, 2.5], "✔ a claim"),
-        (lambda x, gamma: print("noise") or np.array([2.0, 2.5], np.float32), "✔ a claim"),
+        (lambda x, gamma: np.array([2.0, 2.5], np.float32), "✔ a claim"),
         (lambda x, gamma: [3.0, 2.0], "✘ a claim: γ is missing. See equation 3."),
         (lambda x, gamma: [-2.0, -2.5], "✘ a claim: the sign is wrong."),
         (lambda x, gamma: np.ones((2, 2)), "✘ a claim: the result has shape (2, 2), it must have (2,): a (B, 1) met"),
         (lambda x, gamma: 1.0, "✘ a claim: the result has shape (), it must have (2,)."),
-        (lambda x, gamma: None, "✘ a claim: it returned nothing: is there a `return`?"),
+        (lambda x, gamma: None, "✘ a claim: it returned nothing: is there a `return`? See equation 3."),
+        (lambda x: [2.0, 2.5], "✘ a claim: its first line has changed: <lambda>() takes 1 positional argument but 2"),
         (lambda x, gamma: [2.0, float("nan")], "✘ a claim: the result is not finite"),
         (lambda x, gamma: [2.0, -float("inf")], "✘ a claim: the result is not finite"),
         (lambda x, gamma: [2.0, 10**400], "✘ a claim: the result is not finite, or too large for a float"),
@@ -69,7 +72,7 @@ def of_a_library(x: np.ndarray, gamma: float) -> None:
         (lambda x, gamma: deque([2.0, 2.5]), "✔ a claim"),
         (lambda x, gamma: (each for each in (2.0, 2.5)), "✔ a claim"),
         (lambda x, gamma: range(2), "✘ a claim: it returned [0, 1], right is [2.0, 2.5]"),
-        (raises, "✘ a claim: it raised KeyError: 'no\\nsuch key'"),
+        (raises, "✘ a claim: it raised KeyError: 'no\\nsuch key' (raises, line "),
         (changes, "✘ a claim: it changed one of its arguments"),
         (leaves, "✘ a claim: it raised SystemExit: enough"),
         (unfinished, "✘ a claim: not answered yet"),
@@ -82,6 +85,37 @@ def test_verdicts(capsys: pytest.CaptureFixture[str], function: Callable[..., An
     out = verdict(capsys, function)
     assert out.startswith(said)
     assert out.count("\n") == 1
+
+
+def test_what_the_function_prints_stands_below_the_verdict_and_does_not_count(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = verdict(capsys, lambda x, gamma: print("✔ a claim", *range(20), sep="\n") or [2.0, 2.5])
+    assert checks.marked(out) == ["✔ a claim"]
+    assert out.splitlines()[1:] == ["    ✔ a claim", *(f"    {n}" for n in range(checks.MAX_LINES - 1))]
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        (lambda x: (x, 2 * x), "✔ a claim"),
+        (lambda x: None, "it returned nothing: is there a `return`?"),
+        (lambda: (1.0, 2.0), "its first line has changed: <lambda>() takes 0 positional arguments but 1 was given"),
+        (lambda x: x.half(), "it raised AttributeError: 'float' object has no attribute 'half' (<lambda>, line "),
+        (lambda x: (x, "2"), "a number was asked for"),
+        (lambda x: x, "the check cannot use what it made: TypeError: cannot unpack non-iterable float object"),
+    ],
+)
+def test_what_a_check_makes_of_a_result_is_not_blamed_on_the_function(
+    capsys: pytest.CaptureFixture[str], part: Callable[..., Any], said: str
+) -> None:
+    def second(x: float) -> float:
+        _, twice = part(x)
+        assert isinstance(twice, float), "a number was asked for"
+        return twice
+
+    checks.Check(part, see="equation 3", run=second)("a claim", (1.0,), 2.0, {})
+    assert said in capsys.readouterr().out
 
 
 def test_of_a_long_result_the_first_difference_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
@@ -177,9 +211,10 @@ def test_a_call_gives_copies_and_swallows_prints(capsys: pytest.CaptureFixture[s
     [
         ({"A": "x", "B": "y"}, "✔ one choice for each of A, B"),
         ({"A": " X", "B": "y "}, "✔ one choice for each of A, B"),
-        ({"A": "x"}, "✘ one choice for each of A, B: B = None is not in the list."),
+        ({"A": "x"}, "✘ one choice for each of A, B: B has no entry."),
         ({"A": "x", "B": "z"}, "✘ one choice for each of A, B: B = 'z' is not in the list."),
-        (None, "✘ one choice for each of A, B: A = None; B = None is not in the list."),
+        ({"A": ["x"]}, "✘ one choice for each of A, B: A = ['x'] is not in the list; B has no entry."),
+        (None, "✘ one choice for each of A, B: it must be a dictionary with an entry for each."),
     ],
 )
 def test_choices(capsys: pytest.CaptureFixture[str], answer: Any, said: str) -> None:
@@ -190,3 +225,16 @@ def test_choices(capsys: pytest.CaptureFixture[str], answer: Any, said: str) -> 
 def test_the_library_loads_nothing_heavy() -> None:
     code = "import sys; import rlcourse.grading.checks; assert not {'torch', 'nbval', 'nbformat'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_check_says_that_the_last_run_of_its_cell_failed() -> None:
+    check = "checks.Check(f, see='the text')('of 1', (1,), 2, {})"
+    right, other = "def f(x):\n    return 2 * x", "def f(x):\n    return x + 1"
+    slips = right.replace(":", ""), f"import nothing_of_this_name\n{other}"
+    sources = ["from rlcourse.grading import checks", right, check, slips[0], check, slips[1], check, other, check]
+    notebook = new_notebook(cells=[new_code_cell(source) for source in sources])
+    NotebookClient(notebook, allow_errors=True).execute()
+    said = [cell.outputs[0].text.splitlines() for cell in notebook.cells if cell.source == check]
+    assert all(lines[0] == "✔ of 1" for lines in said)
+    outdated = "    This judges an older version: the last run of its cell has failed. Mend that first."
+    assert [lines[1:] for lines in said] == [[], [outdated], [outdated], []]

@@ -103,6 +103,31 @@ def test_what_takes_too_long_for_the_grade_fails_here_too(folder: Path) -> None:
 
 
 @pytest.mark.thorough
+def test_an_endless_loop_is_interrupted_and_named(folder: Path) -> None:
+    path = folder / release.PRISTINE / "hw00.ipynb"
+    before = path.read_text()
+    path.write_text(before.replace('"seconds": 20', '"seconds": 1'))
+    start = time.monotonic()
+    status, out = check(folder, answered(folder, square="def square(x):\n    while True:\n        x += 0"))
+    path.write_text(before)
+    assert status == 1
+    assert time.monotonic() - start < 100
+    assert "1 failed, 6 passed" in out
+    assert "square-check: stopped after 1 seconds: a loop without an end?" in out
+    assert "while True" in out
+
+
+@pytest.mark.thorough
+def test_after_an_answer_that_is_no_code_its_check_says_what_is_missing(folder: Path) -> None:
+    status, out = check(folder, answered(folder, square="def square(x)\n    return x * x"))
+    assert status == 1
+    assert "2 failed, 5 passed" in out
+    assert "expected ':'" in out
+    assert "square-check: NameError: name 'square' is not defined: the cell that makes it has failed, see above" in out
+    assert out.count("Check(") == 0, "the check's own cell says nothing to a student"
+
+
+@pytest.mark.thorough
 def test_tampered_checks_fail_with_the_remedy(folder: Path) -> None:
     notebook = answered(folder)
     for cell in notebook.cells:
