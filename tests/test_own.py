@@ -2,12 +2,14 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
+import gymnasium as gym
 import pytest
 from joblib.externals.loky import get_reusable_executor
 
 from rlcourse.operations import cli
-from rlcourse.workshop import own
+from rlcourse.workshop import ladder, own
 
 TABLE = '''
 import numpy as np
@@ -80,11 +82,25 @@ def test_a_rung_that_fails_is_exit_status_1(
     assert "✘ ConstantReward is the first rung that fails" in capsys.readouterr().out
 
 
+def test_every_rung_is_printed_as_soon_as_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    def climbed(env: gym.Env) -> Any:
+        seen.append("an agent is made")
+        return own.make(own.load(agent), env, gamma=0.5)
+
+    agent = written("seen_table", TABLE, monkeypatch)
+    ladder.climb(climbed, 50, 0.5, seen=lambda finding: seen.append(finding.rung.world.__name__))
+    rungs = [rung.world.__name__ for rung in ladder.RUNGS]
+    assert seen == [each for name in rungs for each in ("an agent is made", name)]
+
+
 BROKEN = {
     "an exception": ("self.q[n].max()", "self.w[n].max()", "line 22, in learn: AttributeError: 'Table' object has no"),
     "a syntax error": ("import numpy as np", "import numpy as", "line 2: SyntaxError"),
     "no learn": ("def learn", "def lern", "Table lacks learn: the training loop calls act, observe and learn"),
     "an action that is none": ("return int(self", "return 2 + int(self", "it must return an action of Discrete(2)"),
+    "an act that returns nothing": ("return int(self", "int(self", "Table.act returned None; it must return an action"),
     "learn that returns": ('yield {"target": target}', "return", "Table.learn returned None; it must yield"),
 }
 

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -131,7 +132,7 @@ def probe(agent: Positional[str], gamma: float | None = None, steps: int = 5_000
     Args:
         agent: A file and a class in it, as in my_dqn.py:MyDQN.
         gamma: Its discount, if it has no attribute gamma.
-        steps: Environment steps in each world.
+        steps: Environment steps in each world; fewer, if an agent learns slowly by the clock.
         continuous: In worlds with a continuous action instead of two.
     """
     from rlcourse.workshop import own
@@ -139,12 +140,12 @@ def probe(agent: Positional[str], gamma: float | None = None, steps: int = 5_000
     file = Path(agent.rpartition(":")[0])
     try:
         kind = own.load(agent)
-        found = own.probe(kind, gamma, steps, continuous, file)
+        found = own.probe(kind, gamma, steps, continuous, file, seen=partial(print, flush=True))
     except own.OwnAgentError as error:
         sys.exit(f"rlcourse probe: {error}")
     except Exception as error:  # a student's agent can raise any error
         sys.exit(f"rlcourse probe: {own.words(error, file)}")
-    print(found, *own.without(kind, interrupted=False), sep="\n")
+    print(found.verdict, *own.without(kind, interrupted=False), sep="\n")
     if found.first is not None:
         sys.exit(1)
 

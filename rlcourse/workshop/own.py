@@ -16,6 +16,7 @@ import importlib
 import re
 import sys
 import traceback
+from collections.abc import Callable
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -92,9 +93,10 @@ def rehearse(kind: type[Any], env: gym.Env) -> Any:
     for explore in (True, True, False):
         action = agent.act(obs) if explore else agent.act(obs, explore=False)
         space: Any = env.action_space
-        fits = np.shape(action) == space.shape and space.contains(np.asarray(action, space.dtype).reshape(space.shape))
         if isinstance(space, Discrete):
             fits = np.shape(action) == () and action in range(int(space.n))
+        else:
+            fits = np.shape(action) == space.shape and space.contains(np.asarray(action, space.dtype))
         if not fits:
             raise OwnAgentError(f"{name}.act returned {action!r}; it must return an action of {space}")
         next_obs, reward, terminated, truncated, _ = env.step(action)
@@ -129,7 +131,12 @@ def without(kind: type[Any], interrupted: bool = True) -> list[str]:
 
 
 def probe(
-    kind: type[Any], gamma: float | None = None, steps: int = STEPS, continuous: bool = False, file: Path | None = None
+    kind: type[Any],
+    gamma: float | None = None,
+    steps: int = STEPS,
+    continuous: bool = False,
+    file: Path | None = None,
+    seen: Callable[[ladder.Finding], None] = lambda finding: None,
 ) -> ladder.Ladder:
     """The ladder of a student's own class.
 
@@ -138,6 +145,7 @@ def probe(
         steps: environment steps in each world.
         continuous: in worlds with a continuous action.
         file: where it was written, so that exceptions name its lines.
+        seen: is told what each rung showed, as soon as it is known.
 
     Raises:
         OwnAgentError: nobody says what γ is, or it does not do what the loop asks for.
@@ -154,4 +162,4 @@ def probe(
     def say(error: BaseException) -> str:
         return repr(error) if file is None else words(error, file)
 
-    return ladder.climb(lambda env: make(kind, env, **settings), steps, known, continuous, words=say)
+    return ladder.climb(lambda env: make(kind, env, **settings), steps, known, continuous, words=say, seen=seen)
