@@ -9,6 +9,7 @@ Nothing heavy is imported here: a kernel that needs no torch does not load it.
 
 import contextlib
 import copy
+import dataclasses
 import io
 import json
 import sys
@@ -58,7 +59,8 @@ def choices(answer: Any, allowed: Mapping[str, Sequence[str]]) -> None:
 
 def plain(value: Any) -> Any:
     """As JSON holds it: arrays, tensors and whatever else can be gone through are nested lists, sets are sorted,
-    fractions and numbers of other precision are floats, anything else is its type's name."""
+    fractions and numbers of other precision are floats, of dataclasses the fields by name, anything else is its type's
+    name."""
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor):
         return plain(value.tolist())
@@ -74,6 +76,8 @@ def plain(value: Any) -> Any:
         return float(value)
     if isinstance(value, Iterable) and not isinstance(value, bytes | bytearray):
         return [plain(each) for each in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name, None)) for field in dataclasses.fields(value)}
     return f"<{type(value).__name__}>"
 
 
