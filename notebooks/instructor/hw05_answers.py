@@ -182,6 +182,7 @@ WRONG = {
         (" / len(value)", "", "a factor 1/B"),
         ("free >= held", "free <= held", "stopped for the other samples"),
         ("free >= held", "(np.abs(value - old_value) < clip) | (free > held)", "exactly at the edge is not clipped"),
+        ("return loss, gradient", "return loss", "two results are wanted"),
     ],
     "off-policy": [
         ("lam * np.minimum(1.0, ratio)", "np.minimum(1.0, lam * ratio)", "λ stands outside"),
@@ -197,6 +198,8 @@ WRONG = {
         ("value[t] + correction", "correction", "that is the correction"),
         ("weight[t] * delta[t]", "trace[t] * delta[t]", "is weighted with ρ"),
         ("gamma * trace[t]", "gamma * lam * np.prod(np.minimum(1.0, ratio))", "one product of all ratios"),
+        ("lam * np.minimum(1.0, ratio)", "lam * ratio", "has a limit of its own"),
+        ("next_value - value", "np.append(value[1:], next_value[-1]) - value", "row t + 1 of `value`"),
     ],
     "early-stopping": [
         ("kls[-1] > 1.5", "kls[-1] >= 1.5", "that equals the limit is not above it"),
@@ -217,6 +220,8 @@ WRONG = {
         ("logits += lr", "logits -= lr", "it walks downhill"),
         (" - np.exp(new)\n", "\n", "the one-hot action minus the probabilities"),
         ("        new = log_softmax(logits)\n        kls", "        kls", "before the step, not after it"),
+        ("return logits, kls", "return kls", "two results are wanted"),
+        ("return logits, kls", "return kls, logits", "have changed places"),
     ],
     "slips": [
         ("advantage.std()", "advantage.std(ddof=1)", "divides by T − 1"),

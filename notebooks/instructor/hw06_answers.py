@@ -136,10 +136,16 @@ WRONG = {
         (".min(axis=0)", ".max(axis=0)", "the largest of the subset"),
         ("next_q[subset]", "next_q[: len(subset)]", "the first critics"),
         (".min(axis=0)", ".min()", "one minimum for the whole batch"),
+        (".min(axis=0)", ".min(axis=1)", "the minimum is over the states"),
         ("np.where(terminated, 0.0, pessimistic)", "pessimistic", "bootstraps past the end"),
         ("np.where(terminated, 0.0, pessimistic)", "np.where(terminated, pessimistic, 0.0)", "the wrong way round"),
         ("gamma * np", "np", "γ is missing"),
         (".min(axis=0)", ".min(axis=0)[:, None]", "has shape (3, 3)"),
+        (
+            "reward + gamma * np.where(terminated, 0.0, pessimistic)",
+            "~terminated * (reward + gamma * pessimistic)",
+            "took the reward away",
+        ),
     ],
     "expected-minimum": [
         ("np.sort(next_q, axis=0)", "np.sort(next_q, axis=0)[::-1]", "the expected largest"),
@@ -153,6 +159,8 @@ WRONG = {
             "drawn with replacement",
         ),
         ("np.array(ways) @ ranked / math.comb(count, size)", "next_q.mean(0)", "the mean of all critics"),
+        ("np.sort(next_q, axis=0)", "np.sort(next_q)", "the states were sorted"),
+        ("math.comb(count - rank - 1, size - 1)", "math.comb(count - rank, size - 1)", "counted among the others"),
     ],
     "drift": [
         ("(1 - (1 - reversion) ** remaining) / reversion", "np.ones(steps)", "forgets what the noise remembers"),
@@ -174,6 +182,7 @@ WRONG = {
             "steps * np.sqrt(1 / (1 - (1 - reversion) ** 2) / steps) * np.ones(steps)",
             "the long-run",
         ),
+        ("scale * np.sqrt((reach**2).sum())", "np.sqrt(scale * (reach**2).sum())", "without its square"),
     ],
     "averaged-target": [
         ("np.clip(sigma * normal, -clip, clip)", "sigma * np.clip(normal, -clip, clip)", "before it is scaled"),
@@ -196,6 +205,8 @@ WRONG = {
             '[critic(state, actions) for critic in nets["target_critics"]]).swapaxes(0, 1)',
             "same number of dimensions",
         ),
+        (".mean(axis=0)", ".sum(axis=0)", "the sum over the noises"),
+        ("judged.min(axis=1)", "judged.max(axis=1)", "the larger critic"),
     ],
     "diagnosis": [
         ('["A"] = "targets never updated"', '["A"] = "bootstraps past the end"', ""),

@@ -156,6 +156,13 @@ WRONG = {
             "np.where(allowed, logits / alpha, -np.inf)",
             "the logits are divided by α",
         ),
+        ("next_q.min(0)", "next_q.max(0)", "the larger of the two critics"),
+        ("np.where(allowed, logits, -np.inf)", "logits * allowed", "got the logit 0"),
+        (
+            "chance = np.exp(possible - possible.max(-1, keepdims=True))\n    chance = chance / chance.sum(-1, keepdims=True)",
+            "chance = np.exp(logits)\n    chance = allowed * chance / chance.sum(-1, keepdims=True)",
+            "do not sum to 1",
+        ),
     ],
     "discrete-temperature": [
         ("np.exp(-rate", "np.exp(rate", "the wrong way"),
@@ -165,6 +172,8 @@ WRONG = {
         ("excess.mean()", "excess.sum()", "the sum over the batch"),
         ("share * np.log(possible.sum(-1))", "np.log(possible.sum(-1))", "the share is missing"),
         ("- share * np.log(possible.sum(-1))", "+ share", "−share"),
+        ("alpha * np.exp(-rate * excess.mean())", "np.log(alpha) - rate * excess.mean()", "that is log α"),
+        ("alpha * np.exp", "np.exp", "the old α is missing"),
     ],
     "action-entropy": [
         ("slope = 2 * (", "slope = -2 * (", "the sign of the correction"),
@@ -174,6 +183,21 @@ WRONG = {
         ("np.e * std**2", "np.e * std", "the variance"),
         ("(own + (weight * slope).sum(0)).sum()", "(own + (weight * slope).sum(0)).mean()", "the mean over joints"),
         ("u = mean + std * z", "u = mean + 0 * z", "at the mean alone"),
+        (
+            "    z = np.linspace(-9, 9, 4001)[:, None]\n    weight = np.exp(-(z**2) / 2) / np.exp(-(z**2) / 2).sum()\n",
+            "    z, weight = np.polynomial.hermite.hermgauss(100)\n    z, weight = z[:, None], weight[:, None] / weight.sum()\n",
+            "√2 times as far out",
+        ),
+        (
+            "    z = np.linspace(-9, 9, 4001)[:, None]\n    weight = np.exp(-(z**2) / 2) / np.exp(-(z**2) / 2).sum()\n",
+            "    z, weight = np.polynomial.hermite.hermgauss(100)\n    z, weight = 2**0.5 * z[:, None], weight[:, None]\n",
+            "`hermgauss` has weights",
+        ),
+        (
+            "    z = np.linspace(-9, 9, 4001)[:, None]\n    weight = np.exp(-(z**2) / 2) / np.exp(-(z**2) / 2).sum()\n",
+            "    z, weight = np.polynomial.hermite_e.hermegauss(100)\n    z, weight = z[:, None], weight[:, None]\n",
+            "`hermegauss` has weights",
+        ),
     ],
     "unrolled": [
         (
@@ -187,7 +211,7 @@ WRONG = {
             "a₀ is given",
         ),
         ("power[length]", "power[length - 1]", "n steps away"),
-        ("last_q.min(0)", "last_q[0]", "one critic alone"),
+        ("last_q.min(0)", "last_q[0]", "the first critic alone"),
         ("-alpha * (power[1:] * after *", "-alpha * (power[1:] *", "entropies after the end"),
         ("(power[:-1] * during * reward)", "(power[:-1] * reward)", "rewards after the end"),
         ("power[length] * after[:, -1]", "power[length] * ~terminated[:, -1]", "only an end at the last step"),
@@ -198,6 +222,9 @@ WRONG = {
             "(power[1:-1] * after[:, :-1] * log_prob[:, 1:-1]).sum(1)",
             "the entropy of aₙ is missing",
         ),
+        ("last_q.min(0)", "last_q.max(0)", "the larger critic"),
+        ("last_q.min(0)", "last_q[1]", "the second critic alone"),
+        ("-alpha *", "-1.0 *", "α is missing"),
     ],
     "diagnosis": [
         ('["A"] = "target entropy +1, not −1"', '["A"] = "temperature never updated"', ""),

@@ -65,11 +65,10 @@ def choices(answer: Any, allowed: Mapping[str, Sequence[str]]) -> None:
 
 def plain(value: Any) -> Any:
     """As JSON holds it: arrays, tensors and whatever else can be gone through are nested lists, sets are sorted,
-    fractions and numbers of other precision are floats, anything else is its type's name."""
+    fractions and numbers of other precision are floats, dataclasses their fields, anything else its type's name."""
     torch = sys.modules.get("torch")
-    if torch is not None and isinstance(value, torch.Tensor):
-        return plain(value.tolist())
-    if isinstance(value, np.ndarray | np.generic) and not isinstance(value, np.longdouble):
+    tensor = torch is not None and isinstance(value, torch.Tensor)
+    if tensor or (isinstance(value, np.ndarray | np.generic) and not isinstance(value, np.longdouble)):
         return plain(value.tolist())
     if isinstance(value, Mapping):
         return {str(key): plain(each) for key, each in value.items()}
@@ -81,7 +80,8 @@ def plain(value: Any) -> Any:
         return float(value)
     if isinstance(value, Iterable) and not isinstance(value, bytes | bytearray):
         return [plain(each) for each in value]
-    return f"<{type(value).__name__}>"
+    fields = getattr(type(value), "__dataclass_fields__", None)  # of a batch, say
+    return f"<{type(value).__name__}>" if fields is None else {name: plain(getattr(value, name)) for name in fields}
 
 
 def marked(text: str) -> list[str]:

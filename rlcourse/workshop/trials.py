@@ -121,7 +121,7 @@ def side_by_side(
     if beliefs:
         most = experiment.max_reward if max_reward is None else max_reward
         limit = most / (1 - experiment.config.gamma)
-        title = f"what the critic believes; no policy is worth more than {limit:.0f}"
+        title = f"what the critic believes; no discounted return is more than {limit:.0f}"
         display(lessons.curves(beliefs, steps_of, counted, title))
     return drawn
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -165,6 +166,25 @@ def test_values_are_printed_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_tensors_are_plain_too() -> None:
     assert checks.plain({"q": torch.ones(2, requires_grad=True)}) == {"q": [1.0, 1.0]}
+
+
+@dataclass(frozen=True)
+class Rows:
+    reward: Any
+
+
+def paid(rows: Rows) -> Any:
+    y = rows.reward
+    y += 1.0
+    return y
+
+
+@pytest.mark.parametrize("reward", [np.ones(2), torch.ones(2)])
+def test_a_batch_that_was_written_into_is_noticed(reward: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert checks.plain(Rows(reward)) == {"reward": [1.0, 1.0]}
+    assert checks.plain(Rows) == "<type>"
+    checks.Check(paid, see="")("a claim", (Rows(reward),), [2.0, 2.0], {})
+    assert "it changed one of its arguments: work on a copy" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
