@@ -445,6 +445,14 @@ def test_side_by_side_says_what_no_policy_is_worth(monkeypatch: pytest.MonkeyPat
     assert [title.split()[-1] for title in titles[1::2]] == ["100", "0"]
 
 
+def test_a_mistake_that_nothing_calls_is_said() -> None:
+    own = retyped(dqn)
+    own["update"] = own["update"].replace("critic_loss(", "(lambda q, y, weight, threshold: ((q - y) ** 2).mean())(")
+    for update, calls in ((own["update"], False), (retyped(dqn)["update"], True)):
+        broken = workshop.broken(of_dqn(update=update), "critic_loss", "(weight *", "-(weight *")
+        assert ("no part of your agent calls critic_loss" in repr(broken)) is not calls
+
+
 def test_broken_keeps_the_students_other_functions() -> None:
     loss = (
         "def critic_loss(q, target, weight, threshold):\n    calls.append(1)\n    return (q - target).square().mean()\n"

@@ -139,6 +139,7 @@ _OFF_POLICY: dict[str, Any] = {
     "tau": 0.1,
 }
 _SAC: dict[str, Any] = _OFF_POLICY | {"temperature": 1e-3, "learn_temperature": False}
+_LEARNED_TEMPERATURE: tuple[dict[str, Any], ...] = ({"learn_temperature": True},)
 _ON_POLICY: dict[str, Any] = {"gamma": GAMMA, "lr": 1e-2, "hidden": (32,)}
 _DQN: dict[str, Any] = {
     **_OFF_POLICY,
@@ -170,15 +171,15 @@ RECIPES = {
     "double_ac": Recipe("DoubleAC", _OFF_POLICY | {"pairs": 2}, continuous=800),
     "td3": Recipe("TD3", _OFF_POLICY, continuous=800),
     "off_policy_ac": Recipe("OffPolicyAC", _OFF_POLICY | {"samples": 8, "baseline": True}, continuous=800),
-    "sac": Recipe("SAC", _SAC, continuous=800),
-    "mixture_sac": Recipe("MixtureSAC", _SAC | {"components": 2}, continuous=800),
+    "sac": Recipe("SAC", _SAC, continuous=800, variants=_LEARNED_TEMPERATURE),
+    "mixture_sac": Recipe("MixtureSAC", _SAC | {"components": 2}, continuous=800, variants=_LEARNED_TEMPERATURE),
     "soft_q_learning": Recipe("SoftQLearning", _OFF_POLICY | {"temperature": 1e-3}, continuous=800),
     "her": Recipe("HindsightReplay", _DQN, discrete=400),
     "td7": Recipe("TD7", _OFF_POLICY | {"embedding": 8, "target_every": 20, "checkpoints": False}, continuous=800),
     # Of uniform actions from −1 to 1 the expectile is 0.94, the best is 1; the weights e^{βa} have their mean at 0.97.
     "iql": Recipe("IQL", _OFF_POLICY | {"expectile": 0.999, "beta": 30.0}, continuous=500, offline=1_000),
-    "cql": Recipe("CQL", _SAC | {"conservatism": 0.05}, continuous=500, offline=600),
-    "edac": Recipe("EDAC", _SAC | {"critics": 3}, continuous=500, offline=600),
+    "cql": Recipe("CQL", _SAC | {"conservatism": 0.05}, 0, 500, 600, _LEARNED_TEMPERATURE),
+    "edac": Recipe("EDAC", _SAC | {"critics": 3}, 0, 500, 600, _LEARNED_TEMPERATURE),
 }
 
 
@@ -250,7 +251,7 @@ def trial(module: Any) -> Iterator[dict[str, Any]]:
         continuous = not recipe.discrete
         tabular = recipe.agent == "QLearning"
         for change in ({}, *recipe.variants):
-            agent = make(kind, world_of(RUNGS[4], continuous, tabular), config(**settings, **change), 0)
+            agent = make(kind, world_of(RUNGS[4], continuous, tabular), config(**{**settings, **change}), 0)
             yield from training(lambda: world_of(RUNGS[4], continuous, tabular), agent, 40)
 
 

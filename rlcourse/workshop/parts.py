@@ -10,6 +10,7 @@ import sys
 import textwrap
 import traceback
 from collections.abc import Callable, Container, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import module_from_spec, spec_from_file_location
 from types import CellType, CodeType, FunctionType, ModuleType
@@ -103,7 +104,8 @@ def assemble(page: ModuleType, **parts: Any) -> Mine:
 def broken(mine: Mine, name: str, old: str, new: str) -> Mine:
     """The same agent with one line of the course's `name` changed, from `old` to `new`: a mistake made on purpose.
 
-    The course's version takes the place of the student's; their other parts stay. Printed, it shows the line.
+    The course's version takes the place of the student's; their other parts stay. Printed, it shows the line, and says
+    if no part of the agent calls `name`.
 
     Raises:
         ValueError: the source has no `old`, or more than one.
@@ -119,9 +121,29 @@ def broken(mine: Mine, name: str, old: str, new: str) -> Mine:
     exec(compile(_without_decorators(text), file, "exec"), dict(vars(sys.modules[ours.__module__])), namespace)
     mistake = namespace[ours.__name__]
     changed = Mine(mine.page, mine.module, {**mine.parts, name: mistake}, {**mine.whose, name: "broken on purpose"})
-    changed.module = put(mine.page, {**{each: mine.parts[each] for each in mine.yours}, name: mistake})
+    parts = {**{each: mine.parts[each] for each in mine.yours}, name: mistake}
+    changed.module = put(mine.page, parts)
     changed.change = f"The course's {name} with one change:\n{_difference(source, text)}"
+    if not _is_called(mine.page, parts, name):
+        changed.change += f"\n✘ It changes nothing: no part of your agent calls {name}. Call it by this name."
     return changed
+
+
+def _is_called(page: ModuleType, parts: Mapping[str, Any], name: str) -> bool:
+    """Whether a moment's training calls a function of the page. A method's callers are not the student's to choose."""
+    calls = [not inspect.isfunction(vars(page).get(name))]
+
+    def counted(part: str, theirs: Callable[..., Any], ours: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            calls.append(True)
+            return theirs(*args, **kwargs)
+
+        return call if part == name else theirs
+
+    with suppress(Exception):  # a mistake can stop the agent, too
+        for _ in ladder.trial(put(page, parts, wrap=counted)):
+            pass
+    return any(calls)
 
 
 def _difference(before: str, after: str) -> str:
