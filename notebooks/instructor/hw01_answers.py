@@ -140,6 +140,8 @@ WRONG = {
             "uniform over the others only",
         ),
         (".sum(-1)", ".sum(-1, keepdims=True)", "has shape (3, 3)"),
+        ("next_q.argmax(-1)", "next_q.argmax(0)", "argmax is over the batch"),
+        ("next_q.argmax(-1)", "0 * next_q.argmax(-1)", "always action 0"),
         ("(policy * next_q).sum(-1)", "(policy * next_q).mean(-1)", "divided by the number of actions"),
     ],
     "prioritised-sweeping": [
@@ -175,6 +177,10 @@ WRONG = {
         ("return sweeps\n", "return sweeps - 1\n", "the last sweep is not counted"),
         ("np.abs(values - before).max()", "np.abs(values - before).min()", "the smallest change"),
         ("np.abs(values - before).max()", "(values - before).max()", "without its absolute value"),
+        ("np.abs(values - before).max()", "np.abs(values - before).sum()", "are added up"),
+        ("np.abs(values - before).max()", "np.abs(values - before).mean()", "are averaged"),
+        ("np.abs(values - before).max()", "abs(values - before)[order[-1]]", "the change of the last state alone"),
+        ("np.abs(values - before).max()", "np.abs(values - values).max()", "the change is always 0"),
         ("change >= tolerance", "change > tolerance", "a change equal to the tolerance"),
     ],
     "variance": [

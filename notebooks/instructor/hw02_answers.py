@@ -103,7 +103,13 @@ WRONG = {
     "tree-backup": [
         ("expected[:, k] - policy[taken] * q[taken]", "expected[:, k]", "the taken action is counted twice"),
         ("rest + policy[taken] * target", "rest + target", "without its probability"),
-        ("gamma * (1 - terminated[:, k]) *", "gamma *", "bootstraps past the end"),
+        (
+            "target = rewards[:, -1] +",
+            "terminated = np.zeros_like(terminated)\n    target = rewards[:, -1] +",
+            "bootstraps past the end",
+        ),
+        ("gamma * (1 - terminated[:, k]) *", "gamma *", "in the steps before the last one"),
+        ("gamma * (1 - terminated[:, -1]) *", "gamma *", "in the last step alone"),
         ("gamma * (1 - terminated[:, k]) *", "(1 - terminated[:, k]) *", "γ is missing between the steps"),
         ("expected[:, -1]", "q[:, -1].max(-1)", "the last step takes the maximum"),
         ("range(n - 1)", "range(min(1, n - 1))", "only the first two"),
@@ -149,6 +155,7 @@ WRONG = {
     ],
     "maxmin": [
         ("q.min(0).max(-1)", "q.max(-1).min(0)", "the order of minimum and maximum"),
+        ("q.min(0).max(-1)", "q.min(-1).max(0)", "minimum over the actions"),
         ("gamma ** np.arange(n)", "gamma ** np.zeros(n)", "the rewards are not discounted"),
         ("(1 - ended) * ", "", "bootstraps past the end"),
         ("gamma**n", "gamma", "the bootstrap is discounted once"),

@@ -12,7 +12,7 @@ class MyAgent:
 
     def __init__(self, observation_space, action_space, seed, gamma=0.99):
         self.gamma = gamma  # the probes make it with gamma=0.5
-        self.obs_size = observation_space.shape[0]  # numbers in an observation
+        self.obs_size = int(np.prod(observation_space.shape))  # numbers in an observation; where it is one number, 1
         self.num_actions = int(action_space.n)  # actions are 0 to num_actions - 1
         self.random = np.random.default_rng(seed)
         # Networks, optimiser, memory: draw everything from `seed`, so that a run can be repeated.
