@@ -131,6 +131,7 @@ WRONG = {
         ("/ weight.sum(0)", "/ weight.sum()", "the weights of all steps"),
         ("(discount * mean)", "mean", "γ is missing"),
         ("np.arange(reward.shape[1])", "np.arange(1, 1 + reward.shape[1])", "the first reward is discounted"),
+        ("np.cumprod(ratio, axis=1)", "np.cumprod(ratio, axis=0)", "runs over the episodes"),
     ],
     "control-variate": [
         ("(paid.sum(0) - paid) / (square.sum(0) - square)", "paid.sum(0) / square.sum(0)", "the episode's own return"),

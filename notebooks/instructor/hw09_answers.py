@@ -159,6 +159,12 @@ WRONG = {
         ("np.sqrt(error**2 + kappa**2)", "np.maximum(np.abs(error), kappa)", "has LAP's kink"),
         ("return kappa * (", "return (", "the κ of the loss"),
         ("((1 + alpha) * mean_priority)", "(1 + alpha)", "no probabilities yet"),
+        ("return kappa * (", "return 0.5 * kappa * (", "half of it"),
+        (
+            "kappa * (size ** (1 + alpha) - kappa ** (1 + alpha)) / ((1 + alpha) * mean_priority)",
+            "kappa * error * size ** (alpha - 1) / mean_priority",
+            "that is the derivative",
+        ),
     ],
     "embedded-error": [
         ('embed("target_encoder"', 'embed("fixed_encoder"', "one generation older"),
@@ -178,6 +184,21 @@ WRONG = {
             'nets["target_actor"](batch["next_obs"], next_z) + noise, -9, 9',
             "leaves [−1, 1]",
         ),
+        ('nets["target_critics"]', 'nets["critics"]', "asks the critics that learn"),
+        ('(batch["next_obs"], next_z) + noise', '(batch["next_obs"], z) + noise', "sees the embedding of s"),
+        (
+            '(batch["next_obs"], next_z) + noise',
+            '(batch["next_obs"], embed("fixed_encoder", batch["next_obs"])) + noise',
+            "sees the fixed embedding",
+        ),
+        (" + noise, -1, 1", ", -1, 1", "the noise is missing"),
+        ("np.min(follows, axis=0)", "np.max(follows, axis=0)", "the larger of the critics"),
+        (
+            'batch["reward"] + gamma * ~batch["terminated"] * np.min(follows, axis=0)',
+            '~batch["terminated"] * (batch["reward"] + gamma * np.min(follows, axis=0))',
+            "took the reward away",
+        ),
+        ('critic(batch["next_obs"], smoothed', 'critic(batch["next_obs"], batch["action"]', "has the data's action"),
     ],
     "assessment": [
         ("np.sort(episodes)[rank - 1]", "episodes.min()", "the bar is the minimum"),
@@ -189,6 +210,7 @@ WRONG = {
         ("int((failed < rank).sum()) + 1", "int((failed < rank).sum())", "the episode that decided"),
         ("int((failed < rank).sum()) + 1", "int((failed < 1).sum()) + 1", "after the first bad episode"),
         ("            spent.append(len(episodes))", "            spent.append(len(episodes) - rank + 1)", "runs all n"),
+        ("in enumerate(returns)", "in enumerate(returns, 1)", "the first one is number 0"),
     ],
     "clip-and-copy": [
         (
@@ -220,6 +242,9 @@ WRONG = {
         ),
         ("pull * 2 *", "pull *", "the 2 of the square"),
         ("pull * 2 * (action - data_action)", "pull * 2 * (data_action - action)", "a loss goes down"),
+        ("/ len(action) + pull", "+ pull", "not divided by B"),
+        ("/ action.size", "/ len(action)", "not averaged over the components"),
+        ("return -slope", "return slope", "the slope has the wrong sign"),
     ],
     "diagnosis": [
         ('["A"] = "priorities never updated"', '["A"] = "healthy"', ""),

@@ -240,6 +240,12 @@ WRONG = {
             "it changed one of its arguments",
         ),
         ("kept[step], kept[following]", "kept[step], (1.0 if step == visited[-1] else kept[step - 3])", ""),
+        (
+            "        path.append(x)",
+            "        x = np.clip(x, -1, 1)\n        path.append(x)",
+            "the places are clipped, too",
+        ),
+        ("np.full(len(x), now)", "now", "share must be (2,), not ()"),
     ],
     "translation": [
         (
@@ -280,6 +286,7 @@ WRONG = {
         ),
         ("left * x - noisy * output", "left * x - noisy * output + (len(x) > 2)", ""),
         ("error = error / (1 - share)", "error = error / (1 - share[:1])", ""),
+        ("error = error / (1 - share)", "error = 1.0 * error", "that is the action's error"),
     ],
     "conservative": [
         ("np.add.at(gradient, state, pull)", "gradient[state] += pull", "counts once"),
@@ -334,6 +341,22 @@ WRONG = {
         ("gradient = np.zeros(q.shape)", "gradient = q", "it changed one of its arguments"),
         ("gamma * ~terminated", "0.5 * ~terminated", ""),
         ("- y - alpha", "- y - 0.75", ""),
+        ("gamma * ~terminated", "~terminated", "γ is missing"),
+        ("q[next_state].max", "q[state].max", "the largest Q of s:"),
+        ("~terminated", "terminated", "the mask is the wrong way round"),
+        (
+            "pull = alpha * chance / chance.sum(axis=-1, keepdims=True)\n    pull[rows, action] += q[state, action] - y - alpha",
+            "pull = chance / chance.sum(axis=-1, keepdims=True)\n    pull[rows, action] += q[state, action] - y - 1",
+            "α is missing",
+        ),
+        ("pull = alpha * chance", "pull = chance", "in front of the softmax"),
+        ("- y - alpha", "- y - 1", "where the data's actions are pulled up"),
+        (
+            "    np.add.at(gradient, state, pull)\n",
+            "    np.add.at(gradient, (state, action), q[state, action] - y - alpha)\n"
+            "    gradient += alpha * np.exp(q) / np.exp(q).sum(axis=-1, keepdims=True)\n",
+            "every state is pushed down once",
+        ),
     ],
     "expectile": [
         (
