@@ -427,7 +427,7 @@ def test_broken_on_purpose_changes_one_line_of_that_part_alone() -> None:
     assert "amin" in inspect.getsource(broken.bellman_target)
     assert not same(run(broken.module), run(dqn))
     assert repr(broken).splitlines() == [
-        "The course's bellman_target with one change:",
+        "The course's bellman_target, with one change:",
         "  − next_q = q(batch.next_obs).amax(-1)",
         "  + next_q = q(batch.next_obs).amin(-1)",
     ]
@@ -449,7 +449,11 @@ def test_a_mistake_that_nothing_calls_is_said() -> None:
     own = retyped(dqn)
     own["update"] = own["update"].replace("critic_loss(", "(lambda q, y, weight, threshold: ((q - y) ** 2).mean())(")
     for update, calls in ((own["update"], False), (retyped(dqn)["update"], True)):
-        broken = workshop.broken(of_dqn(update=update), "critic_loss", "(weight *", "-(weight *")
+        mine = of_dqn(update=update)
+        assert repr(workshop.broken(mine, "update", "self.updates += 1", "pass")).startswith(
+            "In the place of your update"
+        )
+        broken = workshop.broken(mine, "critic_loss", "(weight *", "-(weight *")
         assert ("no part of your agent calls critic_loss" in repr(broken)) is not calls
 
 

@@ -123,7 +123,8 @@ def broken(mine: Mine, name: str, old: str, new: str) -> Mine:
     changed = Mine(mine.page, mine.module, {**mine.parts, name: mistake}, {**mine.whose, name: "broken on purpose"})
     parts = {**{each: mine.parts[each] for each in mine.yours}, name: mistake}
     changed.module = put(mine.page, parts)
-    changed.change = f"The course's {name} with one change:\n{_difference(source, text)}"
+    instead = f"In the place of your {name} the course's" if name in mine.yours else f"The course's {name}"
+    changed.change = f"{instead}, with one change:\n{_difference(source, text)}"
     if not _is_called(mine.page, parts, name):
         changed.change += f"\n✘ It changes nothing: no part of your agent calls {name}. Call it by this name."
     return changed
