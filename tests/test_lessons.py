@@ -516,7 +516,7 @@ def test_a_run_is_drawn_and_described_among_the_recorded_seeds(
     history = pictures.History(np.zeros((0, 2)), np.array([[100, 1.5], [200, 5.0]]))
     picture = lessons.compare_to_reference(history, "any")
     assert isinstance(picture, Still)
-    assert "After 200 steps this run scores 5. The 3 reference seeds score 4 on average" in picture.alt
+    assert "After 200 steps this run scores 5.0. The 3 reference seeds score 4.0 on average" in picture.alt
     printed = capsys.readouterr().out.splitlines()
     assert " ".join(printed) == picture.alt
     assert max(map(len, printed)) <= 100
