@@ -132,7 +132,9 @@ def broken(mine: Mine, name: str, old: str, new: str) -> Mine:
 
 def _is_called(page: ModuleType, parts: Mapping[str, Any], name: str) -> bool:
     """Whether a moment's training calls a function of the page. A method's callers are not the student's to choose."""
-    calls = [not inspect.isfunction(vars(page).get(name))]
+    if not inspect.isfunction(vars(page).get(name)):
+        return True
+    calls = []
 
     def counted(part: str, theirs: Callable[..., Any], ours: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -144,7 +146,7 @@ def _is_called(page: ModuleType, parts: Mapping[str, Any], name: str) -> bool:
     with suppress(Exception):  # a mistake can stop the agent, too
         for _ in ladder.trial(put(page, parts, wrap=counted)):
             pass
-    return any(calls)
+    return bool(calls)
 
 
 def _difference(before: str, after: str) -> str:
