@@ -5,14 +5,14 @@ run it. A graph launches all of them at once. What is recorded is the page's cod
 
 The agent itself stays on the CPU: there it acts, remembers, draws its batches and its random numbers. So its numbers
 are those of a run without a GPU, to the rounding of float32. On the GPU is its twin, a copy of networks and optimisers.
-Before each update the batch and the random numbers go over; back come losses and priorities, and before the agent acts
-again, the networks that it acts with.
+Before each update the batch and the random numbers go over; back come losses and priorities, and when the agent acts,
+the networks that it acts with.
 """
 
 import copy
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
 from typing import Any
@@ -46,7 +46,7 @@ def move(agent: Any, device: str = "cuda") -> None:
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("PyTorch sees no GPU: leave out --cuda, or install a build of PyTorch for your GPU")
     learner = _Learner(agent, torch.device(device))
-    agent.learn, agent.update = learner.learn, learner.update
+    agent.act, agent.update = learner.act, learner.update
     agent.state_dict, agent.value = learner.state_dict, learner.value
 
 
@@ -119,6 +119,7 @@ class _Learner:
         self.batch: Batch | None = None  # on the device, where each batch is brought to
         self.warm = {False: 0, True: 0}  # updates without and with one of the actor
         self.graphs: dict[bool, Callable[[], dict[str, float]]] = {}
+        self.fetched = agent.updates  # how many had been made when `act` last fetched its networks
 
     def _make_twin(self) -> Any:
         """A shallow copy of the agent, with networks, optimisers and tensors of its own on the device."""
@@ -140,11 +141,11 @@ class _Learner:
             twin._target_bounds = tuple(self.bounds)
         return twin
 
-    def learn(self) -> Iterator[dict[str, float]]:
-        before = self.agent.updates
-        yield from type(self.agent).learn(self.agent)
-        if self.agent.updates != before:
+    def act(self, obs: Any, explore: bool = True) -> Any:
+        if self.fetched != self.agent.updates:
+            self.fetched = self.agent.updates
             self._fetch({name: value for name, value in self.learned.items() if name in _ACTING})
+        return type(self.agent).act(self.agent, obs, explore)
 
     def state_dict(self) -> dict[str, Any]:
         self._fetch(self.learned)

@@ -12,6 +12,7 @@ from gymnasium.spaces import Box
 from rlcourse import cuda, runs
 from rlcourse.algorithms import agent_class, config_class
 from rlcourse.buffers import Transition
+from rlcourse.loop import train_offline
 
 # While a graph is recorded, numbers that pages read are tensors.
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -62,6 +63,26 @@ def test_the_twin_learns_what_the_agent_would_have_learned(name: str, changes: d
     assert ours.keys() == theirs.keys()
     for key in ours:
         assert _flat(ours[key]) == _flat(theirs[key]), key
+
+
+def test_who_learns_from_a_dataset_or_is_stopped_acts_with_what_was_learned() -> None:
+    """The loop then calls `update`, not `learn`, or leaves `learn` in the middle."""
+    plain, moved = agent("iql"), agent("iql")
+    cuda.move(moved, "cpu")
+    obs, acted = np.ones(OBS), []
+    for each in (plain, moved):
+        learns(each, 50)
+        before = each.act(obs, explore=False)
+        for _ in train_offline(each, 20, 0):
+            pass
+        after = each.act(obs, explore=False)
+        each.observe(Transition(obs, after, 1.0, obs, False, False))
+        stopped = each.learn()
+        next(stopped)
+        stopped.close()
+        acted.append([before.tolist(), after.tolist(), each.act(obs, explore=False).tolist()])
+    assert acted[0] == acted[1]
+    assert len({str(action) for action in acted[1]}) == 3
 
 
 @pytest.mark.thorough
