@@ -269,7 +269,7 @@ def roc(score: Float[np.ndarray, " N"], needed: Bool[np.ndarray, " N"]) -> tuple
 def watched(
     env: gym.Env, score: Callable[[np.ndarray], float], clone: Any, episodes: int, seed: int, within: int
 ) -> tuple[Float[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
-    """Let a clone act, and note in each step a score and whether it is needed: it fails in the next `within` steps."""
+    """Let a clone act: a score of each step, and whether help was needed, as the clone fails in the next `within`."""
     scores, needed = list[float](), list[bool]()
     for episode in range(episodes):
         obs, _ = env.reset(seed=seed + episode)
@@ -283,7 +283,7 @@ def watched(
 
 
 def plot_roc(cases: Mapping[str, tuple[Float[np.ndarray, " N"], Bool[np.ndarray, " N"]]]) -> Still:
-    """Draw how well scores tell when help is needed; of each case scores and whether it was needed, see `watched`."""
+    """Draw how well signals tell when help is needed; `cases` hold scores and whether it was needed, see `watched`."""
     curves = {name: roc(*case) for name, case in cases.items()}
     areas = {name: float(np.trapezoid(true, false)) for name, (false, true) in curves.items()}
 
@@ -296,7 +296,7 @@ def plot_roc(cases: Mapping[str, tuple[Float[np.ndarray, " N"], Bool[np.ndarray,
         ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), title="area under the curve")
 
     words = "; ".join(f"{name}: {area:.2f}" for name, area in areas.items())
-    return Still(draw, f"How well scores tell when help is needed: area under the curve. {words}.", size=(9, 4))
+    return Still(draw, f"How well signals tell when help is needed: area under the curve. {words}.", size=(9, 4))
 
 
 def compare_to_reference(history: History, name: str) -> Still | Markdown:

@@ -420,3 +420,13 @@ def test_a_whole_first_value_makes_no_table_of_whole_numbers() -> None:
     agent = qi.QLearning(1, 1, qi.Config(initial_value=1, lr=0.5), seed=0)
     agent.update(Transition(0, 0, 2.0, 0, True, False))
     assert agent.q.tolist() == [[1.5]]
+
+
+def test_lecture_4_on_the_corner_that_the_surrogate_hardly_sees() -> None:
+    gamma, world = 0.95, GRIDS["two goals"].mdp()
+    mu = qi.boltzmann(qi.optimal_q(world, gamma), temperature=0.1)
+    down = np.tile([0.0, 0.0, 1.0, 0.0], (world.num_states, 1))
+    d_mu, d_down = (qi.state_distribution(world, policy, world.start, gamma) for policy in (mu, down))
+    corner = d_down.argmax()
+    assert (round(100 * d_down[corner]), round(100 * d_mu[corner])) == (81, 2)
+    assert d_mu.sum() < 1  # "after an episode's end it is in none"

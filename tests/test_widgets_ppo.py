@@ -180,8 +180,12 @@ def test_which_lambda_is_best_depends_on_critic_noise_and_averaging() -> None:
     assert estimate("an exact critic: λ = 0 is best", samples=100).best == 0
     assert estimate("an untrained critic, ten averaged: λ = 1 is best").best == 1
     one, hundred = estimate("one estimate: a small λ is best"), estimate("a hundred averaged: a large λ is best")
-    assert one.best < 0.6
-    assert hundred.best > 0.9
+    assert one.best == pytest.approx(0.45)
+    assert hundred.best == 1
+    assert estimate(error=1.0).best == pytest.approx(0.95)  # "rises from 0.45 to 0.95"
+    assert {estimate(error=error, samples=10).best for error in (0.5, 1.0)} == {1}  # "1 from 10 estimates on"
+    untrained = estimate(error=1.0).curves
+    assert ((untrained[0] > untrained[1]) == (gae.LAMBDAS < 0.925)).all()  # "for λ up to 0.9 the bias is the larger"
     by_samples = [estimate(samples=n).best for n in gae.SAMPLES]
     assert by_samples == sorted(by_samples)
     by_error = [estimate(error=error).best for error in (0.0, 0.25, 0.5, 0.75, 1.0)]

@@ -73,7 +73,7 @@ class StochasticActor(nn.Module):
 def squash(policy: Gaussian, normal: Float[Tensor, "*B A"]) -> tuple[Float[Tensor, "*B A"], Float[Tensor, "*B"]]:
     r"""An action and its log-probability: $a = \tanh u$, $u = \mu + \sigma z$, with standard normal z.
 
-    $$\log \pi(a | s) = \log \mathcal{N}(u; \mu, \sigma) - \sum_i \log(1 - \tanh^2 u_i)$$
+    $$\log \pi(a | s) = \log \mathcal{N}(u; \mu, \sigma^2) - \sum_i \log(1 - \tanh^2 u_i)$$
 
     The gradient goes through both: the reparameterisation trick.
     """

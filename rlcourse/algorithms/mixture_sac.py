@@ -6,7 +6,7 @@ first code has a mixture of four for their multi-goal world [SAC1 code].
 
 | function | equation |
 |---|---|
-| `Mixture.log_prob` | of $u$, before it is squashed: $\log \sum_k w_k\, \mathcal{N}(u; \mu_k, \sigma_k)$ |
+| `Mixture.log_prob` | of $u$, before it is squashed: $\log \sum_k w_k\, \mathcal{N}(u; \mu_k, \sigma_k^2)$ |
 | `squash` | [SAC1] appendix C, eq. 21, for an action of each part |
 | `bellman_target` | [SAC] eq. 2, 3 and 5, with two critics |
 | `critic_loss` | [SAC] eq. 5 |
@@ -58,7 +58,7 @@ class Config:
 
 @dataclass(frozen=True)
 class Mixture:
-    r"""$\sum_k w_k\, \mathcal{N}(\mu_k, \sigma_k)$: K normal distributions of A numbers, not yet squashed."""
+    r"""$\sum_k w_k\, \mathcal{N}(\mu_k, \sigma_k^2)$: K normal distributions of A numbers, not yet squashed."""
 
     logits: Float[Tensor, "*B K"]  # of the weights w
     parts: Gaussian  # (*B, K, A)
@@ -93,7 +93,7 @@ class MixtureActor(nn.Module):
 def squash(policy: Mixture, normal: Float[Tensor, "*B K A"]) -> tuple[Float[Tensor, "*B K A"], Float[Tensor, "*B K"]]:
     r"""An action of each part, and its log-probability under all: $a_k = \tanh u_k$, $u_k = \mu_k + \sigma_k z_k$.
 
-    $$\log \pi(a_k | s) = \log \sum_j w_j\, \mathcal{N}(u_k; \mu_j, \sigma_j) - \sum_i \log(1 - \tanh^2 u_{k,i})$$
+    $$\log \pi(a_k | s) = \log \sum_j w_j\, \mathcal{N}(u_k; \mu_j, \sigma_j^2) - \sum_i \log(1 - \tanh^2 u_{k,i})$$
 
     The gradient goes through both: the reparameterisation trick.
     """

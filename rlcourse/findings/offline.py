@@ -27,7 +27,7 @@ FILES = {  # of a learner, as its recordings are named
 }
 DATA = {"medium": "medium", "medium-replay": "replay", "expert": "expert"}  # as recordings are named
 COPYING = {0.0: "td3", 0.1: "copying_0.1", 0.4: "td3_bc", 1.0: "copying_1", 10.0: "copying_10"}  # as recordings, too
-BIAS = ("too much", "too little", "what is true, as far as these seeds tell")
+BIAS = ("too much", "too little", "values whose error is not resolved")
 
 
 def recorded(data: str, task: str = "Pendulum") -> dict[str, Curve]:
@@ -91,6 +91,7 @@ def traces() -> Markdown:
         "here, since it begins near 0 and all rewards are negative.",
         f"Mean discounted value of the learned policy's own actions after {number(curves['TD3'].step[-1])} updates:",
         table(("learner", "believed", "true", "believed − true (95 % interval)"), rows),
+        "*cloning* is IQL with β = 0: its critic does not influence its actor.",
     )
 
 
@@ -102,7 +103,7 @@ def _at_full_size() -> str:
         assert curve.believed is not None  # as recorded with --truths
         assert curve.truth is not None
         low, high = (number(end) for end in (curve.believed[:, -1].min(), curve.believed[:, -1].max()))
-        told.append(f"between {low} and {high} on {task} (true on average: {digits(curve.truth[:, -1].mean())})")
+        told.append(f"between {low} and {high} on {task} (true on average: about {number(curve.truth[:, -1].mean())})")
     return (
         "On robots this error can grow without end, as the second figure shows for Hopper. After "
         f"{number(curve.step[-1])} updates on medium data, TD3's {seeds(curve)} believe {listed(told)}."
@@ -137,8 +138,8 @@ def winners() -> Markdown:
     guessed = {data: mean_estimate(recorded(data)["TD3"].bias[:, -1]) for data in DATA}
     return finding(
         " ".join(told),
-        f"This is one small task with one number of action, and {seeds(*recorded('medium').values())}. γ, τ and "
-        "IQL's β were chosen on these data; nothing else is tuned.",
+        f"This is one small task whose action is one number, and {seeds(*recorded('medium').values())}. γ, τ, "
+        "TD7's copies and IQL's β were chosen on these data; nothing else is tuned.",
         f"Mean score after {number(recorded('medium')['TD3'].step[-1])} updates; 0 is a random policy, 100 the policy "
         "behind the expert's data:",
         _by_data({data: {who: number(each.value) for who, each in ends(data).items()} for data in DATA}),

@@ -91,7 +91,7 @@ def longer() -> Markdown:
             rows,
         ),
         "All but HalfCheetah end an episode at a fall, and pay for each step without one: 1 point, Humanoid 5.",
-        f"The paper's figures are no target for us and no fair comparison. They are the *maximum* over training, after "
+        f"The paper's numbers are no target for us and no fair comparison. They are the *maximum* over training, after "
         f"{paper.steps} instead of 300 000, in an older version of the environments, by another implementation, over "
         f"{paper.trials} trials; the table prints no spread for PPO.",
     )

@@ -15,7 +15,9 @@ class Figure:
     spread: float | None = None
 
     def __str__(self) -> str:
-        return signed(self.value, 0).removeprefix("+") + ("" if self.spread is None else f" ± {self.spread:.0f}")
+        places = 0 if abs(self.value) >= 1000 else 1
+        spread = "" if self.spread is None else f" ± {self.spread:.{places}f}"
+        return signed(self.value, places).removeprefix("+") + spread
 
 
 @dataclass(frozen=True)

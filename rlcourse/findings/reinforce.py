@@ -20,5 +20,5 @@ def worth() -> Markdown:
         "The two changes are made together, so these runs do not say what each of them is worth.",
         f"The means at the end are {ends[1].mean():.0f} with both and {ends[0].mean():.0f} with neither "
         f"({seeds(plain, both)} each). With neither, {halved.sum()} seeds fall below half of their best score in some "
-        f"evaluation. Seeds of these that end above {HIGH} again: {(halved & (ends[0] > HIGH)).sum()}.",
+        f"evaluation; of these, {(halved & (ends[0] > HIGH)).sum()} ends above {HIGH} again.",
     )

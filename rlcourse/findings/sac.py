@@ -22,7 +22,7 @@ from rlcourse.findings.phrases import (
 
 LEARNED = "07_pendulum_sac"
 OTHERS = {
-    "original, with V": "07_pendulum_original",
+    "with V": "07_pendulum_original",
     "α = 0.2": "07_pendulum_fixed",
     "α = 0.001": "07_pendulum_cold",
     "TD3": "06_pendulum_td3",

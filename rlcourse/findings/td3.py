@@ -123,7 +123,8 @@ def parts() -> Markdown:
         *pages,
         "**Why may it be better not to wait?** Without the delay ($d = 1$) actor and targets learn twice as often. "
         "In so few steps this can gain more than a better critic does.",
-        "**Bias and return need not agree.** The parts were made to reduce the bias, and we want return.",
+        "**Bias and return need not agree.** The parts were made to reduce the critic's bias and variance, and we want "
+        "return.",
     )
 
 

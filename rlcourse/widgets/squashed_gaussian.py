@@ -1,6 +1,6 @@
 r"""SAC's policy for one number: a normal u squashed to a = tanh u, and what happens if nobody corrects its probability.
 
-Changing variables, log π(a) = log N(u; μ, σ) − log(1 − tanh² u) (Haarnoja et al. 2018, appendix C). Both come from
+Changing variables, log π(a) = log N(u; μ, σ²) − log(1 − tanh² u) (Haarnoja et al. 2018, appendix C). Both come from
 `sac.squash`. With the correction the density over (−1, 1) integrates to 1. Without it, N(u) stands where a density over
 a should be: its integral is E[1 − a²], below 1 and ever smaller the further out the actions lie.
 
@@ -55,7 +55,7 @@ class Squashed:
     """One normal distribution before and after tanh.
 
     Attributes:
-        u, density_u: numbers before squashing, and N(u; μ, σ).
+        u, density_u: numbers before squashing, and N(u; μ, σ²).
         action: tanh u; density: e to the chosen log-probability there.
         area: the integral of `density` over (−1, 1).
         samples: actions drawn.
