@@ -110,7 +110,7 @@ def _page(code: Callable[..., Any]) -> str:
 def show_diff(before: Callable[..., Any], after: Callable[..., Any]) -> "Diff":
     """Show side by side what changes from one function or class to another, without docstrings.
 
-    Where a workshop asks students to write the other one, the two are folded away as in `show`.
+    Where a workshop asks students to write `after`, both are folded away as in `show`.
     """
     return Diff(before, after)
 
@@ -412,7 +412,8 @@ def value_while_learning(
 def verdict(what: str, value: float, at_least: float) -> None:
     """Print whether learning got as far as it should. It never raises an error, so that the notebook goes on."""
     if value >= at_least:
-        print(f"✔ {what}: {value:.1f}, at least {at_least:g} wanted")
+        places = 1 if abs(at_least) >= 1 else 2  # a share needs more
+        print(f"✔ {what}: {value:.{places}f}, at least {at_least:g} wanted")
     elif only_tested():
         print(f"○ {what}: {value:.6g}. RLCOURSE_BUDGET=test: too short a training for the {at_least:g} wanted.")
     else:

@@ -269,6 +269,19 @@ def test_that_the_recorded_run_has_taken_over_is_said_above_the_picture_too(monk
     asyncio.run(go())
 
 
+def test_a_double_click_on_start_leaves_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def script(panel: Any) -> None:
+        for _ in range(2):
+            find(panel, "Start").click()
+        await asyncio.sleep(0)
+        assert under_way() == 1
+        find(panel, "Stop").click()
+        await asyncio.sleep(0)
+        assert under_way() == 0
+
+    pressed(script, monkeypatch)
+
+
 def test_another_run_ends_the_one_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
     async def script(panel: Any) -> None:
         find(panel, "Start").click()

@@ -123,15 +123,18 @@ def test_gamma_comes_from_the_class_or_the_command(monkeypatch: pytest.MonkeyPat
     assert "Table has no attribute gamma" in str(rlcourse(monkeypatch, "probe", agent, "--steps", "400"))
     assert rlcourse(monkeypatch, "probe", agent, "--steps", "400", "--gamma", "0.5") is None
     assert rlcourse(monkeypatch, "probe", agent, "--steps", "400", "--gamma", "0.8") == 1
+    assert rlcourse(monkeypatch, "probe", agent, "--steps", "400", "--gamma", "0") == 1
+    assert "gamma = 1.0 must be in [0, 1)" in str(rlcourse(monkeypatch, "probe", agent, "--gamma", "1"))
 
 
 def test_a_name_that_names_nothing_is_refused() -> None:
     for spec, says in (("dqn", "give a file and a class"), ("none.py:Table", "there is no file none.py")):
         with pytest.raises(own.OwnAgentError, match=says):
             own.load(spec)
-    Path("json.py").write_text(TABLE)
-    with pytest.raises(own.OwnAgentError, match=r"json is the name of another module.*rename json.py"):
-        own.load("json.py:Table")
+    for name, place in (("json", r".*__init__\.py"), ("time", "built in")):
+        Path(f"{name}.py").write_text(TABLE)
+        with pytest.raises(own.OwnAgentError, match=f"{name} is the name of another module, {place}: rename {name}.py"):
+            own.load(f"{name}.py:Table")
 
 
 @pytest.mark.thorough

@@ -160,6 +160,11 @@ def test_what_is_skipped_is_nowhere() -> None:
     assert slide.notes == [""]
 
 
+def test_only_lectures_have_slides() -> None:
+    with pytest.raises(ValueError, match="has no slide type: slides are made of lectures only"):
+        slides.slides(new_notebook(cells=[new_markdown_cell("no lecture")]))
+
+
 def test_reveal_leaves_its_answer_where_slides_find_it(
     screen: Screen, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -272,6 +272,14 @@ def test_a_class_with_a_stub_in_it_or_below_it_is_not_yet_theirs() -> None:
     assert not parts.is_stub(ReplayBuffer)
 
 
+def test_a_class_may_have_a_method_that_does_nothing() -> None:
+    class Idle(ReplayBuffer):
+        def drop_episode(self) -> None:
+            pass
+
+    assert not parts.is_stub(Idle)
+
+
 def test_a_function_that_raises_not_implemented_itself_is_theirs() -> None:
     odd = "def critic_loss(q, target, weight, threshold):\n    raise NotImplementedError('no such loss')\n"
     assert of_dqn(critic_loss=odd).whose == {"critic_loss": "ours: yours has a mistake"}
@@ -527,7 +535,7 @@ def test_checks_name_the_parts_of_a_result_and_stop_after_a_mistake(capsys: pyte
     names = ("half", "twice", "name")
     wrong = "def f(x):\n    return [0.1 + 0.2, 2.0 * x, 'y']\n"
     assert said_of(capsys, wrong, names=names) == [
-        "✘ of 1: half is 0.3, right is 0.5; name is y, right is x. See step 1."
+        "✘ of 1: half is 0.3, right is 0.5; name is 'y', right is 'x'. See step 1."
     ]
     assert said_of(capsys, "def f(x):\n    return [x / 2, 2.0 * x, 'x']\n", names=names) == ["✔ of 1", "✔ of 2"]
 

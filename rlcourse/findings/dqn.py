@@ -8,6 +8,7 @@ from IPython.display import Markdown
 
 from rlcourse.curves import Curve, Estimate, mean_estimate, recorded_experiment, reference, share_estimate
 from rlcourse.findings.phrases import (
+    BIAS,
     at,
     compared,
     finding,
@@ -59,7 +60,6 @@ REMOVED = {  # what takes a part's place, and how its files end
     NONE_OF_SIX: "dqn",
 }
 ACTIONS = (10, 20, 40)
-BIAS = ("too high", "too low", "not resolved")
 
 
 def fisher(one: Curve, other: Curve, evaluation: int = -1) -> float:

@@ -9,6 +9,7 @@ from rlcourse.curves import Curve, Estimate, signed
 
 INTERVAL = "95 % interval"
 VERDICTS = ("better", "worse", "not resolved")
+BIAS = ("too high", "too low", "not resolved")
 
 
 def page(*paragraphs: str) -> Markdown:

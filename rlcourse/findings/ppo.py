@@ -87,7 +87,7 @@ def longer() -> Markdown:
         rows.append((task, last, f"{ends.max(1).mean():.0f}", printed))
     return page(
         table(
-            ("", "ours: at the end (range over seeds)", "ours: maximum over training", f"{paper.source}"),
+            ("", "ours: at the end (range over seeds)", "ours: maximum over training", paper.source),
             rows,
         ),
         "All but HalfCheetah end an episode at a fall, and pay for each step without one: 1 point, Humanoid 5.",

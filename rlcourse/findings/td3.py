@@ -6,6 +6,7 @@ from IPython.display import Markdown
 from rlcourse.curves import Curve, mean_estimate, recorded_experiment, reference, signed
 from rlcourse.findings import quoted
 from rlcourse.findings.phrases import (
+    BIAS,
     at,
     compared,
     finding,
@@ -24,7 +25,6 @@ AGENTS = {"DDPG": "ddpg", "DDQN-AC": "ddqn_ac", "DQ-AC": "dq_ac", "TD3": "td3"}
 PARTS = {"one critic": "no_twin", "no delay": "no_delay", "no smoothing": "no_smoothing"}
 TASKS = {"Pendulum": "06_pendulum", "InvertedDoublePendulum": "06_double_pendulum"}
 ROBOTS = ("HalfCheetah", "Hopper")
-BIAS = ("too high", "too low", "not resolved")
 STANDS = {"Pendulum": -200, "InvertedDoublePendulum": 9_000}
 EARLY = 20_000  # steps on the double pendulum, the live run's
 TRAVEL = (20_000, 36_000)

@@ -3,7 +3,6 @@
 import re
 from functools import cache
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -118,7 +117,8 @@ def rungs() -> dict[str, Curve]:
 
 def falls() -> dict[str, np.ndarray]:
     """The largest fall of each seed from one evaluation to the next, without checkpoints and with."""
-    return {name: -np.diff(rungs()[name].returns).min(1).clip(max=0) for name in ("clipped targets", "checkpoints")}
+    curves = {name: reference(RUNGS[name]) for name in ("clipped targets", "checkpoints")}
+    return {name: -np.diff(curve.returns).min(1).clip(max=0) for name, curve in curves.items()}
 
 
 def ladder() -> Markdown:
@@ -162,7 +162,7 @@ def on_one_core(agent: str) -> int:
 
 def on_a_gpu() -> tuple[int, int]:
     """Updates of TD7 a second: one by one, and as a CUDA graph, as `make bench` printed."""
-    single, _, graph = re.findall(r"│ +(\d+) +│", Path(BENCHMARKS / "td7_gpu.txt").read_text())
+    single, _, graph = re.findall(r"│ +(\d+) +│", (BENCHMARKS / "td7_gpu.txt").read_text())
     return int(single), int(graph)
 
 

@@ -271,9 +271,8 @@ def _likely(expected: Any, found: Any, rtol: float) -> str:
             fault = "ends too early" if both < len(expected) else "goes on for too long"
             return f"it {fault}: there are {len(found)} results, {len(expected)} are wanted, the first {both} are right"
     if (shape := _shape(found)) != (wanted := _shape(expected)):
-        must = (
-            f"have {wanted}{broadcast_hint(shape, wanted)}" if wanted or not _is_number(expected) else "be one number"
-        )
+        one = "be one number" if _is_number(expected) else f"be a {type(expected).__name__}"
+        must = f"have {wanted}{broadcast_hint(shape, wanted)}" if wanted else one
         return f"the result has shape {shape}, it must {must}"
     if not all(abs(x) <= sys.float_info.max for x in _numbers(found)):  # isfinite fails at a larger whole number
         return "the result is not finite, or too large for a float"
@@ -302,7 +301,7 @@ def _difference(expected: Any, found: Any, atol: float) -> str:
 def in_words(found: Any, expected: Any) -> str:
     """Both, with as many digits as a reader needs to tell them apart."""
     short, wanted = _rounded(found), _rounded(expected)
-    return f"{found}, right is {expected}" if short == wanted else f"{short}, right is {wanted}"
+    return f"{found!r}, right is {expected!r}" if short == wanted else f"{short!r}, right is {wanted!r}"
 
 
 def differing(expected: Sequence[Any], found: Sequence[Any], rtol: float) -> list[int]:

@@ -209,7 +209,7 @@ def _tried(number: int, job: Job) -> tuple[int, Run | str]:
 def _locked(submissions: Path, out: Path) -> Iterator[None]:
     """See that nobody else writes into `out`, and that it is no part of what is graded."""
     place, other = out.resolve(), submissions.resolve()
-    if place.is_relative_to(other) or (other.is_relative_to(place) and other != place):
+    if place.is_relative_to(other) or other.is_relative_to(place):
         raise GradingError(f"{out} and {submissions} must not be inside each other: name another folder for the grades")
     if out.exists() and not out.is_dir():
         raise GradingError(f"{out} is a file: name a folder for the grades")
@@ -341,7 +341,7 @@ def _result(todo: Todo, came: Run | str, official: Official, final: bool) -> Res
     if run.slow:
         notes.append(SLOW if final else "stopped for its time: to be run by itself")
     cells: Records = {}
-    points = {str(question(cell)): 0.0 for cell in with_role(official.source, *SCORED)}
+    points = {str(question(cell)): 0.0 for cell in with_role(official.source, "answer", *SCORED)}
     answers = {question(cell): run.records.get(cell.id, {}) for cell in with_role(official.source, "answer")}
     for cell in with_role(official.source, "answer", *SCORED):
         record = run.records.get(cell.id, {"status": "not run", "message": ""})

@@ -43,9 +43,8 @@ def by_hand(out: Path, students: Collection[str], questions: Collection[str]) ->
         GradingError: a row names nobody, no question, no points or the same as another; says which and what it must
             hold.
     """
-    keys = {
-        harmless(each).strip(): each for each in students
-    }  # as they stand in grades.csv, from where they are copied
+    # As they stand in grades.csv, from where they are copied.
+    keys = {harmless(each).strip(): each for each in students}
     path = out / BY_HAND
     if not path.exists():
         files.write(path, ",".join(HEADING) + "\n")
@@ -59,7 +58,7 @@ def by_hand(out: Path, students: Collection[str], questions: Collection[str]) ->
     for number, row in enumerate(rows, start=1):
         student, name, points, comment = [*(each.strip() for each in row), "", "", "", ""][:4]
         student = keys.get(student, student)
-        if number == 1 or not any(row):
+        if student.casefold() == HEADING[0] or not any(row):
             continue
         try:
             value = float(points.replace(",", ".")) if points else None
@@ -103,7 +102,7 @@ class Book:
         most = self._most()
         self._table("grades.csv", [*self._rows(results, most)])
         if self.students is not None:
-            totals = {one.student: f"{one.total:g}" for one in results if one.submission}
+            totals = {one.student: f"{one.total:g}" for one in results if one.submission or one.total}
             self._table("upload.csv", self.students.filled(totals, self.homework))
         groups = alike.groups(results, self.source)
         everything = {

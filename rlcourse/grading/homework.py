@@ -105,9 +105,7 @@ def _fault(cell: NotebookNode) -> str | None:
         return f"points = {meta(cell).get('points')!r} must be a number, 0 or more"
     if role(cell) == "answer" and not SOLUTION.search(cell.source):
         return f"an answer must hold lines between {BEGIN} and {END}"
-    if len(SOLUTION.findall(cell.source)) != cell.source.count(BEGIN) or cell.source.count(BEGIN) != (
-        cell.source.count(END)
-    ):
+    if not len(SOLUTION.findall(cell.source)) == cell.source.count(BEGIN) == cell.source.count(END):
         return f"{BEGIN} and {END} must come in pairs, each alone on its line"
     if role(cell) == "hidden" and not cell.source.startswith(NONCE + "\n"):
         return f"a hidden check must begin with the line {NONCE}"

@@ -4,8 +4,8 @@ import resource
 from contextlib import suppress
 from threading import Thread
 
-MEGABYTE = 1024**2
-PROCESSES = 128  # threads too
+from rlcourse.grading.limits import MEGABYTE, PROCESSES
+
 LIMITS = {
     resource.RLIMIT_AS: 3000 * MEGABYTE,  # torch on the CPU peaks at 800
     resource.RLIMIT_FSIZE: 10 * MEGABYTE,
@@ -24,7 +24,7 @@ def main() -> None:
 
 
 def _limit_processes() -> None:
-    """Where the system counts this user's processes elsewhere too, there may be too many already; root's it ignores."""
+    """The limit counts all processes of this user, so there may be too many already; for root it does not hold."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NPROC)
     with suppress(ValueError, OSError):  # a lower limit may hold already
         resource.setrlimit(resource.RLIMIT_NPROC, (PROCESSES, hard))

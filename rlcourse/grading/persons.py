@@ -43,7 +43,7 @@ class Entry:
     """One student's submission.
 
     Attributes:
-        student: the key: the id in the list, or else the name of the file or folder; a file name itself.
+        student: the key: the id in the list, or else the name of the file or folder; a file can be called so.
         submission: the submitted file's name, for people to find it; empty if nothing was handed in.
         path: the notebook, None if there is none.
         notes: what a person should look at.
@@ -76,7 +76,8 @@ class Roster:
         words = {_folded(word) for word in name.split("_")}  # as platforms put them together; people write "hw 3 Anna"
         exact = [each for each in found if _folded(each) == _folded(name)]
         # Moodle's table says "Participant 12", the folder's name is "Ana Díaz_12_assignsubmission_file_".
-        numbered = [each for each in found if _folded(each.split()[-1]) in words]
+        of_ids = {each: each.split()[-1] for each in found if " " not in each or each[-1].isdigit()}  # no surnames
+        numbered = [each for each, last in of_ids.items() if _folded(last) in words]
         named = [each for each in found if _folded(found[each]) in (_folded(name), _folded(name.partition("_")[0]))]
         for fitting in (exact, numbered, named):
             if fitting:
@@ -92,7 +93,7 @@ class Roster:
         table += [list(row) for row in self.rows]
         for number, row in enumerate(table):
             first = self.heading and number == 0
-            value = title if first else grades.get(row[self.ids].strip(), "")
+            value = title if first else grades.get(presentable(row[self.ids].strip()), "")
             if place is None:
                 row.append(value)
             elif not first and value:

@@ -49,7 +49,7 @@ def release(source: Path, target: Path) -> None:
     if graded(notebook):  # a workshop has no secrets: the course's own version is one click away
         for cell, outputs in zip(with_role(released, "check"), references, strict=True):
             cell.outputs, cell.execution_count = outputs, 1
-        check_leaks(secret_lines(notebook), nbformat.writes(released))
+        check_leaks(secret_lines(notebook), nbformat.writes(released), f"{source}, as students get it")
     for folder in (target, target / PRISTINE) if graded(notebook) else (target,):
         folder.mkdir(parents=True, exist_ok=True)
         nbformat.write(released, folder / source.name)
@@ -111,16 +111,16 @@ def secret_lines(source: NotebookNode) -> set[str]:
     return {line for line in lines - {BEGIN, END} if len(line) >= SHORTEST_LEAK}
 
 
-def check_leaks(secrets: Iterable[str], text: str) -> None:
-    """Search any text, JSON too, for what it must not hold.
+def check_leaks(secrets: Iterable[str], text: str, name: str) -> None:
+    """Search any text, JSON too, for what it must not hold; `name` says where it is from.
 
     Raises:
-        LeakError: names the line.
+        LeakError: names the place and the line.
     """
     for line in sorted(secrets):
         in_json = line.replace("\\", "\\\\").replace('"', '\\"')
         if line in text or (in_json != line and in_json in text):
-            raise LeakError(f"a secret line would be released: {line}")
+            raise LeakError(f"{name}: a secret line would be released: {line}: reword it there, or in the solution")
 
 
 def release_all(paths: Iterable[Path], target: Path) -> None:
@@ -146,7 +146,7 @@ def student_edition(root: Path, target: Path) -> None:
     names = [name for name in listing.stdout.split("\0") if name and not name.startswith(PRIVATE)]
     secrets = {line for path in (root / SOURCES).glob("hw*.ipynb") for line in secret_lines(load(path))}
     for name in names:
-        check_leaks(secrets, (root / name).read_text(encoding="utf-8", errors="ignore"))
+        check_leaks(secrets, (root / name).read_text(encoding="utf-8", errors="ignore"), str(name))
     for name in names:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(root / name, target / name)

@@ -4,6 +4,7 @@ import ast
 import json
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -238,12 +239,11 @@ def _own(number: int, source: str, whole: bool = True) -> Iterator[NotebookNode]
 
 def tree(source: str) -> ast.Module | None:
     """None if it is no Python, or too long; IPython's own commands are taken for `pass`."""
-    if len(source) > MAX_OWN:
-        return None
-    try:
-        return ast.parse(COMMAND.sub(r"\1pass", source))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
+    # As it stands first: a line of Python may begin with != or %, too.
+    for text in (source, COMMAND.sub(r"\1pass", source)) if len(source) <= MAX_OWN else ():
+        with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+            return ast.parse(text)
+    return None
 
 
 def definitions(source: str) -> str:

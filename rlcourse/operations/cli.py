@@ -104,7 +104,7 @@ def slides(paths: Positional[tuple[Path, ...]] = (Path("notebooks"),), out: Path
     try:
         for deck in slides.build(paths, out):
             print(deck)
-    except (FileNotFoundError, ModuleNotFoundError) as error:
+    except (FileNotFoundError, ModuleNotFoundError, ValueError) as error:
         remedy = ". Install what slides need: make slides" if isinstance(error, ModuleNotFoundError) else ""
         sys.exit(f"rlcourse slides: {error}{remedy}")
 

@@ -91,11 +91,17 @@ def deck(notebook: NotebookNode) -> NotebookNode:
 
 
 def slides(notebook: NotebookNode) -> list[Slide]:
-    """A lecture's slides. A slide without a heading of its own has the heading of the slide before it."""
+    """A lecture's slides. A slide without a heading of its own has the heading of the slide before it.
+
+    Raises:
+        ValueError: it is no lecture.
+    """
     made: list[Slide] = []
     heading = comment = ""
     for cell in notebook.cells:
-        kind = cell.metadata.slideshow.slide_type
+        kind = cell.metadata.get("slideshow", {}).get("slide_type")
+        if kind is None:
+            raise ValueError(f"cell {cell.id} has no slide type: slides are made of lectures only")
         if kind == "skip":
             continue
         if cell.cell_type == "code":

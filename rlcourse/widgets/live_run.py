@@ -106,7 +106,7 @@ class Live:
 
     @property
     def step(self) -> int:
-        """The last that was heard of."""
+        """The latest step that a message named."""
         return max((step for step, _ in (*self.episodes[-1:], *self.evaluations[-1:])), default=0)
 
 
@@ -337,13 +337,12 @@ def describe(data: Live) -> str:
 @presets.offered(PRESETS)
 def widget(values: presets.Values) -> Panel:
     """Choose a run, start it, stop it, start another; moving a control ends the one that is under way."""
-    make = ipywidgets
     controls = {
         "run": choice(values["run"], list(RUNS), "run"),
         "deadline": slider(values["deadline"], SHORTEST, LONGEST, 5, "deadline [s]"),
     }
-    start = make.Button(description="Start", layout={"width": "90px"})
-    stop = make.Button(description="Stop", disabled=True, layout={"width": "90px"})
+    start = ipywidgets.Button(description="Start", layout={"width": "90px"})
+    stop = ipywidgets.Button(description="Stop", disabled=True, layout={"width": "90px"})
     panel = Panel(compute, scene, describe, controls, rows=[[*controls.values(), start, stop]])
     seeds, task, latest = count(FIRST_SEED), None, compute(values["run"], values["deadline"])
 
@@ -356,6 +355,7 @@ def widget(values: presets.Values) -> Panel:
 
     def begin(_: Any) -> None:
         nonlocal task
+        abandon()  # a double click begins twice
         show(replace(compute(**panel.values), status="running", seed=next(seeds)))
         task = asyncio.get_running_loop().create_task(follow(latest, show))
 

@@ -221,12 +221,12 @@ def buttons(value: Any, options: Sequence[Any], name: str) -> ipywidgets.ToggleB
     return ipywidgets.ToggleButtons(value=value, options=options, description=name, style=style)
 
 
-def player(control: Any, interval: int = 300) -> ipywidgets.Play:
-    """A Play button that moves a slider on, every `interval` milliseconds."""
+def player(control: Any) -> ipywidgets.Play:
+    """A Play button that moves a slider on, three times a second."""
     if hasattr(control, "options"):
         trait, first, last = "index", 0, len(control.options) - 1
     else:
         trait, first, last = "value", control.min, control.max
-    play = ipywidgets.Play(value=getattr(control, trait), min=first, max=last, interval=interval)
+    play = ipywidgets.Play(value=getattr(control, trait), min=first, max=last, interval=300)
     ipywidgets.link((play, "value"), (control, trait))
     return play

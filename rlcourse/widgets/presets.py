@@ -38,9 +38,8 @@ def offered(presets: Presets) -> Callable[[Callable[[Values], Panel]], Callable[
             for name, value in changes.items():
                 if name in panel.controls and panel.controls[name].value != value:
                     control: Any = panel.controls[name]
-                    raise ValueError(
-                        f"{name} = {value!r} is out of range: it must be in [{control.min}, {control.max}]"
-                    )
+                    kind = "a whole number" if isinstance(control.value, int) else "a number"
+                    raise ValueError(f"{name} = {value!r}: it must be {kind} in [{control.min}, {control.max}]")
             attach(panel, presets)
             return panel
 

@@ -363,7 +363,7 @@ class Ladder:
         if self.first is None:
             return "✔ every rung holds."
         name, cause = self.first.rung.world.__name__, self.first.error or f"Usually: {self.first.rung.cause}."
-        return f"✘ {name} is the first rung that fails; mend it before you look at those above it. {cause}"
+        return f"✘ {name} is the first rung that fails; mend it before you look at the later ones. {cause}"
 
     def __repr__(self) -> str:
         return "\n".join([*map(repr, self.findings), self.verdict])

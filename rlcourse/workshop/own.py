@@ -55,8 +55,9 @@ def load(spec: str) -> type[Any]:
         module = importlib.import_module(path.stem)
     except Exception as error:  # a student's file can raise anything
         raise OwnAgentError(words(error, path)) from error
-    if Path(module.__file__ or "").resolve() != path.resolve():
-        raise OwnAgentError(f"{path.stem} is the name of another module, {module.__file__}: rename {path.name}")
+    there = getattr(module, "__file__", None) or "built in"
+    if Path(there).resolve() != path.resolve():
+        raise OwnAgentError(f"{path.stem} is the name of another module, {there}: rename {path.name}")
     kind = getattr(module, name, None)
     if not isinstance(kind, type):
         there = [each for each, value in vars(module).items() if getattr(value, "__module__", "") == path.stem]
@@ -154,10 +155,13 @@ def probe(
         {"gamma": ladder.GAMMA} if gamma is None and "gamma" in signature(kind).parameters else {}
     )
     agent = rehearse(kind, ladder.world_of(ladder.RUNGS[0], continuous))
-    known = gamma or settings.get("gamma") or getattr(agent, "gamma", None)
-    known = known or getattr(getattr(agent, "config", None), "gamma", None)
+    config = getattr(agent, "config", None)
+    said = gamma, settings.get("gamma"), getattr(agent, "gamma", None), getattr(config, "gamma", None)
+    known = next((each for each in said if each is not None), None)
     if known is None:
         raise OwnAgentError(f"{kind.__name__} has no attribute gamma, on which true values depend: set it, or --gamma")
+    if not 0 <= known < 1:
+        raise OwnAgentError(f"gamma = {known} must be in [0, 1), as with --gamma 0.9: at 1 endless sums have no value")
 
     def say(error: BaseException) -> str:
         return repr(error) if file is None else words(error, file)

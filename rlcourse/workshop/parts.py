@@ -78,7 +78,7 @@ def assemble(page: ModuleType, **parts: Any) -> Mine:
 
     A part that is still a stub is not yet the student's: ours stays in its place. So does ours where theirs cannot
     work: a short trial run finds names that nobody knows, signatures that do not fit and results of another shape, and
-    `Mine.faults` says so, with the line. Who fails alone is blamed, not who fails with what another part made. With no
+    `Mine.faults` says so, with the line. Blamed is the part that fails when it alone is exchanged. With no
     part of theirs the agent is bit for bit the package's.
 
     Args:
@@ -165,7 +165,7 @@ def is_stub(part: Any) -> bool:
 
 
 def _unwritten(part: Any) -> list[str]:
-    return [each.__name__ for each in _written(part) if _is_stub(each.__code__)]
+    return [each.__name__ for each in _written(part) if _is_stub(each.__code__, isinstance(part, type))]
 
 
 def owner(part: Any) -> str:
@@ -202,9 +202,12 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
             yield from _codes(inner)
 
 
-def _is_stub(code: CodeType) -> bool:
+def _is_stub(code: CodeType, method: bool) -> bool:
+    """Whether it waits for an answer: it says so, or it does nothing; a method may do nothing."""
     if "NotImplementedError" in code.co_names and STUB in code.co_consts:
         return True
+    if method:
+        return False
     empty = {"RESUME", "NOP", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST", "POP_TOP", "COPY_FREE_VARS"}
     steps = list(dis.get_instructions(code))
     constants = [step.argval for step in steps if step.opname in ("LOAD_CONST", "RETURN_CONST")]

@@ -127,7 +127,7 @@ def side_by_side(
 
 
 def _measured(
-    experiment: runs.Experiment, made_from: Mapping[str, Any], seed: int, dataset: datasets.Dataset | None = None
+    experiment: runs.Experiment, made_from: Mapping[str, Any], seed: int, dataset: datasets.Dataset | None
 ) -> tuple[list[int], list[float], list[float] | None]:
     """One run: the steps of its evaluations, their mean returns, and the mean of what the critic believes."""
     torch.set_num_threads(1)
@@ -150,14 +150,14 @@ def _ready(
     return experiment.train(env, agent, world, seed), agent, world
 
 
-def _belief(env: Any, agent: Any, states: int = 20) -> float | None:
+def _belief(env: Any, agent: Any) -> float | None:
     """What the critic believes of its own greedy actions, on average over the first steps of an episode."""
     value = getattr(agent, "value", None)
     if value is None:
         return None
     obs, _ = env.reset(seed=0)
     believed = []
-    for _ in range(states):
+    for _ in range(20):
         action = agent.act(obs, explore=False)
         believed.append(float(value(obs, action)) if ladder.takes_action(value) else float(value(obs)))
         obs, _, terminated, truncated, _ = env.step(action)

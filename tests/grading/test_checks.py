@@ -131,6 +131,7 @@ def test_of_a_long_result_the_first_difference_is_shown(capsys: pytest.CaptureFi
 def test_numbers_keep_the_digits_that_tell_them_apart() -> None:
     assert checks.in_words([0.30000001192092896], [0.5]) == "[0.3], right is [0.5]"
     assert checks.in_words(1.0000002, 1.0) == "1.0000002, right is 1.0"
+    assert checks.in_words("True", True) == "'True', right is True"
 
 
 @pytest.mark.parametrize(

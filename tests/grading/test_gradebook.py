@@ -104,6 +104,12 @@ def test_a_decision_that_cannot_be_read_is_refused(tmp_path: Path, row: str, mes
         by_hand(tmp_path, {"a"}, QUESTIONS)
 
 
+def test_a_decision_counts_without_a_heading_and_without_a_notebook(tmp_path: Path) -> None:
+    (tmp_path / gradebook.BY_HAND).write_text("b,square,5,on paper\n")
+    book(tmp_path, result("a", 5), result("b", 0, submission=""), table="a,A\nb,B\n")
+    assert [row[-1] for row in rows(tmp_path / "upload.csv")] == ["15", "5"]
+
+
 @pytest.mark.parametrize("student", ["=cmd()", " ana", "b;@x", "a"])
 def test_a_student_is_named_as_in_the_table(tmp_path: Path, student: str) -> None:
     """Where a key was made harmless for a spreadsheet, too, and whatever blanks it has."""

@@ -185,10 +185,22 @@ def test_a_list_of_two_columns_gets_a_third(tmp_path: Path) -> None:
     assert filled == [["s1", "Ana", "3"], ["s2", "Bo", ""]]
 
 
+def test_ids_that_no_file_could_be_called_get_their_grades(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("12/CS/045,Ana\n")
+    filled = roster(tmp_path / "list.csv").filled({presentable("12/CS/045"): "3"}, "hw01")
+    assert filled == [["12/CS/045", "Ana", "3"]]
+
+
 def test_a_number_in_a_name_is_nobodys_id(tmp_path: Path, scratch: Path) -> None:
     there = found(hand_in(tmp_path / "class", "hw 3 Anna.ipynb"), scratch, "3,Cem\n4,Anna\n")
     assert there["hw 3 Anna"].notes == ("not in the list of students",)
     assert there["3"].submission == there["4"].submission == ""
+
+
+def test_a_surname_in_the_list_is_nobodys_id(tmp_path: Path, scratch: Path) -> None:
+    there = found(hand_in(tmp_path / "class", "Xu_Li.ipynb"), scratch, "Anna Li,Anna Li\nBo Chen,Bo Chen\n")
+    assert there["Xu_Li"].notes == ("not in the list of students",)
+    assert there["Anna Li"].submission == ""
 
 
 def test_who_fits_several_is_nobody(tmp_path: Path, scratch: Path) -> None:

@@ -36,7 +36,7 @@ def test_released_homeworks_are_up_to_date(path: Path) -> None:
 
 def test_a_released_homework_keeps_its_secrets(path: Path) -> None:
     source, text = homework.load(path), (ROOT / release.STUDENTS / path.name).read_text()
-    release.check_leaks(release.secret_lines(source), text)
+    release.check_leaks(release.secret_lines(source), text, "here")
     assert len(release.secret_lines(source)) > 20
     released = nbformat.reads(text, as_version=4)
     for cell in released.cells:
@@ -106,8 +106,10 @@ def test_a_leak_is_found(secret: str) -> None:
             cell.source = cell.source.replace("### END", 'print("a secret")\n    ### END')
         if cell.id == "title":
             cell.source += f"\nFor example: {secret}"
-    with pytest.raises(release.LeakError, match="a secret line would be released: "):
-        release.check_leaks(release.secret_lines(source), nbformat.writes(release.student_version(source, "hw00")))
+    with pytest.raises(release.LeakError, match=r"^here: a secret line would be released: "):
+        release.check_leaks(
+            release.secret_lines(source), nbformat.writes(release.student_version(source, "hw00")), "here"
+        )
 
 
 def test_notes_for_instructors_stay_with_them() -> None:
@@ -116,10 +118,10 @@ def test_notes_for_instructors_stay_with_them() -> None:
     source.cells.append(notes)
     released = student_version(source, "hw00")
     assert notes.source not in [cell.source for cell in released.cells]
-    release.check_leaks(release.secret_lines(source), nbformat.writes(released))
+    release.check_leaks(release.secret_lines(source), nbformat.writes(released), "here")
     released.cells.append(new_markdown_cell(notes.source))
     with pytest.raises(release.LeakError, match="The experiment shows"):
-        release.check_leaks(release.secret_lines(source), nbformat.writes(released))
+        release.check_leaks(release.secret_lines(source), nbformat.writes(released), "here")
 
 
 def test_the_students_edition_holds_no_solution(tmp_path: Path) -> None:

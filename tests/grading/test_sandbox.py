@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rlcourse.grading import kernel, limits, sandbox
+from rlcourse.grading import limits, sandbox
 from rlcourse.grading.limits import Bounds
 
 needs_sandbox = pytest.mark.skipif(sandbox.isolation().level != "bubblewrap", reason=str(sandbox.isolation()))
@@ -168,4 +168,4 @@ def test_processes_are_limited_where_the_system_lets_one() -> None:
     code += "print(resource.getrlimit(resource.RLIMIT_NPROC)[0])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     if os.geteuid() == 0:
-        assert int(done.stdout) == kernel.PROCESSES
+        assert int(done.stdout) == limits.PROCESSES

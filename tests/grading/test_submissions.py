@@ -190,6 +190,8 @@ def test_of_an_experiment_only_the_definitions_run(released: NotebookNode) -> No
     ("source", "expected"),
     [
         ("%matplotlib inline\n!ls\nimport os\nos.listdir()", "import os"),
+        ("def f(a, b):\n    return (\n        a\n        != b\n    )", "def f(a, b):\n    return a != b"),
+        ('TEXT = """\n%d items\nwhy?\n"""', "TEXT = '\\n%d items\\nwhy?\\n'"),
         ("np.max?\nfiles = !ls\na, b = %time 1, 2\nx = 1", "x = 1"),
         ("x: int = 3\ny = f(x)\nz = (x, 'a', None)", "x: int = 3\nz = (x, 'a', None)"),
         ("@cache\ndef f(x):\n    return x\nf(3)", "@cache\ndef f(x):\n    return x"),
