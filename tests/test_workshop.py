@@ -535,7 +535,7 @@ def test_checks_name_the_parts_of_a_result_and_stop_after_a_mistake(capsys: pyte
     names = ("half", "twice", "name")
     wrong = "def f(x):\n    return [0.1 + 0.2, 2.0 * x, 'y']\n"
     assert said_of(capsys, wrong, names=names) == [
-        "✘ of 1: half is 0.3, right is 0.5; name is 'y', right is 'x'. See step 1."
+        "✘ of 1: half is 0.3, right is 0.5; name is y, right is x. See step 1."
     ]
     assert said_of(capsys, "def f(x):\n    return [x / 2, 2.0 * x, 'x']\n", names=names) == ["✔ of 1", "✔ of 2"]
 

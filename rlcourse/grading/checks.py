@@ -299,9 +299,11 @@ def _difference(expected: Any, found: Any, atol: float) -> str:
 
 
 def in_words(found: Any, expected: Any) -> str:
-    """Both, with as many digits as a reader needs to tell them apart."""
+    """Both, with as many digits, or the quotes of a text, as a reader needs to tell them apart."""
     short, wanted = _rounded(found), _rounded(expected)
-    return f"{found!r}, right is {expected!r}" if short == wanted else f"{short!r}, right is {wanted!r}"
+    if f"{found}" == f"{expected}":
+        return f"{found!r}, right is {expected!r}"
+    return f"{found}, right is {expected}" if short == wanted else f"{short}, right is {wanted}"
 
 
 def differing(expected: Sequence[Any], found: Sequence[Any], rtol: float) -> list[int]:
