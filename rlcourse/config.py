@@ -35,7 +35,7 @@ CountOrZero = Annotated[int, Range(0, open_high=True)]
 
 
 class OutOfRangeError(ValueError):
-    """What a setting cannot be; the message names it, the value and what is allowed."""
+    """Raised for a setting that cannot be; the message names it, the value and what is allowed."""
 
 
 def require(name: str, value: float, allowed: Range) -> None:

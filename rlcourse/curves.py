@@ -187,15 +187,16 @@ def _by_name(names: Sequence[str], kept: Any) -> dict[str, Float[np.ndarray, "N 
     return {name: np.array(kept, float)[:, :, k] for k, name in enumerate(names)}
 
 
-def reusable_seeds(path: Path, experiment: Experiment, seeds: Sequence[int]) -> dict[int, Any]:
+def reusable_seeds(path: Path, experiment: Experiment, seeds: Sequence[int], gpu: bool = False) -> dict[int, Any]:
     """The rows of those `seeds` that a stored curve holds, if experiment, code and kind of machine are the same.
 
     Raises:
         BrokenFileError: the file is not whole.
     """
     data = files.read_json(path) if path.exists() else {}
-    here = json.loads(json.dumps(origin(experiment.settings, experiment.matmul_precision)))
-    if "config" in data:  # a field that is younger than the curve had no other value than its default
+    precision = "highest" if gpu else experiment.matmul_precision
+    here = json.loads(json.dumps(origin(experiment.settings, precision, gpu)))
+    if data.get("config") is not None:  # a field that is younger than the curve had no other value than its default
         data["config"] = json.loads(json.dumps(asdict(type(experiment.config)()))) | data["config"]
     if any(data.get(key) != value for key, value in here.items()):
         return {}
@@ -251,7 +252,10 @@ def reference(name: str) -> Curve:
 
 def recorded_experiment(name: str) -> Experiment:
     """The experiment that `reference(name)` recorded. The first recordings do not say how the truth was measured."""
-    data = files.read_json(CURVES / f"{name}.json")
+    path = CURVES / f"{name}.json"
+    if not path.exists():
+        raise FileNotFoundError(f"there is no recording {name!r}: take a name from {CURVES}, such as 02_cartpole_dqn")
+    data = files.read_json(path)
     settings = {field.name: data[field.name] for field in fields(Experiment) if field.name in data}
     # The first recordings do not say how often they were evaluated.
     settings |= {"config": stored_config(data["agent"], data["config"]), "evaluate_every": data["step"][0]}
@@ -261,22 +265,14 @@ def recorded_experiment(name: str) -> Experiment:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Where a run lies among reference seeds.
+    """Where a run lies among reference seeds, at the steps that both have reached.
 
     Attributes:
-        step: the last step that both have reached.
-        value: the run's return there.
-        better_than: the number of reference seeds whose average over the common steps is below the run's.
-        among: whether that average is not below those of all reference seeds.
-        inside: the share of common steps at which the run lies between the lowest and the highest seed.
-        words: the same in sentences.
+        among: whether its average is not below those of all reference seeds.
+        words: this and more in sentences.
     """
 
-    step: int
-    value: float
-    better_than: int
     among: bool
-    inside: float
     words: str
 
 
@@ -313,4 +309,4 @@ def compare_to_reference(run: Curve, reference: Curve) -> Comparison:
         f"{last.min():.{digits}f} to {last.max():.{digits}f}. Averaged over the curve it beats {better_than} of "
         f"the {len(seeds)}. It lies between the worst and the best of them {_at(inside)}."
     )
-    return Comparison(int(step[-1]), float(own[-1]), better_than, among, inside, words)
+    return Comparison(among, words)

@@ -103,6 +103,7 @@ def from_transitions(transitions: list[Transition]) -> Dataset:
         )
     }
     columns["truncated"][-1] |= not columns["terminated"][-1]
+    columns["action"] = columns["action"].clip(-1, 1)  # what the world was given: a Gaussian reaches beyond
     return Dataset(**columns)
 
 

@@ -1,4 +1,4 @@
-"""Worlds: tabular ones as arrays with a gymnasium face.
+"""The course's worlds: tabular ones as arrays with a gymnasium face, a road, worlds with goals; and `make`.
 
 A tabular world is a Markov decision process as four arrays, or a grid world written as text. The arrays list, for
 every state s and action a, the K things that can happen next. K is 1 in a deterministic world and 3 on a slippery

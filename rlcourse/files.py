@@ -41,7 +41,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Make `path` hold `content`, text in UTF-8 with ? for half characters, whole or not at all."""
+    """Make `path` hold `content`, text in UTF-8, with ? for what UTF-8 cannot hold, whole or not at all."""
     with replacing(path) as file:
         file.write(content.encode(errors="replace") if isinstance(content, str) else content)
 

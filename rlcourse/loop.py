@@ -19,9 +19,9 @@ from rlcourse.buffers import ReplayBuffer, Transition
 class Agent(Protocol):
     """What the loop asks of an agent; the agent itself decides when to learn.
 
-    On every page an agent is made from the size of an observation (or the number of states), the action space as
-    `envs.make` leaves it (or the number of actions), a Config, and a seed. If it learns from a memory, `replay` is one
-    to use instead of that which its Config describes. It counts the `steps` observed and the gradient steps, `updates`.
+    One of `AGENTS` is made from the size of an observation (or the number of states), the action space as `envs.make`
+    leaves it (or the number of actions), a Config, and a seed. If it learns from a memory, `replay` is one to use
+    instead of that which its Config describes, and it counts the `steps` observed and the gradient steps, `updates`.
 
     An agent that can be saved (`checkpoints`) also has `state_dict()` and `load_state_dict(state)`; they cover all that
     the next steps depend on: networks, optimisers, memory, every random generator.

@@ -67,9 +67,8 @@ def record(env: "gym.Env", agent: Any, seed: int, every: int = 1, frames: float 
     """
     import numpy as np
 
-    os.environ.setdefault(
-        "SDL_VIDEODRIVER", "dummy"
-    )  # else pygame looks for a screen, and complains where there is none
+    # Else pygame looks for a screen, and complains where there is none.
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     obs, _ = env.reset(seed=seed)
     taken, step, over = [np.array(env.render())], 0, False
     while not over and len(taken) < frames:

@@ -136,14 +136,14 @@ class Experiment:
         if self.hindsight:
             if "replay" not in signature(kind).parameters:
                 raise ValueError(f"agent = {self.agent!r} has no replay to relabel: take dqn, ddpg, td3 or sac")
-            if getattr(self.config, "priority_exponent", 0):
-                raise ValueError("hindsight samples uniformly: set priority_exponent to 0")
+            if self.dataset:
+                raise ValueError(f"hindsight = {self.hindsight!r}: a dataset keeps its goals; leave out hindsight")
+            if getattr(self.config, "lap", getattr(self.config, "priority_exponent", 0)):
+                raise ValueError("hindsight samples uniformly: set priority_exponent to 0, or lap to False")
             config = her.Config(self.hindsight, self.hindsight_k)
             memory["replay"] = hindsight_replay(env, self.config.buffer_size, config)
-        if self.dataset and ("replay" not in signature(kind).parameters or self.hindsight):
-            raise ValueError(
-                f"agent = {self.agent!r} cannot learn from a dataset: take iql, cql, edac, td7, td3 or sac"
-            )
+        if self.dataset and "replay" not in signature(kind).parameters:
+            raise ValueError(f"agent = {self.agent!r} learns from no dataset: take iql, cql, edac, td7, td3 or sac")
         if self.dataset and getattr(self.config, "checkpoints", False):
             raise ValueError("checkpoints = True: there is no world to assess policies in: switch off checkpoints")
         agent = kind(*told, self.config, seed, **memory)
@@ -310,8 +310,7 @@ def run(
 
     Raises:
         ValueError: a negative seed; a world whose state is needed in mid-episode and cannot be saved; at the end, a
-            metric to keep that no update had; and what
-            `Experiment.make_agent` refuses.
+            metric to keep that no update had; and what `Experiment.make_agent` refuses.
     """
     require("seed", seed, Range(0, open_high=True))
     result, checkpoint = experiment.files(out, seed)

@@ -135,6 +135,24 @@ def test_a_film_needs_a_renderer_before_the_training_begins(monkeypatch: pytest.
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("env", "film", "message"),
+    [
+        ("FrozenLake-v1", "lake.gif", "--film lake.gif: its name must end in .mp4"),
+        ("rlcourse/Road-v0", "road.mp4", "--film road.mp4: rlcourse/Road-v0 cannot be drawn; leave out --film"),
+    ],
+)
+def test_a_film_that_cannot_be_made_is_refused_before_the_training_begins(
+    env: str, film: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(rendering, "find_backend", lambda: "egl")
+    monkeypatch.setenv("MUJOCO_GL", "")  # it is put back
+    agent = "q_learning" if env == "FrozenLake-v1" else "td3"
+    said = call(monkeypatch, "train", agent, "--env", env, "--steps", "400", "--out", str(tmp_path), "--film", film)
+    assert str(said) == f"rlcourse train: {message}"
+    assert not list(tmp_path.iterdir())
+
+
 def test_train_says_that_dask_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("dask", "dask.distributed"):  # another test may have imported the second one already
         monkeypatch.setitem(sys.modules, name, None)

@@ -71,6 +71,11 @@ def test_what_is_recorded_is_what_happened() -> None:
     )
 
 
+def test_what_a_gaussian_chose_is_stored_as_the_world_was_given_it() -> None:
+    step = Transition(np.zeros(3), np.array([1.5, -2.0]), 0.0, np.zeros(3), False, True)
+    assert datasets.from_transitions([step]).action.tolist() == [[1.0, -1.0]]
+
+
 def test_a_memory_that_has_wrapped_around_begins_with_its_oldest_row() -> None:
     # Episodes of 3 and 2 steps, the second terminated, then two more steps; a memory of 5 has lost the first two rows.
     replay = ReplayBuffer(5, (1,), (1,))
@@ -413,9 +418,7 @@ def test_value_traces_stand_beside_the_truth(tmp_path: Path) -> None:
 
 def test_what_cannot_learn_from_a_dataset_is_refused(root: Path) -> None:
     written()
-    with pytest.raises(
-        ValueError, match=r"agent = 'ppo' cannot learn from a dataset.*: take iql, cql, edac, td7, td3 or"
-    ):
+    with pytest.raises(ValueError, match=r"agent = 'ppo' learns from no dataset: take iql, cql, edac, td7, td3 or sac"):
         experiment(agent="ppo", config=config_class("ppo")()).make_agent(0)
     with pytest.raises(ValueError, match=r"checkpoints = True: there is no world to assess"):
         experiment(agent="td7", config=td7.Config(**SMALL)).make_agent(0)
@@ -543,6 +546,21 @@ def test_commands_refuse_in_words(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     expert = str(other.files(tmp_path / "runs", 0)[0])
     said = call(monkeypatch, "dataset", "make", NAME, "--run", str(result), "--steps", "9", "--expert", expert)
     assert "is a run of InvertedPendulum-v5, not of Pendulum-v1: no expert there" in str(said)
+    pole = runs.Experiment("dqn", "CartPole-v1", 20, config_class("dqn")(), episodes=1)
+    runs.run(pole, 0, tmp_path / "runs")
+    said = call(monkeypatch, "dataset", "make", NAME, "--run", str(pole.files(tmp_path / "runs", 0)[0]))
+    assert "CartPole-v1: a dataset holds actions that are numbers; take a run of td3, say" in str(said)
+    written()
+    offline = experiment()
+    runs.run(offline, 0, tmp_path / "runs")
+    said = call(monkeypatch, "dataset", "make", "b-v0", "--run", str(offline.files(tmp_path / "runs", 0)[0]))
+    assert f"its agent learned from {NAME}: take one that learned in a world" in str(said)
+    record = json.loads(result.read_text())
+    result.write_text(json.dumps(record | {"config": record["config"] | {"twin": 1}}))
+    assert "is of another state of the code: " in str(
+        call(monkeypatch, "dataset", "make", "b-v0", "--run", str(result))
+    )
+    result.write_text(json.dumps(record))
     result.with_suffix(".pt").unlink()
     assert "the agent's checkpoint lies beside its result" in str(
         call(monkeypatch, "dataset", "make", NAME, "--run", str(result))

@@ -484,6 +484,8 @@ def test_hindsight_where_it_cannot_be_is_refused() -> None:
         experiment(env="CartPole-v1").make_agent(0)
     with pytest.raises(ValueError, match="hindsight samples uniformly: set priority_exponent to 0"):
         experiment(config=dqn.Config(**SMALL, n_step=1, priority_exponent=0.6)).make_agent(0)
+    with pytest.raises(ValueError, match="hindsight = 'future': a dataset keeps its goals; leave out hindsight"):
+        experiment(dataset="some-v0").make_agent(0)
     env, agent = experiment(config=dqn.Config(**SMALL, n_step=5)).make_agent(0)
     with pytest.raises(ValueError, match="set n_step to 1"):
         list(loop.train(env, agent, 30, 0))

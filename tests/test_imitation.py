@@ -136,7 +136,7 @@ def test_without_a_gate_the_clone_calls_where_its_networks_disagree() -> None:
         calling = intervened(None, members=3, threshold=threshold)
         drive(calling, [0.6] * 5)
         assert drive(calling, [float(obs[0, 0])]) == [who]
-    with pytest.raises(ValueError, match="a gate must say when the expert takes over, or members = 5"):
+    with pytest.raises(ValueError, match=r"stretch = \d+: a gate, or members = 5, must say when the expert takes over"):
         intervened(None)
 
 

@@ -1,5 +1,6 @@
 """An agent from a student's own file: the probes, the training command, and errors that point at its lines."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,9 @@ def test_the_template_trains_over_seeds_and_is_compared(
     assert out.count("The 20 reference seeds score 261 on average") == 2
     assert "no state_dict and load_state_dict (optional): a run that is interrupted begins anew" in out
     assert "it beats 0 of the 20" in out  # it acts at random
-    assert Path("mine.json").exists()
+    assert json.loads(Path("mine.json").read_text())["command"].startswith("rlcourse train my_agent.py:MyAgent --env")
+    assert rlcourse(monkeypatch, "train", "my_agent.py:MyAgent", *options, "--compare", "02_cartpole_dqn") is None
+    assert "mine.json holds already: seeds 0, 1" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

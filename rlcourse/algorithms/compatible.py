@@ -17,6 +17,7 @@ every component of ψ. The gradient is the average of $\psi\, Q^\pi$. So it does
 
 import numpy as np
 from jaxtyping import Float
+from scipy import special
 
 Table = Float[np.ndarray, "S A"]
 Features = Float[np.ndarray, "S A K"]
@@ -24,9 +25,7 @@ Features = Float[np.ndarray, "S A K"]
 
 def softmax_policy(features: Features, theta: Float[np.ndarray, " K"]) -> Table:
     r"""$\pi_\theta(a \mid s) \propto \exp(\theta^\top \phi(s, a))$."""
-    preference = features @ theta
-    weight = np.exp(preference - preference.max(-1, keepdims=True))
-    return weight / weight.sum(-1, keepdims=True)
+    return np.asarray(special.softmax(features @ theta, axis=-1))
 
 
 def scores(policy: Table, features: Features) -> Features:

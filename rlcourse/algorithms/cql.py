@@ -50,7 +50,7 @@ class Config:
     critics: Count = 2  # the smallest value is used [SAC] section 6
     conservatism: NonNegative = 5.0  # α, of the conservative term; 0 is SAC [CQL code]
     sampled_actions: Count = 10  # per state, from each of the two distributions [CQL] appendix F
-    temperature: Positive = 1.0  # price of entropy in units of reward: at the start, or for good
+    temperature: Positive = 1.0  # price of entropy in units of reward; the first one, if `learn_temperature`
     learn_temperature: bool = True  # hold entropy near `target_entropy` [SAC] section 5
     target_entropy: Finite = -1.0  # per number in an action, in nats [SAC] table 1
 
@@ -183,7 +183,7 @@ class CQL(Stateful):
             return policy.sample(self._exploration).tanh().numpy()
 
     def value(self, obs: Any, action: Any) -> float:
-        """The critic's estimate of Q(s, a)."""
+        """The first critic's estimate of Q(s, a)."""
         with torch.inference_mode():
             return float(self.critic.first(*(torch.as_tensor(x, dtype=torch.float32)[None] for x in (obs, action))))
 
@@ -219,7 +219,7 @@ class CQL(Stateful):
 
         policy_loss, log_prob = actor_loss(batch, self.actor, self.critic, temperature, normal)
         self.actor_optimizer.zero_grad()
-        policy_loss.backward(inputs=list(self.actor.parameters()))  # no gradient is stored for the critics
+        policy_loss.backward(inputs=list(self.actor.parameters()))  # no gradient is stored for the critic
         self.actor_optimizer.step()
         if config.learn_temperature:
             self.temperature_optimizer.zero_grad()

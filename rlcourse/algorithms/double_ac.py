@@ -137,7 +137,7 @@ class DoubleAC(Stateful):
 
         policy_loss = actor_loss(batch, self.actors, self.critic)
         self.actor_optimizer.zero_grad()
-        policy_loss.backward(inputs=list(self.actors.parameters()))  # no gradient is stored for the critics
+        policy_loss.backward(inputs=list(self.actors.parameters()))  # no gradient is stored for the critic
         self.actor_optimizer.step()
         polyak_update(self.target_critic, self.critic, config.tau)
         return metrics | {"actor_loss": policy_loss.item()}

@@ -46,7 +46,7 @@ class Config:
     tau: Probability = 0.005  # how far the target critics go towards the online ones [SAC] table 1
     critics: Count = 10  # N, the smallest value is used; [EDAC]: 10 or 50, without diversity up to 500
     diversity: NonNegative = 1.0  # η, of the term that keeps critics different [EDAC]: 0, 1 or 5; 0 is SAC-N
-    temperature: Positive = 1.0  # price of entropy in units of reward: at the start, or for good
+    temperature: Positive = 1.0  # price of entropy in units of reward; the first one, if `learn_temperature`
     learn_temperature: bool = True  # hold entropy near `target_entropy` [SAC] section 5
     target_entropy: Finite = -1.0  # per number in an action, in nats [SAC] table 1
 
@@ -225,7 +225,7 @@ class EDAC(Stateful):
 
         policy_loss, log_prob = actor_loss(batch, self.actor, self.critic, temperature, normal)
         self.actor_optimizer.zero_grad()
-        policy_loss.backward(inputs=list(self.actor.parameters()))  # no gradient is stored for the critics
+        policy_loss.backward(inputs=list(self.actor.parameters()))  # no gradient is stored for the critic
         self.actor_optimizer.step()
         if config.learn_temperature:
             self.temperature_optimizer.zero_grad()

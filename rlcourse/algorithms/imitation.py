@@ -10,7 +10,7 @@ classes of policies have pages of their own: `cloning` (one action, or a mixture
 | `disagreement` | the doubt of [HG], here as a distance between actions |
 
 With *interventions* the clone acts until it needs help; then the expert has full control for a stretch, and only its
-own steps are labels. Equal rounds have equal numbers of labels.
+own steps are labels. All rounds have equal numbers of labels.
 """
 
 from collections.abc import Callable, Iterator
@@ -90,7 +90,7 @@ class Imitation(Stateful):
         gate: Callable[[Any], bool] | None = None,
     ) -> None:
         if config.stretch and gate is None and config.members == 1:
-            raise ValueError("a gate must say when the expert takes over, or members = 5, say, that can disagree")
+            raise ValueError(f"stretch = {config.stretch}: a gate, or members = 5, must say when the expert takes over")
         self.config, self.expert, self._gate = config, expert, gate
         initialisation, self._sampling, self._noise, self._driving, self._evaluating = generators(seed, 5)
         self.members = nn.ModuleList(

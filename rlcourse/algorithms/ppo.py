@@ -1,5 +1,4 @@
-r"""PPO = actor-critic + many gradient steps on the same data, in minibatches, with a loss that gives no reward for
-leaving the policy that collected them far behind; and advantages averaged over all n.
+r"""PPO = actor-critic + GAE + many steps on each rollout, by a loss that gains nothing far from the policy that acted.
 
 Papers: Schulman et al. (2017), *Proximal policy optimization algorithms* [PPO]; Schulman et al. (2016), *Generalized
 advantage estimation* [GAE]; Andrychowicz et al. (2021), *What matters in on-policy reinforcement learning?* [WM];

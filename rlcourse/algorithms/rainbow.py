@@ -12,7 +12,7 @@ learning* [C51]; Fortunato et al. (2018), *Noisy networks for exploration* [NN];
 | `QNet.logits` | the dueling network of distributions [R], *The integrated agent* |
 | `Rainbow.update` | [DQN] algorithm 1, the inner loop's second half |
 
-The other functions are DQN's, and so is every number where all six switches are off. Sizes and rates are `dqn`'s, too.
+The other functions are DQN's. With all six switches off and DQN's settings every number is DQN's.
 """
 
 import copy

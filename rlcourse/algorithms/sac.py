@@ -43,7 +43,7 @@ class Config:
     learning_starts: Count = 10_000  # steps of random actions before the first update, the authors' code
     tau: Probability = 0.005  # how far the target critics go towards the online ones [SAC] table 1
     critics: Count = 2  # the smallest value is used [SAC] section 6
-    temperature: NonNegative = 1.0  # price of entropy in units of reward: at the start, or for good
+    temperature: NonNegative = 1.0  # price of entropy in units of reward; the first one, if `learn_temperature`
     learn_temperature: bool = True  # hold entropy near `target_entropy` [SAC] section 5
     target_entropy: Finite = -1.0  # per number in an action, in nats [SAC] table 1
     value_network: bool = False  # the original's state-value network instead of target critics [SAC1]
@@ -171,7 +171,7 @@ class SAC(Stateful):
             return policy.sample(self._exploration).tanh().numpy()
 
     def value(self, obs: Any, action: Any) -> float:
-        """The critic's estimate of Q(s, a)."""
+        """The first critic's estimate of Q(s, a)."""
         with torch.inference_mode():
             return float(self.critic.first(*(torch.as_tensor(x, dtype=torch.float32)[None] for x in (obs, action))))
 
@@ -204,7 +204,7 @@ class SAC(Stateful):
 
         policy_loss, log_prob = actor_loss(batch, self.actor, self.critic, temperature, normal)
         self.actor_optimizer.zero_grad()
-        policy_loss.backward(inputs=list(self.actor.parameters()))  # no gradient is stored for the critics
+        policy_loss.backward(inputs=list(self.actor.parameters()))  # no gradient is stored for the critic
         self.actor_optimizer.step()
         if config.learn_temperature:
             self.temperature_optimizer.zero_grad()

@@ -120,7 +120,7 @@ class SoftQLearning(Stateful):
             return actions[policy.sample(generator) if explore else policy.mode].numpy()
 
     def value(self, obs: Any, action: Any) -> float:
-        """The critic's estimate of Q(s, a)."""
+        """The first critic's estimate of Q(s, a)."""
         with torch.inference_mode():
             return float(self.critic.first(*(torch.as_tensor(x, dtype=torch.float32)[None] for x in (obs, action))))
 

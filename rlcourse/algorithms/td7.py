@@ -68,7 +68,7 @@ class Config:
     clip_target: bool = True  # keep the next value within the targets seen [TD7] eq. 16
     checkpoints: bool = True  # assess policies, keep the best, train between assessments [TD7] algorithm 4
     assessment_episodes: Count = 20  # of each assessment, at most, late in training [TD7] table 3
-    late_after: Count = 750_000  # updates until then; before, assessments take one episode [TD7] table 3
+    late_after: Count = 750_000  # updates until late in training; before, an assessment is one episode [TD7] table 3
     reset_weight: Probability = 0.9  # of the best minimum when that changes [TD7] table 3
     copying: NonNegative = 0.0  # λ of the term that copies the data's actions; offline 0.1 [TD7] table 3
 
@@ -277,7 +277,7 @@ class TD7(Stateful):
         self._targets_seen = (math.inf, -math.inf)  # the smallest and the largest target so far
         self._best = -math.inf  # the smallest return of the checkpoint's assessment
         self._minimum = math.inf  # the smallest return so far of the policy being assessed
-        self._return, self._episodes, self._collected = 0.0, 0, 0  # this episode's; this assessment's, with its steps
+        self._return, self._episodes, self._collected = 0.0, 0, 0  # of this episode; of this assessment, with its steps
         self._over = self._assessing = False
         self._updates_due = 0  # updates that the steps of the last assessment allow
 
@@ -326,7 +326,7 @@ class TD7(Stateful):
         while self._updates_due:
             self._updates_due -= 1
             if self.updates == config.late_after:
-                self._best *= config.reset_weight  # longer assessments have lower minima
+                self._best *= config.reset_weight  # longer assessments have lower minima; below 0 this raises the bar
             yield self.update(self.replay.sample(config.batch_size, self._sampling))
 
     def _assess(self) -> None:
@@ -391,7 +391,7 @@ class TD7(Stateful):
         if self.updates % config.policy_every == 0:
             policy_loss = actor_loss(batch, actor, critic, 2 if config.appendix_changes else 1, config.copying)
             self.actor_optimizer.zero_grad()
-            policy_loss.backward(inputs=list(self.actor.parameters()))  # no gradient is stored for the critics
+            policy_loss.backward(inputs=list(self.actor.parameters()))  # no gradient is stored for the critic
             self.actor_optimizer.step()
             metrics |= {"actor_loss": policy_loss.item()}
             if not config.appendix_changes:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import gymnasium as gym
 import numpy as np
 import tyro
+from gymnasium.spaces import Box
 
 from rlcourse import checkpoints, datasets, envs, files, loop, runs
 
@@ -44,15 +45,18 @@ def make(
     """
     try:
         experiment, agent, trained = trained_agent(run)
+        world = envs.make(experiment.env)
+        if not isinstance(world.action_space, Box):
+            raise ValueError(f"{experiment.env}: a dataset holds actions that are numbers; take a run of td3, say")
         if source == "replay":
             if not hasattr(agent, "replay"):
                 raise ValueError(f"agent = {experiment.agent!r} has no memory: take --source policy")
             dataset = datasets.from_replay(agent.replay)
             what = f"the memory of {experiment.agent} after {trained} steps of training: all that it met"
         else:
-            dataset = datasets.record(envs.make(experiment.env), agent, steps, seed)
+            dataset = datasets.record(world, agent, steps, seed)
             what = f"{experiment.agent} after {trained} steps of training, exploring"
-        about: dict[str, Any] = {"trained_steps": trained, "training_seed": int(_record(run).seed)}
+        about: dict[str, Any] = {"trained_steps": trained, "training_seed": _record(run).seed}
         about |= {"recording_seed": seed} if source == "policy" else {}
         if expert is not None:
             about |= _references(experiment.env, expert, episodes)
@@ -103,13 +107,19 @@ def trained_agent(result: Path) -> tuple[runs.Experiment, Any, int]:
     """The experiment of a finished run, its agent as it was at the end, and after how many steps that was.
 
     Raises:
-        ValueError: the result or the checkpoint beside it is missing or broken, or of another state of the code.
+        ValueError: the result or the checkpoint beside it is missing or broken, or of another state of the code; or the
+            agent learned from a dataset itself.
     """
     record = _record(result)
     if record.config is None:
         raise ValueError(f"{result}: an agent from a file of one's own cannot be recorded")
-    config = runs.stored_config(record.agent, record.config)
-    known = ("evaluation_env", "hindsight", "hindsight_k", "dataset", "standardise")
+    if record.dataset:
+        raise ValueError(f"{result}: its agent learned from {record.dataset}: take one that learned in a world")
+    try:
+        config = runs.stored_config(record.agent, record.config)
+    except TypeError as error:
+        raise ValueError(f"{result} is of another state of the code: {error}") from error
+    known = ("evaluation_env", "hindsight", "hindsight_k")
     experiment = runs.Experiment(
         record.agent, record.env, record.steps, config, **{key: getattr(record, key) for key in known}
     )

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import nbformat
 import numpy as np
@@ -143,19 +144,18 @@ def six_networks() -> Figure:
 def who_drives() -> Figure:
     figure, ax = _page(9.4, 3.6)
     left, right = 2.3, 9.2
-    ways: dict[
-        str, tuple[list[Point], list[Point]]
-    ] = {  # from where on the clone drives, as shares of the time; where labels come from
+    # From where on the clone drives, as shares of the time; where labels come from.
+    ways: dict[str, tuple[list[Point], list[Point]]] = {
         "behaviour cloning": ([], [(0, 1)]),
         "DAgger": ([(0.25, 1)], [(0, 1)]),
         "the expert takes over": ([(0.25, 0.48), (0.58, 0.8), (0.9, 1)], [(0, 0.25), (0.48, 0.58), (0.8, 0.9)]),
     }
+    thick: dict[str, Any] = {"linewidth": 12, "solid_capstyle": "butt"}
     for height, (name, (clone, labels)) in zip((2.65, 1.75, 0.85), ways.items(), strict=True):
         ax.text(left - 0.15, height, name, ha="right", va="center", fontsize=11)
-        ax.plot((left, right), (height, height), color=FIXED, linewidth=12, solid_capstyle="butt")
+        ax.plot((left, right), (height, height), color=FIXED, **thick)
         for start, end in clone:
-            ax.plot(left + (right - left) * np.array((start, end)), (height, height), color=LEARNS, linewidth=12,
-                    solid_capstyle="butt")  # fmt: skip
+            ax.plot(left + (right - left) * np.array((start, end)), (height, height), color=LEARNS, **thick)
         for start, end in labels:
             place = left + (right - left) * np.arange(start + 0.01, end, 0.02)
             ax.plot(place, np.full(place.size, height + 0.27), "|", color="black", markersize=8)

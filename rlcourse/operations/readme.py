@@ -6,7 +6,6 @@ time, `seconds` in its metadata, into the lecture's first cell, and the command 
 README of the assets.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -93,7 +92,7 @@ def with_tables(text: str, root: Path) -> str:
 def with_commands(text: str, curves: Path) -> str:
     """The text, with each curve's command at the end of its row; a curve that has no row gets one."""
     for path in sorted(curves.glob("*.json")):
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = files.read_json(path)
         start, command = f"| `curves/{path.name}` | ", f"`{stored['command']}` |\n"
         row = re.compile(f"^({re.escape(start)}.* \\| )`.*\n", re.MULTILINE)
         if found := row.search(text):

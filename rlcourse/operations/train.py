@@ -177,8 +177,9 @@ def _execute(
             _refuse_incomparable(experiment, compare)
         if film:
             os.environ["MUJOCO_GL"] = _renderer()  # before MuJoCo is imported: it binds a backend for good
+            _refuse_film(experiment, film)
         wanted = seeds_of(seeds)
-        held = _held(curve_file, experiment, wanted) if curve_file else {}
+        held = _held(curve_file, experiment, wanted, gpu) if curve_file else {}
         todo = [seed for seed in wanted if seed not in held or (film and seed == wanted[0])]
         runs = run_all(experiment, todo, out, backend, scheduler, gpu) if todo else []
     except KeyboardInterrupt:
@@ -235,9 +236,18 @@ def _refuse_incomparable(experiment: Experiment, name: str) -> None:
         raise ValueError(f"--steps {experiment.steps}: {name} begins at step {first}; train at least until then")
 
 
-def _held(curve: Path, experiment: Experiment, seeds: range) -> dict[int, Any]:
+def _refuse_film(experiment: Experiment, film: Path) -> None:
+    """Raise a ValueError if the film could not be made at the end."""
+    if film.suffix != ".mp4":
+        raise ValueError(f"--film {film}: its name must end in .mp4")
+    world = experiment.make_evaluation_env()
+    if "rgb_array" not in world.metadata["render_modes"]:
+        raise ValueError(f"--film {film}: {experiment.env} cannot be drawn; leave out --film")
+
+
+def _held(curve: Path, experiment: Experiment, seeds: range, gpu: bool) -> dict[int, Any]:
     try:
-        return reusable_seeds(curve, experiment, seeds)
+        return reusable_seeds(curve, experiment, seeds, gpu)
     except files.BrokenFileError as error:
         files.set_aside(curve, error)
         return {}
@@ -265,7 +275,8 @@ def seeds_of(text: str) -> range:
 def command_line(experiment: Experiment, seeds: str, curve: Path) -> str:
     """The command that makes a curve. It names options that differ from the defaults, and no folder of this machine."""
     path = curve.name if curve.is_absolute() else curve.as_posix()
-    words = ["rlcourse", "train", experiment.agent, "--env", experiment.env, "--steps", str(experiment.steps)]
+    agent = experiment.agent if experiment.config else experiment.agent.replace(":", ".py:")  # of one's own
+    words = ["rlcourse", "train", agent, "--env", experiment.env, "--steps", str(experiment.steps)]
     words += ["--seeds", seeds, "--curve", path]
     changed = {
         f: getattr(config, f.name) for config in (experiment, experiment.config) if config for f in fields(config)
