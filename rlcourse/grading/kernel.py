@@ -16,7 +16,8 @@ LIMITS = {
 
 def main() -> None:
     for kind, limit in LIMITS.items():
-        resource.setrlimit(kind, (limit, limit))
+        with suppress(ValueError):  # a lower limit holds already, or macOS, which limits no memory
+            resource.setrlimit(kind, (limit, limit))
     _limit_processes()
     from ipykernel.kernelapp import launch_new_instance
 

@@ -16,6 +16,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -289,7 +290,8 @@ def _readable(text: str) -> str:
 def main() -> None:
     order = Order(**json.load(sys.stdin))
     limits.adopt_children()
-    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
+    with suppress(ValueError):  # macOS limits no memory
+        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
     nbval.plugin.RunningKernel = WatchedKernel
     words = ["--noconftest", "-c", "pytest.ini", "-p", "nbval.plugin", "-p", "no:cacheprovider", "--nbval-lax"]
     words += ["--color=no", "--nbval-kernel-name", KERNEL, NOTEBOOK]
