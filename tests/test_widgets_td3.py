@@ -150,7 +150,11 @@ def test_a_fixed_policy_is_valued_rightly_whatever_tau() -> None:
 
 
 def test_a_learning_policy_is_overrated_and_restless_if_the_target_is_fast() -> None:
-    fast, fixed, slow = study(), study("the same with a fixed policy: right"), study("τ = 0.1: calmer and nearer")
+    fast, fixed, slow = (
+        study(),
+        study("the same with a fixed policy: nearly right"),
+        study("τ = 0.1: calmer and nearer"),
+    )
     gaps = [believed - true for believed, true in (fast.ends, fixed.ends, slow.ends)]
     assert gaps[0] > 2 * gaps[2] > 0
     assert gaps[0] > 5 * abs(gaps[1])

@@ -178,7 +178,7 @@ WRONG = {
         ("np.abs(values - before).max()", "np.abs(values - before).min()", "the smallest change"),
         ("np.abs(values - before).max()", "(values - before).max()", "without its absolute value"),
         ("np.abs(values - before).max()", "np.abs(values - before).sum()", "are added up"),
-        ("np.abs(values - before).max()", "np.abs(values - before).mean()", "are averaged"),
+        ("np.abs(values - before).max()", "np.abs(values - before).mean()", "a mean is taken"),
         ("np.abs(values - before).max()", "abs(values - before)[order[-1]]", "the change of the last state alone"),
         ("np.abs(values - before).max()", "np.abs(values - values).max()", "the change is always 0"),
         ("change >= tolerance", "change > tolerance", "a change equal to the tolerance"),

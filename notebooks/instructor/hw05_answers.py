@@ -169,7 +169,7 @@ WRONG = {
     "value-loss": [
         ("np.maximum(free, held)", "np.minimum(free, held)", "the smaller of the two errors"),
         ("np.where(free >= held, value - target, 0.0)", "(value - target)", "no longer depends on the value"),
-        ("old_value - clip, old_value + clip", "target - clip, target + clip", "clips around the target"),
+        ("old_value - clip, old_value + clip", "target - clip, target + clip", "those are the free errors"),
         (
             "np.clip(value, old_value - clip, old_value + clip)",
             "np.minimum(value, old_value + clip)",

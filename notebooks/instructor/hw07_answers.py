@@ -167,7 +167,8 @@ WRONG = {
     "discrete-temperature": [
         ("np.exp(-rate", "np.exp(rate", "the wrong way"),
         ("alpha * np.exp(-rate * excess.mean())", "alpha - rate * excess.mean()", "the step is taken in α"),
-        ("np.exp(-rate * excess.mean())", "np.exp(-rate * alpha * excess.mean())", "the gradient by α"),
+        ("np.exp(-rate * excess.mean())", "np.exp(-rate * alpha * excess.mean())", "the loss is log α"),
+        ("np.exp(-rate * excess.mean())", "np.exp(-rate / alpha * excess.mean())", "the gradient by α"),
         ("possible.sum(-1)", "probabilities.shape[1]", "forbidden actions are counted"),
         ("excess.mean()", "excess.sum()", "the sum over the batch"),
         ("share * np.log(possible.sum(-1))", "np.log(possible.sum(-1))", "the share is missing"),
@@ -181,6 +182,7 @@ WRONG = {
         (" + np.log((high - low) / 2)", "", "the range is ignored"),
         ("(high - low) / 2", "high - low", "half the range"),
         ("np.e * std**2", "np.e * std", "the variance"),
+        ("np.e * std**2", "np.e + 0 * std", "log σ is missing"),
         ("(own + (weight * slope).sum(0)).sum()", "(own + (weight * slope).sum(0)).mean()", "the mean over joints"),
         ("u = mean + std * z", "u = mean + 0 * z", "at the mean alone"),
         (

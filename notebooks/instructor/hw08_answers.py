@@ -161,6 +161,7 @@ WRONG = {
         ("        share[0] = 0.0\n", "        arrived = share[0]\n", "at the end"),
         ("        share[0] = 0.0\n", "", "leave the goal and arrive again"),
         ("range(steps)", "range(steps - 1)", "one step is missing"),
+        ("range(steps)", "range(steps + 1)", "one step too many"),
         (
             "share * wrong / bits, share * (bits - wrong) / bits",
             "share * (bits - wrong) / bits, share * wrong / bits",

@@ -6,7 +6,7 @@ check's message). The tests of the grader run them all.
 | question | nearest in `rlcourse` | why calling it fails |
 |---|---|---|
 | smooth-twin | `prioritisation.pal` | twin of another loss and other priorities, both with a kink |
-| embedded-error | `td7.bellman_target`, `td7.embedded` | modules and tensors, pairs embedded too; no error |
+| embedded-error | `td7.bellman_target`, `td7.bind_embeddings` | modules and tensors, pairs embedded too; no error |
 | assessment | `widgets.checkpoints.compute` | the minimum or the mean, of two policies |
 | clip-and-copy | `td7.bellman_target`, `td7.actor_loss` | one target, its bounds given; a loss for autograd |
 """
@@ -167,7 +167,7 @@ WRONG = {
         ),
     ],
     "embedded-error": [
-        ('embed("target_encoder"', 'embed("fixed_encoder"', "one generation older"),
+        ('embed("target_encoder"', 'embed("fixed_encoder"', "the older one"),
         ('embed("fixed_encoder"', 'embed("encoder"', "moves at every update"),
         ('embed("target_encoder", batch["next_obs"])', 'embed("target_encoder", batch["obs"])', "the embedding of s"),
         ("raw / np.abs(raw).mean(axis=-1, keepdims=True)", "raw", "AvgL1Norm is missing"),
@@ -242,7 +242,8 @@ WRONG = {
         ),
         ("pull * 2 *", "pull *", "the 2 of the square"),
         ("pull * 2 * (action - data_action)", "pull * 2 * (data_action - action)", "a loss goes down"),
-        ("/ len(action) + pull", "+ pull", "not divided by B"),
+        ("/ len(action) + pull", "+ pull", "summed over the batch or the critics"),
+        ("pull = copying * ", "pull = ", "λ is missing"),
         ("/ action.size", "/ len(action)", "not averaged over the components"),
         ("return -slope", "return slope", "the slope has the wrong sign"),
     ],

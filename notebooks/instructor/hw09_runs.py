@@ -67,17 +67,19 @@ def measure(agent: td7.TD7) -> tuple[float, ...]:
     policy = mean_return(agent.actor, agent.fixed_encoder)
     rng = np.random.default_rng(0)
     starts = torch.tensor(np.array([observe(x, rng) for x in STARTS]))
-    choose, q = td7.embedded(agent.fixed_encoder, starts, agent.actor, agent.critic)
+    choose, q = td7.bind_embeddings(agent.fixed_encoder, starts, agent.actor, agent.critic)
     believed = q(starts, choose(starts)).mean().item()
 
     replay = agent.replay
     assert isinstance(replay, PrioritizedReplay)
     batch = replay.gather(torch.arange(len(replay)))
-    target_policy, target_q = td7.embedded(
+    target_policy, target_q = td7.bind_embeddings(
         agent.target_encoder, batch.next_obs, agent.target_actor, agent.target_critic
     )
-    target = td7.bellman_target(batch, target_policy, target_q, GAMMA, torch.zeros_like(batch.action), *agent._clip)
-    _, q = td7.embedded(agent.fixed_encoder, batch.obs, agent.actor, agent.critic)
+    target = td7.bellman_target(
+        batch, target_policy, target_q, GAMMA, torch.zeros_like(batch.action), *agent._target_bounds
+    )
+    _, q = td7.bind_embeddings(agent.fixed_encoder, batch.obs, agent.actor, agent.critic)
     error = (target - q(batch.obs, batch.action)).abs().amax(0)
     chance = replay.priorities / replay.priorities.sum()
     drawn = ((chance * error).sum() / error.mean()).item()
@@ -125,7 +127,7 @@ class FixedBounds(td7.TD7):
 
     def update(self, batch: Batch) -> dict[str, float]:
         metrics = super().update(batch)
-        self._clip = (0.0, 0.0)
+        self._target_bounds = (0.0, 0.0)
         return metrics
 
 

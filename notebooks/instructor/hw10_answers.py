@@ -366,7 +366,7 @@ WRONG = {
         ),
         ("for number in action])", "for number in np.unique(action)])", "each action counts once"),
         ("np.where(q < value, 1 - tau, tau)", "np.where(q < value, tau, 1 - tau)", "the wrong way round"),
-        ("    for _ in q:  # more rounds than it can need", "    for _ in ():", "it does not depend on τ"),
+        ("    for _ in q:  # more rounds than it can need", "    for _ in ():", "τ is unused"),
         ("    return value", "    return q.max()", "the best action's value"),
         ("    return value", '    return np.quantile(q, tau, method="higher")', "that is a quantile"),
         ("    for _ in q:  # more rounds than it can need", "    for _ in range(1):", "not at rest yet"),

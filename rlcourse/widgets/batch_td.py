@@ -34,7 +34,7 @@ from rlcourse.envs import TabularMDP
 from rlcourse.returns import n_step_targets
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import Panel, choice, slider
-from rlcourse.widgets.scene import Axis, Scene, View, around, arrows, dots, handle, line, text
+from rlcourse.widgets.scene import Axis, Scene, View, around, arrows, counted, dots, handle, line, text
 
 LECTURE = "4 Actor-critic"
 QUESTION = "Same data, two answers: what do Monte Carlo and TD believe?"
@@ -194,7 +194,7 @@ def scene(data: Batch) -> Scene:
         if abs(data.values[0, data.sweep, s] - data.values[1, data.sweep, s]) >= 0.005
     ]
     apart = f"differ: {', '.join(parts)}" if parts else "agree"
-    headline = f"After {data.sweep} sweeps over the same episodes Monte Carlo and TD {apart}."
+    headline = f"After {counted(data.sweep, 'sweep')} over the same episodes Monte Carlo and TD {apart}."
     kinds = EXAMPLES[data.example].kinds
     rows = [
         f"{count} × {' → '.join(names)} → {reward_label(reward)}"
@@ -269,7 +269,8 @@ def describe(data: Batch) -> str:
 
     learned = "; ".join(f"{method}: {listed(data.values[i, data.sweep])}" for i, method in enumerate(METHODS))
     return (
-        f"{data.example.capitalize()}, {', '.join(map(str, data.counts))} of the four kinds. After {data.sweep} sweeps "
+        f"{data.example.capitalize()}, {', '.join(map(str, data.counts))} of the four kinds. "
+        f"After {counted(data.sweep, 'sweep')} "
         f"{learned}. Mean returns: {listed(data.answers[0])}. Most likely Markov chain: {listed(data.answers[1])}. "
         f"Mean squared error on the data: Monte Carlo {data.squared_error[0]:.3f}, TD {data.squared_error[1]:.3f}."
     )

@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import Panel, choice, selection, slider
-from rlcourse.widgets.scene import Axis, Mark, Scene, View, area, dots, handle, line, text
+from rlcourse.widgets.scene import Axis, Mark, Scene, View, area, counted, dots, handle, line, text
 
 LECTURE = "9 TD7"
 QUESTION = "Which policy is the best so far?"
@@ -104,7 +104,7 @@ def scene(data: Assessment) -> Scene:
     chance, cost = data.chosen
     better = data.means[1] - data.means[0]
     merit = f"returns {abs(better):.0f} {'more' if better > 0 else 'less'}" if round(better) else "returns the same"
-    spent = f"{round(cost, 1):g} episodes" if cost > 1 else "one episode"
+    spent = f"{round(cost, 1):g} episodes" if round(cost, 1) > 1 else "one episode"
     headline = (
         f"The challenger {merit} on average; by the {data.criterion} of {data.episodes} it is taken in "
         f"{100 * chance:.0f} % of {TRIALS} assessments, which cost {spent} on average."
@@ -192,9 +192,9 @@ def describe(data: Assessment) -> str:
     chance, cost = data.chosen
     return (
         f"The checkpoint returns {data.means[0]:.0f} on average, the challenger {data.means[1]:.0f}. After "
-        f"{data.episodes} episodes each, the challenger is taken by the minimum in {by_minimum:.0f} % of the cases, by "
-        f"the mean in {by_mean:.0f} %. Chosen: the {data.criterion}, {100 * chance:.0f} %, and {cost:.1f} episodes are "
-        "spent on the challenger on average."
+        f"{counted(data.episodes, 'episode')} each, the challenger is taken by the minimum in "
+        f"{by_minimum:.0f} % of the cases, by the mean in {by_mean:.0f} %. Chosen: the {data.criterion}, "
+        f"{100 * chance:.0f} %, and {cost:.1f} episodes are spent on the challenger on average."
     )
 
 

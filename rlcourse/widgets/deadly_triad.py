@@ -36,7 +36,7 @@ from jaxtyping import Float
 
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import Panel, choice, player, slider, switch
-from rlcourse.widgets.scene import Axis, Scene, View, arrows, dots, handle, line, text
+from rlcourse.widgets.scene import Axis, Scene, View, arrows, counted, dots, handle, line, text
 
 LECTURE = "2 DQN"
 QUESTION = "Which three things together make values explode?"
@@ -135,7 +135,7 @@ def compute(bootstrap: bool, approximate: bool, updated: str, method: str, gamma
     factors = growth(still + GAMMAS[:, None, None] * (full - still))
     threshold = (4 - 3 * p) / (4 - 2 * p) if bootstrap and approximate and p > 0 else None
     factor = float(growth(matrix))
-    formula = f"{_formula(bootstrap, p, batch, gamma, lr)} = {factor:.3f}" if approximate else ""
+    formula = f"{_formula(bootstrap, p, batch, gamma, lr)} = {factor:.4f}" if approximate else ""
     return Triad(
         bootstrap,
         approximate,
@@ -185,7 +185,7 @@ def in_words(data: Triad) -> str:
 
 
 def scene(data: Triad) -> Scene:
-    headline = f"{data.step} steps: {in_words(data)}."
+    headline = f"{counted(data.step, 'step')}: {in_words(data)}."
     caption = f"Factor per step: {data.formula}" if data.formula else ""
     return Scene(headline, (run(data), factors(data)), (chain(data),), caption)
 
@@ -201,7 +201,7 @@ def run(data: Triad) -> View:
     marks.append(handle(float(data.step), value, "step", along_x="step"))
     ticks = {10.0**power: name for power, name in ((-4, "0.0001"), (-2, "0.01"), (0, "1"), (2, "100"), (4, "10,000"))}
     low, high = (number(each) for each in data.values[data.step])
-    title = f"after {data.step} steps V(1) = {low}, V(2) = {high}; the true values are 0"
+    title = f"after {counted(data.step, 'step')} V(1) = {low}, V(2) = {high}; the true values are 0"
     return View(Axis(-1, STEPS + 1, "step"), Axis(5e-5, 2e6, "size", log=True, ticks=ticks), marks, title)
 
 
@@ -254,7 +254,8 @@ def describe(data: Triad) -> str:
     low, high = (number(each) for each in data.values[data.step])
     limit = f"Grows for discounts above {data.threshold:.3f}." if data.threshold else "Grows for no discount."
     return (
-        f"Two states, {bootstrapping}, {values}, {settings}. After {data.step} steps V(1) = {low}, V(2) = {high}. "
+        f"Two states, {bootstrapping}, {values}, {settings}. After {counted(data.step, 'step')} V(1) = {low}, "
+        f"V(2) = {high}. "
         f"Factor per step {data.factor:.4f}: {in_words(data)}. {limit}"
     )
 

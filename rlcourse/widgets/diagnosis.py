@@ -254,7 +254,5 @@ def widget(values: presets.Values) -> Panel:
         vote.options = ballot(case.value)
 
     case.observe(new_ballot, "value")
-    play = player(shown)
-    play.step = STEP
     controls = {"case": case, "shown": shown, "vote": vote, "reveal": reveal}
-    return Panel(compute, scene, describe, controls, rows=[[vote, reveal, shown, play]])
+    return Panel(compute, scene, describe, controls, rows=[[vote, reveal, shown, player(shown)]])

@@ -24,7 +24,7 @@ A sample is **decided** from the step on from which it stays on the side of the 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ from rlcourse.algorithms.cloning import Mixture
 from rlcourse.algorithms.diffusion import Diffusion, kept, noised
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import Panel, choice, selection, slider
-from rlcourse.widgets.scene import Axis, Scene, View, arrows, dots, handle, line, text
+from rlcourse.widgets.scene import Axis, Scene, View, arrows, dots, handle, line, percent, text
 
 Guess = Callable[[Tensor, Tensor], Tensor]
 
@@ -142,7 +142,7 @@ def network(target: Mixture) -> Guess:
     return lambda x, share: hidden(x, share) @ last
 
 
-@cache
+@lru_cache(maxsize=256)  # a handle comes to hundreds of places
 def guesser(guess: str, share: float, x: float, y: float, spread: float) -> Guess:
     """From noised actions and the share of them that is left to a guess at the actions."""
     target = mixture(share, x, y, spread)
@@ -157,7 +157,7 @@ def sides(
     return np.asarray((path - middle) @ across > 0)
 
 
-@cache
+@lru_cache(maxsize=256)
 def flow(
     steps: int, guess: str, share: float, x: float, y: float, spread: float
 ) -> Float[np.ndarray, "steps_and_one N 2"]:
@@ -276,10 +276,6 @@ def lengths(data: Flow) -> View:
 def ending(data: Flow) -> tuple[str, str]:
     """The shares of samples that end beside the first and beside the second demonstrator."""
     return percent(1 - data.second.mean()), percent(data.second.mean())
-
-
-def percent(share: float) -> str:
-    return f"{100 * float(share):.0f} %"
 
 
 def describe(data: Flow) -> str:

@@ -13,6 +13,7 @@ In an MDP this is one more state, "dead", that every action reaches with probabi
 probabilities are multiplied by γ (Puterman 1994, *Markov Decision Processes*, section 5.3).
 """
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -23,7 +24,7 @@ from jaxtyping import Float, Int
 from rlcourse.curves import signed
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import Panel, choice, slider
-from rlcourse.widgets.scene import Axis, Scene, View, area, bars, handle, line, up_to
+from rlcourse.widgets.scene import Axis, Scene, View, area, handle, line, patches, up_to
 
 LECTURE = "4 Actor-critic"
 QUESTION = "What has a discount to do with dying?"
@@ -69,7 +70,7 @@ class Discounted:
     @property
     def beyond(self) -> float:
         """The share of the weights that lies beyond the horizon."""
-        return self.gamma**self.horizon
+        return self.gamma ** math.ceil(round(self.horizon, 6))
 
     @property
     def value(self) -> float:
@@ -127,9 +128,8 @@ def weights_view(data: Discounted) -> View:
 def lives_view(data: Discounted) -> View:
     """The second reading: sampled lives, each as long as it lasted."""
     some = np.sort(data.lifetimes[:40]).astype(float)
-    marks = [
-        bars([float(length) / 2], [i - 0.3], [i + 0.3], "green", width=float(length)) for i, length in enumerate(some)
-    ]
+    corners = [[(0, i - 0.3), (length, i - 0.3), (length, i + 0.3), (0, i + 0.3)] for i, length in enumerate(some)]
+    marks = [patches(np.array(corners), ["green"] * some.size, [f"{length:.0f} rewards" for length in some])]
     marks.append(line([data.horizon] * 2, [-0.6, some.size], "red", dash=True))
     title = f"{some.size} lives; mean of all {data.lifetimes.size}: {data.lifetimes.mean():.1f} rewards"
     return View(up_to(some, label="rewards received", room=0.05), Axis(-0.6, some.size, ticks={}), marks, title)

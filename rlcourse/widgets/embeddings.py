@@ -8,7 +8,6 @@ paired by seed, with a 95 % interval from the logarithms. A ratio whose interval
 """
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -70,14 +69,9 @@ class Embeddings:
         return np.sqrt((self.clouds**2).sum(-1).mean(-1))
 
 
-@cache
-def recorded() -> recordings.Recording:
-    return recordings.load()
-
-
 def compute(quantity: str, look: int) -> Embeddings:
     """Moments are counted from 1."""
-    data = recorded()
+    data = recordings.load()
     values = getattr(data, QUANTITIES[quantity]).astype(float)
     logarithm = mean_estimate(np.log(values[1, :, look - 1] / values[0, :, look - 1]))
     ratio = Estimate(*(float(np.exp(end)) for end in (logarithm.value, logarithm.low, logarithm.high)))

@@ -111,7 +111,7 @@ def compute(world: str, epsilon: float, temperature: float, initial_value: float
 
 
 def scene(data: Exploration) -> Scene:
-    found = [f"{name} in {100 * share:.0f} %" for name, share in zip(STRATEGIES, data.found, strict=True)]
+    found = [f"{name} in {100 * share:g} %" for name, share in zip(STRATEGIES, data.found, strict=True)]
     headline = f"In {data.steps} steps the best reward is found by {found[0]}, {found[1]}, {found[2]} of {RUNS} runs."
     maps = [place(data, i) for i in range(len(STRATEGIES))]
     steps, thin = np.arange(1, STEPS + 1), slice(3, None, 4)
@@ -138,17 +138,18 @@ def place(data: Exploration, strategy: int) -> View:
             np.stack([bar * (long, 1) + (long / 2 - 0.5, bottom) for long in (width, width * share)]),
             ["faint", "green"],
         ),
-        text([(width - 1) / 2], [bottom + 0.45], [f"found by {100 * share:.0f} %"], bold=True),
+        text([(width - 1) / 2], [bottom + 0.45], [f"found by {100 * share:g} %"], bold=True),
     ]
     return grid.view(data.world, marks, data.settings[strategy], below=1)
 
 
 def describe(data: Exploration) -> str:
     parts = [
-        f"{setting}: regret {regret[-1]:.1f} ± {error:.1f}, best reward found by {100 * found:.0f} % of the runs"
+        f"{setting}: regret {regret[-1]:.1f} ± {error:.1f}, best reward found by {100 * found:g} % of the runs"
         for setting, regret, error, found in zip(data.settings, data.regret, data.regret_error, data.found, strict=True)
     ]
-    return f"Visits and regret of {RUNS} Q-learners after {STEPS} steps (mean ± standard error). {'; '.join(parts)}."
+    when = f"regret after {STEPS} steps (mean ± standard error), best reward within {data.steps}"
+    return f"{RUNS} Q-learners: {when}. {'; '.join(parts)}."
 
 
 @presets.offered(PRESETS)

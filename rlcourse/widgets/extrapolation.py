@@ -27,7 +27,7 @@ from jaxtyping import Bool, Float
 
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import Panel, choice, slider
-from rlcourse.widgets.scene import Axis, Mark, Scene, View, area, around, bars, dots, handle, line
+from rlcourse.widgets.scene import Axis, Mark, Scene, View, area, around, bars, counted, dots, handle, line
 
 LECTURE = "10 Learning from data"
 QUESTION = "What does a critic say of actions that nobody tried?"
@@ -249,7 +249,8 @@ def describe(data: Extrapolation) -> str:
         for row, name in enumerate(CURES)
     )
     return (
-        f"{data.critics} critics fitted to {COUNT} actions with a gap of {data.gap:g} and noise {data.noise:g}. "
+        f"{counted(data.critics, 'critic')} fitted to {COUNT} actions with a gap of {data.gap:g} and "
+        f"noise {data.noise:g}. "
         f"Cure {data.cure}, strength {data.strength:g}; in draw {data.draw} the actor ends at {data.of(data.end):.2f}, "
         f"believed {data.of(data.believed):.2f}, true {data.of(data.true):.2f}. Over {DRAWS} draws: {told}. "
         f"The critics differ by {data.spread[0]:.2f} near data and by {data.spread[1]:.2f} outside."

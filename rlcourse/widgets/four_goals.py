@@ -27,7 +27,7 @@ from rlcourse.curves import Estimate, share_estimate
 from rlcourse.envs import FourGoals, TabularMDP
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import Panel, choice, selection, slider
-from rlcourse.widgets.scene import Axis, Mark, Scene, View, bars, dots, handle, line, patches, text, up_to
+from rlcourse.widgets.scene import Axis, Mark, Scene, View, bars, counted, dots, handle, line, patches, text, up_to
 
 LECTURE = "7 SAC"
 QUESTION = "Can one policy want four things at once?"
@@ -88,7 +88,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "near a goal: one mode": _GOOD | {"x": 6, "y": 0},
     "warmer: detours are paid for": _GOOD | {"temperature": 0.2},
     "warmer, a Gaussian: everywhere, no mode covered": _GOOD | {"policy": POLICIES[1], "temperature": 0.15},
-    "too hot: it never arrives": _GOOD | {"temperature": 1.0},
+    "too hot: it hardly ever arrives": _GOOD | {"temperature": 1.0},
 }
 
 
@@ -212,13 +212,14 @@ def compute(policy: str, temperature: float, x: int, y: int, steps: int) -> Temp
 
 def scene(data: Temperature) -> Scene:
     shares = [f"{100 * share:.0f} %" for share in data.shares]
-    softmax, tops = data.policy == POLICIES[0], _modes(len(data.modes))
+    softmax, tops = data.policy == POLICIES[0], counted(len(data.modes), "mode")
     who = f"softmax(Q/α) has {tops}" if softmax else f"the Gaussian covers {data.covered.sum()} of {tops}"
     parts = [f"{name} in {share}" for name, share in zip(NAMES, shares, strict=True) if share != "0 %"]
     alike = len(parts) == 4 and len(set(shares)) == 1
-    reach = f"reach each goal in {shares[0]}" if alike else f"reach {', '.join(parts)}" if parts else "reach no goal"
+    few = f"any goal in {100 * data.shares.sum():.1f} %"
+    reach = f"each goal in {shares[0]}" if alike else ", ".join(parts) or few
     at = f"({data.x}, {data.y})".replace("-", "−")
-    headline = f"From {at}, {who}: within {data.steps} steps its walks {reach}{' of the cases' if parts else ''}."
+    headline = f"From {at}, {who}: within {counted(data.steps, 'step')} its walks reach {reach} of the cases."
 
     degrees = np.degrees(WORLD.angles)
     directions = View(
@@ -233,7 +234,7 @@ def scene(data: Temperature) -> Scene:
     )
     number, here = np.arange(len(TEMPERATURES)), TEMPERATURES.index(data.temperature)
     every = {float(i): each for i, each in enumerate(TEMPERATURES)}
-    counted = View(
+    arrived = View(
         Axis(
             0,
             len(TEMPERATURES) - 1,
@@ -248,7 +249,7 @@ def scene(data: Temperature) -> Scene:
         ],
         f"modes at {at}",
     )
-    return Scene(headline, (room(data),), (directions, counted))
+    return Scene(headline, (room(data),), (directions, arrived))
 
 
 PETAL = 5  # of the likeliest direction, in cells
@@ -269,7 +270,7 @@ def room(data: Temperature) -> View:
     ends = places[-1, :shown]
     trail = np.concatenate(trails)[:-1]
     marks.append(line(trail[:, 0], trail[:, 1], "grey", width=1))
-    names = [f"walk {i + 1}, {data.steps} steps" for i in range(shown)]
+    names = [f"walk {i + 1}, {lengths[i] - 1} steps" for i in range(shown)]
     marks.append(dots(ends[:, 0], ends[:, 1], "ink", size=0.25, names=names))
 
     # A petal's area is its direction's probability; the Gaussian's outline may be longer than the softmax's petals.
@@ -309,18 +310,14 @@ def unit(angle: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n 2"]:
     return np.stack([np.cos(angle), np.sin(angle)], -1)
 
 
-def _modes(count: int) -> str:
-    return "1 mode" if count == 1 else f"{count} modes"
-
-
 def describe(data: Temperature) -> str:
     shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in zip(NAMES, data.shares, strict=True))
     return (
         f"Four-goal world, temperature {data.temperature:g}, policy {data.policy}. "
-        f"At ({data.x}, {data.y}) softmax(Q/α) has {_modes(len(data.modes))}, the likeliest direction "
+        f"At ({data.x}, {data.y}) softmax(Q/α) has {counted(len(data.modes), 'mode')}, the likeliest direction "
         f"{data.softmax.max():.3f}, the unlikeliest {data.softmax.min():.3f}; "
         f"the Gaussian covers {data.covered.sum()}. The policy's entropy there is {data.nats:.2f} nats. "
-        f"From there it reaches within {data.steps} steps: {shares}."
+        f"From there it reaches within {counted(data.steps, 'step')}: {shares}."
     )
 
 

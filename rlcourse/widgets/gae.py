@@ -38,7 +38,6 @@ STATES, ROLLOUTS, SEED = 9, 60, 0
 MOST_STEPS = 50
 SAMPLES = (1, 3, 10, 30, 100)
 LAMBDAS = np.linspace(0, 1, 21)
-ACTIONS = ("left", "right")
 
 _GOOD = {"gae_lambda": 0.95, "gamma": 0.95, "steps": 30, "error": 0.5, "noise": 0.5, "samples": 1}
 PRESETS: dict[str, dict[str, Any]] = {
@@ -174,9 +173,10 @@ def compute(gae_lambda: float, gamma: float, steps: int, error: float, noise: fl
 
 def scene(data: Gae) -> Scene:
     bias, variance, both = data.here
+    least = both <= data.curves[2].min() + 1e-9
+    best = "no other λ is better" if least else f"λ = {data.best:.2f} would be best"
     headline = (
-        f"λ = {data.gae_lambda:g}: squared error {both:.2f} = bias² {bias:.2f} + variance {variance:.2f}; "
-        f"λ = {data.best:.2f} would be best."
+        f"λ = {data.gae_lambda:g}: squared error {both:.2f} = bias² {bias:.2f} + variance {variance:.2f}; {best}."
     )
     return Scene(headline, (errors(data),), (lengths(data), values_right(data)))
 

@@ -32,7 +32,7 @@ from rlcourse.algorithms.reinforce import Baseline, trajectory_returns
 from rlcourse.envs import TabularMDP, two_floors
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import Panel, choice, selection, slider, switch
-from rlcourse.widgets.scene import Axis, Scene, View, arrows, bars, dots, highlight, line, text
+from rlcourse.widgets.scene import Axis, Scene, View, arrows, bars, counted, dots, highlight, line, text
 
 LECTURE = "3 Policy gradients"
 QUESTION = "Where does the noise in a policy gradient come from?"
@@ -270,7 +270,8 @@ def describe(data: Variance) -> str:
         for name, variance, share in zip(NAMES, data.variance, mean, strict=True)
     )
     return (
-        f"Estimates of the policy gradient from {data.episodes} episodes of {data.horizon} steps, reward offset "
+        f"Estimates of the policy gradient from {data.episodes} episodes of {counted(data.horizon, 'step')}, "
+        f"reward offset "
         f"{data.offset:g}; shown: {NAMES[data.chosen]}, of which {100 * data.wrong_way[data.chosen]:.0f} % point the "
         f"wrong way. {parts}."
     )

@@ -23,7 +23,7 @@ from rlcourse.algorithms import her
 from rlcourse.envs import WallMaze
 from rlcourse.widgets import grid, presets
 from rlcourse.widgets.panel import KEYS, Panel, choice, nearest, slider, step
-from rlcourse.widgets.scene import Axis, Scene, View, arrows, bars, dots, highlight, line, patches, text, up_to
+from rlcourse.widgets.scene import Axis, Scene, View, arrows, bars, counted, dots, highlight, line, patches, text, up_to
 
 LECTURE = "8 Hindsight experience replay"
 QUESTION = "What can be learned from a walk that failed?"
@@ -111,7 +111,7 @@ def compute(strategy: her.Strategy, k: int, episode: int, step: int, draw: int) 
 
 def scene(data: Hindsight) -> Scene:
     own = int((data.rewards[0] == 0).sum())
-    many = f"With {data.k} new goals for each step, {data.signals} of {data.rewards.size} transitions pay"
+    many = f"With {counted(data.k, 'new goal')} for each step, {data.signals} of {data.rewards.size} transitions pay"
     headline = f"{many}; as the walk was, {own} of {STEPS}."
     return Scene(headline, (walked(data), rows(data)), (averages(data),))
 

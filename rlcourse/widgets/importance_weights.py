@@ -29,7 +29,7 @@ from rlcourse.envs import TabularMDP, two_floors
 from rlcourse.widgets import presets
 from rlcourse.widgets.gradient_variance import SEED, THETA, Episodes, expected_return, happened
 from rlcourse.widgets.panel import Panel, selection, slider
-from rlcourse.widgets.scene import Axis, Scene, View, around, dots, handle, line
+from rlcourse.widgets.scene import Axis, Scene, View, around, counted, dots, handle, line
 
 LECTURE = "3 Policy gradients"
 QUESTION = "How long can old data speak for a new policy?"
@@ -202,7 +202,8 @@ def describe(data: Weights) -> str:
         for i, name in enumerate(WAYS)
     )
     return (
-        f"Batches of {data.episodes} episodes of {data.horizon} steps, logits drifted by {data.drift:g}, KL divergence "
+        f"Batches of {data.episodes} episodes of {counted(data.horizon, 'step')}, logits drifted by {data.drift:g}, "
+        f"KL divergence "
         f"{data.kl:.3f} nats per step. {parts}. True reward per step: new policy {data.new:.3f}, old {data.old:.3f}; "
         f"per step tends to {data.per_step:.3f}."
     )

@@ -27,7 +27,7 @@ from jaxtyping import Float, Int
 from rlcourse.algorithms import prioritisation, td7
 from rlcourse.widgets import presets, recordings
 from rlcourse.widgets.panel import Panel, choice, selection, slider
-from rlcourse.widgets.scene import Axis, Mark, Scene, View, arrows, dots, handle, line, text
+from rlcourse.widgets.scene import Axis, Mark, Scene, View, arrows, dots, handle, line, percent, text
 
 LECTURE = "9 TD7"
 QUESTION = "Who should pull, and how hard?"
@@ -231,10 +231,6 @@ def staleness(data: Sampling) -> View:
         marks,
         "out-of-date priorities",
     )
-
-
-def percent(share: float) -> str:
-    return f"{100 * float(share):.0f} %"
 
 
 def describe(data: Sampling) -> str:

@@ -304,7 +304,7 @@ def errors_view(data: Estimates) -> View:
         text([STATES + 0.4], [1.25 * top], ["Monte Carlo, n = ∞"], "blue", anchor="end", bold=True),
     ]
     across = Axis(0.4, STATES + 0.6, "state", ticks=TICKS)
-    title = f"error of each state: n = {name(data.n)} rewards, then the guess"
+    title = f"error of each state, n = {name(data.n)}"
     return View(across, Axis(0, 1.35 * top, "squared error"), marks, title)
 
 

@@ -324,8 +324,8 @@ def one_state_views(data: OneState) -> tuple[View, tuple[View, View]]:
     growth = View(across, up, lines, title="bias")
 
     title = "errors that sum to 0: how large is the largest?"
-    if data.bound is None:
-        words = [text([0.5], [0.5], ["no bound: the true values differ"])]
+    if data.bound is None or not data.scale:
+        words = [text([0.5], [0.5], ["no bound: no errors, or unequal true values"])]
         return row(data), (growth, View(Axis(0, 1, ticks={}), Axis(0, 1, ticks={}), words, title))
     highs = data.centred.max(0)
     bound = [

@@ -224,9 +224,9 @@ def buttons(value: Any, options: Sequence[Any], name: str) -> ipywidgets.ToggleB
 def player(control: Any) -> ipywidgets.Play:
     """A Play button that moves a slider on, three times a second."""
     if hasattr(control, "options"):
-        trait, first, last = "index", 0, len(control.options) - 1
+        trait, first, last, by = "index", 0, len(control.options) - 1, 1
     else:
-        trait, first, last = "value", control.min, control.max
-    play = ipywidgets.Play(value=getattr(control, trait), min=first, max=last, interval=300)
+        trait, first, last, by = "value", control.min, control.max, control.step
+    play = ipywidgets.Play(value=getattr(control, trait), min=first, max=last, step=by, interval=300)
     ipywidgets.link((play, "value"), (control, trait))
     return play

@@ -118,9 +118,7 @@ def compute(objective: str, advantage: float, ratio: float, clip: float, spread:
 def scene(data: Clip) -> Scene:
     toward = "up" if data.slope > 0 else "down"
     push = (
-        f"pushes the ratio {toward}, with slope {signed(data.slope)}"
-        if data.slope
-        else "does not push any more: its slope is 0"
+        f"pushes the ratio {toward}, with slope {signed(data.slope)}" if data.slope else "does not push: its slope is 0"
     )
     headline = f"A sample with ratio {data.ratio:g} and advantage {signed(data.advantage)} {push}."
     objective = curves(data, data.objectives, data.value, "objective of one sample")

@@ -14,7 +14,7 @@ from rlcourse.algorithms.q_iteration import q_iteration
 from rlcourse.envs import ACTIONS, GRIDS, GridWorld
 from rlcourse.widgets import grid, presets
 from rlcourse.widgets.panel import KEYS, Panel, choice, player, slider
-from rlcourse.widgets.scene import Axis, Scene, View, handle, line
+from rlcourse.widgets.scene import Axis, Scene, View, counted, handle, line
 
 LECTURE = "1 Tabular Q-iteration"
 QUESTION = "How does a reward travel through a world?"
@@ -68,10 +68,10 @@ def scene(data: Sweep) -> Scene:
     row, column = data.cell
     x, y = 0.47 * np.array([(-1, 1, 1, -1, -1), (-1, -1, 1, 1, -1)])
     chosen = line(column + x, row + y, "#E69F00", width=4)
-    knows = float((data.q.max(1)[grid.inside(data.world)[0]] != 0).mean())
-    headline = f"After {data.sweep} sweeps {100 * knows:.0f} % of the cells know of a reward."
+    knows = float((data.q[grid.inside(data.world)[0]] != 0).any(1).mean())
+    headline = f"After {counted(data.sweep, 'sweep')} {100 * knows:.0f} % of the cells know of a reward."
     marks = [*grid.q_values(data.world, data.q, scale), chosen]
-    world = grid.view(data.world, marks, f"Q after {data.sweep} sweeps, arrows: greedy actions", touch=True)
+    world = grid.view(data.world, marks, f"Q after {counted(data.sweep, 'sweep')}, arrows: greedy actions", touch=True)
 
     sweeps = np.arange(len(data.residuals))
     # Below rounding a residual is noise; a floor keeps exact zeros on the logarithmic axis.
@@ -111,7 +111,8 @@ def last_backup(data: Sweep) -> str:
 def describe(data: Sweep) -> str:
     values = ", ".join(f"{name} {value:.2f}" for name, value in zip(ACTIONS, data.q[data.state], strict=True))
     return (
-        f"Q-iteration on a grid of {data.world.shape[0]} by {data.world.shape[1]} cells after {data.sweep} sweeps, "
+        f"Q-iteration on a grid of {data.world.shape[0]} by {data.world.shape[1]} cells after "
+        f"{counted(data.sweep, 'sweep')}, "
         f"discount {data.gamma:g}, slip {data.world.slip:g}. Largest Q {data.q.max():.3f}, Bellman residual "
         f"{data.residuals[data.sweep]:.1e}. In cell {data.cell}: {values}."
     )
@@ -216,10 +217,12 @@ def widget(values: presets.Values) -> Panel:
             row, column = cell.value[0] - up, cell.value[1] + right
         else:
             row, column = round(moved["y"]), round(moved["x"])
-        if not (0 <= row < height and 0 <= column < width) or (row, column) == cell.value:
+        if not (0 <= row < height and 0 <= column < width):
             return
         if moved.get("kind") == "press":
             building = not current.value.walls[row, column]
+        if (row, column) == cell.value:
+            return
         cell.value = row, column
         if moved.get("kind") == "drag":
             wall.value = building

@@ -5,6 +5,7 @@ networks on HalfCheetah-v5. A run without AvgL1Norm on the embeddings differs fr
 """
 
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,7 @@ def watch(normed: bool, seed: int) -> tuple[list[Any], list[Any], list[Any], Flo
     return seen, buffers, clouds, agent.replay.gather(torch.arange(DOTS)).obs[:, SPEED].numpy()
 
 
+@cache
 def load() -> Recording:
     """What is stored."""
     with np.load(PATH) as file:

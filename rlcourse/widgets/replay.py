@@ -151,7 +151,7 @@ def compute(walks: int, buffer: int, batch: int, steps: int = STEPS) -> Replay:
         steps,
         states[0],
         rows[:, 0],
-        np.array([correlation(states, batch), correlation(states, buffer)]),
+        np.array([correlation(states, batch), correlation(states, min(buffer, steps))]),
         estimates.mean(1),
         error.mean(1),
         last_visit.mean(0),

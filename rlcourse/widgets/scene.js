@@ -198,9 +198,10 @@ function drawView(svg, view, box, em, palette, letters) {
       mark.words.forEach((words, i) => element("text", { x: x(mark.x[i]), y: y(mark.y[i]) + 0.35 * mark.size * em, fill: letter(at(mark.color, i)),
         "text-anchor": mark.anchor, "font-size": mark.size * em, "font-weight": mark.bold ? "bold" : "normal" }, above, words));
     } else if (mark.kind === "handle") {
+      const own = mark.stops.length ? [...mark.stops].sort(([a], [b]) => Math.abs(a - mark.x) - Math.abs(b - mark.x))[0][1] : mark.x - mark.zero;
       const disc = element("circle", { class: "mark handle", cx: x(mark.x), cy: y(mark.y), r: mark.size * em, fill: color(mark.color), stroke: palette.ink,
-        "stroke-width": 2, tabindex: 0, role: "slider", "aria-label": mark.label, "aria-valuenow": mark.along_x ? mark.x : mark.y,
-        "aria-valuetext": [mark.along_x && nice(mark.x), mark.along_y && nice(mark.y)].filter(Boolean).join(", ") }, above);
+        "stroke-width": 2, tabindex: 0, role: "slider", "aria-label": mark.label, "aria-valuenow": mark.along_x ? own : mark.y,
+        "aria-valuetext": [mark.along_x && nice(own), mark.along_y && nice(mark.y)].filter(Boolean).join(", ") }, above);
       disc.mark = mark;
       read(x(mark.x), y(mark.y), () => `${mark.label}: drag`);
     }
@@ -232,7 +233,7 @@ export default {
 
     const draw = () => {
       const em = parseFloat(getComputedStyle(root).fontSize), width = root.clientWidth;
-      if (!width || !shown) return;
+      if (!width || !shown?.main) return;
       const { day, night, letters: words } = model.get("colors"), [palette, letters] = isDark() ? [night, night] : [day, words];
       const others = open ? shown.others : [];
       const box = svg.getBoundingClientRect(), zoom = box.width / width || 1;
@@ -243,7 +244,7 @@ export default {
       const rows = (views) => views.length / side(views);
       const tall = Math.max(Math.min(0.42 * width, 460), 16 * em) * (rows(shown.main) + (others.length ? 0.6 * rows(others) : 0));
       const height = fills ? Math.max(200, room) : tall;
-      const focus = svg.contains(document.activeElement) && document.activeElement.mark?.label;
+      const focus = [...svg.querySelectorAll(".handle")].indexOf(document.activeElement);
       svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
       svg.style.height = `${height}px`;
       svg.replaceChildren();
@@ -254,7 +255,7 @@ export default {
         return drawView(svg, view, box, em, palette, letters);
       });
       places = [...place(shown.main, 0, first), ...place(others, first, height - first)];
-      if (focus) [...svg.querySelectorAll(".handle")].find((disc) => disc.mark.label === focus)?.focus();
+      svg.querySelectorAll(".handle")[focus]?.focus();
     };
     const step = (now) => {
       const part = Math.min(1, Math.max(0, now - started) / MORPH), from = step.from;
@@ -275,13 +276,13 @@ export default {
       // Whoever drags wants the picture now, not a film of its change.
       started = shown === null || hurried || hold || STILL.matches || document.hidden ? now - MORPH : now;
       root.dataset.scenes = Number(root.dataset.scenes ?? 0) + 1;
-      more.style.display = fresh.others.length ? "" : "none";
+      more.style.display = fresh.others?.length ? "" : "none";
       if (started < now) step(now);
       else [frame, root.dataset.still] = [requestAnimationFrame(step), false]; // nothing has moved yet
     };
     const toggle = () => {
       more.textContent = open ? "Main picture only" : "More pictures";
-      more.title = target.others.map((view) => view.title).join(", ");
+      more.title = (target.others ?? []).map((view) => view.title).join(", ");
       more.setAttribute("aria-expanded", open);
       draw();
     };
@@ -307,15 +308,16 @@ export default {
       hold.kind = "drag";
     };
     svg.addEventListener("pointerdown", (event) => {
-      const mark = event.target.mark, where = mark ? places.find(({ view }) => view.marks.some((one) => one.kind === "handle" && one.label === mark.label)) : under(pointer(event));
-      if (!where || (!mark && !where.view.touch)) return;
+      const mark = event.target.mark, where = mark ? places.find(({ view }) => view.marks.includes(mark)) : under(pointer(event));
+      if (event.button || !where || (!mark && !where.view.touch)) return;
       hold = { where, mark, kind: "press" };
       svg.setPointerCapture(event.pointerId);
       svg.classList.add("held");
       event.preventDefault(); // else the page selects text
-      if (mark) event.target.focus(); else drag(event);
+      if (mark) event.target.focus(); else { svg.focus(); drag(event); }
       tip.hidden = true;
     });
+    svg.addEventListener("touchstart", (event) => { if (hold) event.preventDefault(); }, { passive: false }); // else the page scrolls
     svg.addEventListener("pointermove", (event) => {
       if (hold) return drag(event);
       const [px, py] = pointer(event), near = places.flatMap(({ readable }) => readable)

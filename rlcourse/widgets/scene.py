@@ -80,6 +80,15 @@ def around(*shown: Numbers | float, label: str = "", room: float = 0.08) -> Axis
     return Axis(low - margin, high + margin, label)
 
 
+def counted(number: int, what: str) -> str:
+    """`1 step`, `2 steps`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def percent(share: float) -> str:
+    return f"{100 * float(share):.0f} %"
+
+
 def up_to(*shown: Numbers | float, label: str = "", room: float = 0.15) -> Axis:
     """An axis from 0 to the largest of these numbers and a little further; to 1 where none is positive."""
     highest = max(float(np.nanmax(each)) for each in shown)

@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from rlcourse.curves import Curve, Estimate, digits, mean_band, reference
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import Panel, choice, slider
-from rlcourse.widgets.scene import Axis, Mark, Scene, View, dots, handle, line, text
+from rlcourse.widgets.scene import Axis, Mark, Scene, View, counted, dots, handle, line, text
 
 LECTURE = "5 PPO"
 QUESTION = "Which is better, if one asks three seeds?"
@@ -140,7 +140,7 @@ def winner(data: Lottery) -> str:
 def scene(data: Lottery) -> Scene:
     share, shown = 100 * data.wrong[data.n - 1], len(data.gains)
     headline = (
-        f"With {data.n} seeds a draw, the {BASE} wins {data.ahead} of {_count(shown, 'draw')}; of {DRAWS} draws, "
+        f"With {data.n} seeds a draw, the {BASE} wins {data.ahead} of {counted(shown, 'draw')}; of {DRAWS} draws, "
         f"{share:.0f} % name another winner than all {len(data.every)} seeds do."
     )
     number = np.arange(1, MOST + 1)
@@ -185,7 +185,7 @@ def intervals(data: Lottery) -> View:
     # Next to each other where they would hide one another.
     height = -2.3 + 0.55 * (np.argsort(np.argsort(data.every)) % 3)
     names = [
-        f"seed {seed}: {gain:+.0f}" + (f", drawn {_count(int(times), 'time')}" if times else "")
+        f"seed {seed}: {gain:+.0f}" + (f", drawn {counted(int(times), 'time')}" if times else "")
         for seed, (gain, times) in enumerate(zip(data.every, often, strict=True))
     ]
     colors = np.where(often == 0, "grey", np.where(data.every > 0, "blue", "red")).tolist()
@@ -216,10 +216,6 @@ def intervals(data: Lottery) -> View:
     across = Axis(low, high, f"return of the {BASE} less that of {data.rival}")
     title = f"draw {len(data.gains)}: {winner(data)}"
     return View(across, Axis(bottom + 1.2, -4, "draw", ticks=rows), marks, title)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def describe(data: Lottery) -> str:

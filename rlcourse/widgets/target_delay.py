@@ -42,7 +42,7 @@ SLOPES = np.gradient(FEATURES, GRID, axis=0)
 _FAST = {"policy": "learning", "tau": 1.0, "delay": 1, "gamma": 0.9, "noise": 1.0, "update": UPDATES}
 PRESETS: dict[str, dict[str, Any]] = {
     "τ = 1: too high, and restless": _FAST,
-    "the same with a fixed policy: right": _FAST | {"policy": "fixed"},
+    "the same with a fixed policy: nearly right": _FAST | {"policy": "fixed"},
     "τ = 0.1: calmer and nearer": _FAST | {"tau": 0.1},
     "τ = 0.01: far too slow": _FAST | {"tau": 0.01},
     "only a delay, d = 4": _FAST | {"delay": 4},
@@ -183,8 +183,8 @@ def chase(data: Study) -> View:
         line([now, now], [believed, true], "grey", width=1, dash=True),
         line(some + 1, data.true.mean(1)[some], "purple", width=3, dash=True),
         line(some + 1, data.believed.mean(1)[some], "blue", width=3),
-        dots([now], [true], "purple", size=0.7, label=f"true {true:.1f}"),
-        dots([now], [believed], "blue", size=0.7, label=f"believed {believed:.1f}"),
+        dots([now], [true], "purple", size=0.7, label=f"true {true:z.1f}"),
+        dots([now], [believed], "blue", size=0.7, label=f"believed {believed:z.1f}"),
     ]
     # Of the whole run, so that it stands still while it is played; there the dots chase each other.
     up = around(data.believed, data.true.mean(1), label="value of the one state", room=0.05)
@@ -222,7 +222,7 @@ def describe(data: Study) -> str:
     believed, true = data.ends
     return (
         f"One state, {data.policy} policy, τ = {data.tau:g}, delay {data.delay}, γ = {data.gamma:g}, "
-        f"noise {data.noise:g}. At the end believed {believed:.2f}, true {round(true, 2) + 0.0:.2f}; "
+        f"noise {data.noise:g}. At the end believed {believed:z.2f}, true {true:z.2f}; "
         f"restless {data.here:.2f}. By τ from 1 to 0.01, learning: {listed(data.restless[0])}; "
         f"fixed: {listed(data.restless[1])}."
     )
