@@ -329,7 +329,8 @@ def test_what_workshop_2_says_of_recordings_is_true(workshop_2: str) -> None:
     assert f"the recorded runs took {min(seconds):.0f} to {max(seconds):.0f} seconds each" in workshop_2
     five, one = (curves.reference(name) for name in ("02_five_step", "02_one_step"))
     scored = [f"{curve.mean[list(curve.step).index(5_000)]:.0f}" for curve in (five, one)]
-    assert f"five-step targets scored {scored[0]} on average, ten with one-step targets {scored[1]}" in workshop_2
+    said = f"ten recorded agents with five-step targets (copied every 100 updates) scored {scored[0]} on average"
+    assert f"{said}, ten with one-step targets {scored[1]}" in workshop_2
     assert len(five.returns) == len(one.returns) == 10
 
 
