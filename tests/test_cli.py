@@ -1,11 +1,13 @@
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from imageio_ffmpeg import count_frames_and_secs
 
 from rlcourse import rendering
+from rlcourse.algorithms import AGENTS
 from rlcourse.operations import cli, doctor, publish
 from rlcourse.operations.doctor import Check
 
@@ -86,6 +88,14 @@ def test_unknown_command_lists_the_known_ones(
     message = capsys.readouterr().err
     for command in ("operate", "doctor", "sync", "execute"):
         assert command in message
+
+
+def test_training_says_what_each_agent_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(monkeypatch, "train", "--help") == 0
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for agent in AGENTS:
+        idea = str(import_module(AGENTS[agent].split(":")[0]).__doc__).splitlines()[0]
+        assert f"• {agent} {idea}" in said
 
 
 def test_python_m_works_and_loads_nothing_heavy() -> None:

@@ -44,7 +44,7 @@ def make(
         episodes: Episodes that measure each of these two scores.
     """
     try:
-        experiment, agent, trained = trained_agent(run)
+        record, experiment, agent, trained = trained_agent(run)
         world = envs.make(experiment.env)
         if not isinstance(world.action_space, Box):
             raise ValueError(f"{experiment.env}: a dataset holds actions that are numbers; take a run of td3, say")
@@ -56,7 +56,7 @@ def make(
         else:
             dataset = datasets.record(world, agent, steps, seed)
             what = f"{experiment.agent} after {trained} steps of training, exploring"
-        about: dict[str, Any] = {"trained_steps": trained, "training_seed": _record(run).seed}
+        about: dict[str, Any] = {"trained_steps": trained, "training_seed": record.seed}
         about |= {"recording_seed": seed} if source == "policy" else {}
         if expert is not None:
             about |= _references(experiment.env, expert, episodes)
@@ -103,14 +103,16 @@ def summary(dataset: datasets.Dataset) -> str:
     return "\n".join(lines)
 
 
-def trained_agent(result: Path) -> tuple[runs.Experiment, Any, int]:
-    """The experiment of a finished run, its agent as it was at the end, and after how many steps that was.
+def trained_agent(result: Path) -> tuple[runs.Run, runs.Experiment, Any, int]:
+    """A finished run, its experiment, its agent as it was at the end, and after how many steps that was.
 
     Raises:
         ValueError: the result or the checkpoint beside it is missing or broken, or of another state of the code; or the
             agent learned from a dataset itself.
     """
-    record = _record(result)
+    if not result.is_file():
+        raise ValueError(f"{result} is not there: give a seed-….json in the folder that `rlcourse train` names")
+    record = runs.read(result)
     if record.config is None:
         raise ValueError(f"{result}: an agent from a file of one's own cannot be recorded")
     if record.dataset:
@@ -127,17 +129,11 @@ def trained_agent(result: Path) -> tuple[runs.Experiment, Any, int]:
     checkpoint = result.with_suffix(".pt")
     if not checkpoint.exists():
         raise ValueError(f"{checkpoint} is not there: the agent's checkpoint lies beside its result")
-    return experiment, agent, int(checkpoints.resume(checkpoint, env, agent)["step"])
-
-
-def _record(result: Path) -> runs.Run:
-    if not result.is_file():
-        raise ValueError(f"{result} is not there: give a seed-….json in the folder that `rlcourse train` names")
-    return runs.read(result)
+    return record, experiment, agent, int(checkpoints.resume(checkpoint, env, agent)["step"])
 
 
 def _references(env_id: str, expert: Path, episodes: int) -> dict[str, Any]:
-    experiment, agent, trained = trained_agent(expert)
+    _, experiment, agent, trained = trained_agent(expert)
     if experiment.env != env_id:
         raise ValueError(f"{expert} is a run of {experiment.env}, not of {env_id}: no expert there")
     env = envs.make(env_id)

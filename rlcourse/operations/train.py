@@ -25,16 +25,26 @@ from rlcourse.runs import EVALUATION_SEED, Experiment, SeedsFailedError, run_all
 
 def command() -> Any:
     """The type from which tyro makes the subcommands of `rlcourse train`."""
-    constructors = {name: _subcommand(name) for name in AGENTS}
-    constructors |= {each: _own(each) for each in sys.argv[2:3] if ".py" in each}
     subcommands = [
-        Annotated[Any, tyro.conf.subcommand(name, constructor=constructor, prefix_name=False)]
-        for name, constructor in constructors.items()
+        Annotated[
+            Any, tyro.conf.subcommand(name, constructor=_course(name), description=_idea(name), prefix_name=False)
+        ]
+        for name in AGENTS
+    ]
+    subcommands += [
+        Annotated[Any, tyro.conf.subcommand(each, constructor=_own(each), prefix_name=False)]
+        for each in sys.argv[2:3]
+        if ".py" in each
     ]
     return Union[tuple(subcommands)]  # noqa: UP007  (built at run time)
 
 
-def _subcommand(agent: str) -> Callable[..., None]:
+def _idea(agent: str) -> str:
+    """The agent in a sentence, the first of its page."""
+    return str(sys.modules[config_class(agent).__module__].__doc__).partition("\n")[0]
+
+
+def _course(agent: str) -> Callable[..., None]:
     config_type = config_class(agent)
 
     def train(

@@ -55,13 +55,13 @@ def load(spec: str) -> type[Any]:
         module = importlib.import_module(path.stem)
     except Exception as error:  # a student's file can raise anything
         raise OwnAgentError(words(error, path)) from error
-    there = getattr(module, "__file__", None) or "built in"
-    if Path(there).resolve() != path.resolve():
-        raise OwnAgentError(f"{path.stem} is the name of another module, {there}: rename {path.name}")
+    loaded = getattr(module, "__file__", None) or "built in"
+    if Path(loaded).resolve() != path.resolve():
+        raise OwnAgentError(f"{path.stem} is the name of another module, {loaded}: rename {path.name}")
     kind = getattr(module, name, None)
     if not isinstance(kind, type):
-        there = [each for each, value in vars(module).items() if getattr(value, "__module__", "") == path.stem]
-        raise OwnAgentError(f"{path.name} has no class {name}; what it defines: {', '.join(there) or 'nothing'}")
+        defined = [each for each, value in vars(module).items() if getattr(value, "__module__", "") == path.stem]
+        raise OwnAgentError(f"{path.name} has no class {name}; what it defines: {', '.join(defined) or 'nothing'}")
     missing = [each for each in ("act", "observe", "learn") if not callable(getattr(kind, each, None))]
     if missing:
         raise OwnAgentError(f"{name} lacks {', '.join(missing)}: the training loop calls act, observe and learn")

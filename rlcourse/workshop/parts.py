@@ -134,19 +134,20 @@ def _is_called(page: ModuleType, parts: Mapping[str, Any], name: str) -> bool:
     """Whether a moment's training calls a function of the page. A method's callers are not the student's to choose."""
     if not inspect.isfunction(vars(page).get(name)):
         return True
-    calls = []
+    called = False
 
-    def counted(part: str, theirs: Callable[..., Any], ours: Callable[..., Any]) -> Callable[..., Any]:
+    def noticed(part: str, theirs: Callable[..., Any], ours: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            calls.append(True)
+            nonlocal called
+            called = True
             return theirs(*args, **kwargs)
 
         return call if part == name else theirs
 
     with suppress(Exception):  # a mistake can stop the agent, too
-        for _ in ladder.trial(put(page, parts, wrap=counted)):
+        for _ in ladder.trial(put(page, parts, wrap=noticed)):
             pass
-    return bool(calls)
+    return called
 
 
 def _difference(before: str, after: str) -> str:
