@@ -143,6 +143,22 @@ WRONG = {
         ("next_q.argmax(-1)", "next_q.argmax(0)", "argmax is over the batch"),
         ("next_q.argmax(-1)", "0 * next_q.argmax(-1)", "always action 0"),
         ("(policy * next_q).sum(-1)", "(policy * next_q).mean(-1)", "divided by the number of actions"),
+        (
+            "(policy * next_q).sum(-1)",
+            "((1 - epsilon) * next_q.argmax(-1) + epsilon * next_q.mean(-1))",
+            "argmax is the number of the action",
+        ),
+        ("+ epsilon / next_q.shape[1]", "+ (1 - greedy) * epsilon / next_q.shape[1]", "do not sum to 1: the greedy"),
+        (
+            "(1 - epsilon) * greedy + epsilon / next_q.shape[1]",
+            "epsilon * greedy + (1 - epsilon) / next_q.shape[1]",
+            "have changed places",
+        ),
+        (
+            "reward + gamma * (1 - terminated) * (policy * next_q).sum(-1)",
+            "(1 - terminated) * (reward + gamma * (policy * next_q).sum(-1))",
+            "the mask took the reward away",
+        ),
     ],
     "prioritised-sweeping": [
         ("abs(backup(s) - values[s])", "backup(s) - values[s]", "without its absolute value"),
@@ -155,6 +171,7 @@ WRONG = {
         ("for p in {s, *predecessors}:", "for p in predecessors:", "keeps its priority after its own backup"),
         ("gamma * transition", "transition", "γ is missing"),
         (".max()", ".mean()", "the mean over actions"),
+        ("return values, order", "return order, values", "the values come first"),
         ("priority.argmax()", "priority.argmin()", "the smallest priority first"),
         ("priority.max() > threshold", "priority.max() >= threshold", "equal to the threshold"),
         ("priority.argmax()", "len(priority) - 1 - priority[::-1].argmax()", "of equal priorities the last"),
@@ -186,6 +203,13 @@ WRONG = {
     "variance": [
         ("gamma**2 * transition", "gamma * transition", "γ² belongs to the second moment"),
         ("2 * gamma", "gamma", "a cross term, and it appears twice"),
+        (
+            "2 * gamma * reward * (transition @ values)\n    second = np.linalg.solve(identity - gamma**2",
+            "gamma * reward * (transition @ values)\n    second = np.linalg.solve(identity - gamma",
+            "two slips are left",
+        ),
+        ("2 * gamma * reward", "2 * gamma**2 * reward", "is not squared"),
+        ("reward * (transition @ values)", "(reward * transition) @ values", "the reward belongs to s"),
         ("- values**2", "- values", "the square of the mean"),
         ("return second - values**2", "return second", "that is the second moment"),
         ("2 * gamma * reward", "2 * reward", "γ is missing in the cross term"),

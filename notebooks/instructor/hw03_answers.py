@@ -129,12 +129,27 @@ WRONG = {
         ("np.cumprod(ratio, axis=1)", "ratio", "the ratio of its own step only"),
         ("/ weight.sum(0)", "/ len(reward)", "that is the ordinary estimate"),
         ("/ weight.sum(0)", "/ weight.sum()", "the weights of all steps"),
-        ("(discount * mean)", "mean", "γ is missing"),
+        ("(discount * mean)", "mean", "γ is missing, or cancels"),
+        (
+            "np.cumprod(ratio, axis=1)\n    discount = gamma",
+            "np.cumprod(ratio * gamma, axis=1)\n    discount = 1.0",
+            "γ is no factor of theirs",
+        ),
         ("np.arange(reward.shape[1])", "np.arange(1, 1 + reward.shape[1])", "the first reward is discounted"),
         ("np.cumprod(ratio, axis=1)", "np.cumprod(ratio, axis=0)", "runs over the episodes"),
     ],
     "control-variate": [
         ("(paid.sum(0) - paid) / (square.sum(0) - square)", "paid.sum(0) / square.sum(0)", "the episode's own return"),
+        (
+            "(paid.sum(0) - paid) / (square.sum(0) - square)",
+            "(paid.sum(0) - paid) / square.sum(0)",
+            "above the line only",
+        ),
+        (
+            "(paid.sum(0) - paid) / (square.sum(0) - square)",
+            "paid.sum(0) / (square.sum(0) - square)",
+            "below the line only",
+        ),
         ("square = score**2", "square = np.ones_like(score)", "the plain mean of the others"),
         ("square = score**2", "square = np.abs(score)", "the variance has their squares"),
         (
@@ -168,8 +183,13 @@ WRONG = {
     "slips": [
         (
             "(to_go.sum(0) - to_go) / np.maximum(others, 1)",
+            "(others > 0) * to_go.sum(0) / np.maximum(others + 1, 1)",
+            "the gradient shrinks",
+        ),
+        (
+            "(to_go.sum(0) - to_go) / np.maximum(others, 1)",
             "to_go.sum(0) / np.maximum(others + 1, 1)",
-            "the episode's own return",
+            "own return, also where it runs alone",
         ),
         (
             'np.einsum("nt,ntd->d", advantage, score)',
@@ -179,8 +199,18 @@ WRONG = {
         ("axis=1)[:, ::-1]\n", "axis=1)[:, ::-1] - reward * running\n", "the reward of the step itself is missing"),
         ("np.maximum(others, 1)", "(len(reward) - 1)", "episodes that are over count in the baseline"),
         ("running * (to_go - baseline)", "running * (to_go - baseline) * (others > 0)", "runs alone"),
-        ("(reward * running)", "reward", "rewards behind an episode's end"),
-        ("running * (to_go - baseline)", "to_go - baseline", "actions behind an episode's end"),
+        (
+            "running)[:, ::-1], axis=1)[:, ::-1]\n    others = running.sum(0) - 1\n    baseline = (to_go.sum(0)",
+            "1)[:, ::-1], axis=1)[:, ::-1]\n    others = running.sum(0) - 1\n    baseline = ((to_go * running).sum(0)",
+            "mask them before you sum",
+        ),
+        ("(reward * running)", "reward", "ended episodes stand in the baseline"),
+        (
+            "running * (to_go - baseline)",
+            "to_go - (others > 0) * baseline",
+            "there its advantage is minus the baseline",
+        ),
+        ("running * (to_go - baseline)", "to_go - baseline", "counted, also where one episode runs alone"),
         ("/ len(reward)\n", "/ running.sum()\n", "divides by the number of steps"),
     ],
     "diagnosis": [

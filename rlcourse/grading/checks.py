@@ -266,10 +266,13 @@ def _likely(expected: Any, found: Any, rtol: float) -> str:
     if found is None:
         return "it returned nothing: is there a `return`?"
     if isinstance(expected, list) and isinstance(found, list) and len(expected) != len(found):
-        both = min(len(expected), len(found))
-        if both and close(expected[:both], found[:both], rtol):
-            fault = "ends too early" if both < len(expected) else "goes on for too long"
-            return f"it {fault}: there are {len(found)} results, {len(expected)} are wanted, the first {both} are right"
+        pairs, lengths = zip(expected, found, strict=False), f"its length is {len(found)}, it must be {len(expected)}"
+        wrong = [n for n, pair in enumerate(pairs, 1) if not _close(*pair, _atol(expected, rtol))]
+        if found and expected and not wrong:
+            fault = "ends too early" if len(found) < len(expected) else "goes on for too long"
+            return f"it {fault}: {lengths}; up to there all is right"
+        if wrong and len(_shape(expected)) == len(_shape(found)) == 1:
+            return f"{lengths}; the first wrong result is number {wrong[0]}"
     if (shape := _shape(found)) != (wanted := _shape(expected)):
         one = "be one number" if _is_number(expected) else f"be a {type(expected).__name__}"
         must = f"have {wanted}{broadcast_hint(shape, wanted)}" if wanted else one

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import MISSING, fields
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
@@ -25,18 +26,10 @@ from rlcourse.runs import EVALUATION_SEED, Experiment, SeedsFailedError, run_all
 
 def command() -> Any:
     """The type from which tyro makes the subcommands of `rlcourse train`."""
-    subcommands = [
-        Annotated[
-            Any, tyro.conf.subcommand(name, constructor=_course(name), description=_idea(name), prefix_name=False)
-        ]
-        for name in AGENTS
-    ]
-    subcommands += [
-        Annotated[Any, tyro.conf.subcommand(each, constructor=_own(each), prefix_name=False)]
-        for each in sys.argv[2:3]
-        if ".py" in each
-    ]
-    return Union[tuple(subcommands)]  # noqa: UP007  (built at run time)
+    subcommand = partial(tyro.conf.subcommand, prefix_name=False)
+    course = [subcommand(name, constructor=_course(name), description=_idea(name)) for name in AGENTS]
+    own = [subcommand(each, constructor=_own(each)) for each in sys.argv[2:3] if ".py" in each]
+    return Union[tuple(Annotated[Any, each] for each in course + own)]  # noqa: UP007  (built at run time)
 
 
 def _idea(agent: str) -> str:

@@ -64,9 +64,13 @@ def of_a_library(x: np.ndarray, gamma: float) -> None:
         (lambda x, gamma: [9.0, 9.0], "✘ a claim: it returned [9.0, 9.0], right is [2.0, 2.5]"),
         (
             lambda x, gamma: [2.0],
-            "✘ a claim: it ends too early: there are 1 results, 2 are wanted, the first 1 are right",
+            "✘ a claim: it ends too early: its length is 1, it must be 2; up to there all is right",
         ),
-        (lambda x, gamma: [2.0, 2.5, 7.0], "✘ a claim: it goes on for too long: there are 3 results, 2 are wanted"),
+        (
+            lambda x, gamma: [2.0, 3.5, 7.0],
+            "✘ a claim: its length is 3, it must be 2; the first wrong result is number 2",
+        ),
+        (lambda x, gamma: [2.0, 2.5, 7.0], "✘ a claim: it goes on for too long: its length is 3, it must be 2"),
         (lambda x, gamma: [Fraction(2), Fraction(5, 2)], "✔ a claim"),
         (lambda x, gamma: np.array([2.0, 2.5], np.longdouble), "✔ a claim"),
         (lambda x, gamma: torch.tensor([2.0, 2.5], dtype=torch.bfloat16), "✔ a claim"),
