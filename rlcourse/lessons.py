@@ -60,14 +60,15 @@ def show(*code: Callable[..., Any]) -> Markdown:
 
     What a workshop asks students to write is folded away; the line to open it names the workshop and the step.
     """
-    return Markdown("\n\n---\n\n".join(_unspoiled(one, page(one)) for one in code))
+    return Markdown("\n\n---\n\n".join(_unspoiled(page(one), one) for one in code))
 
 
-def _unspoiled(code: Callable[..., Any], text: str) -> str:
-    """A text that shows the code, folded where a workshop asks students to write it."""
-    if (asked := workshop_steps().get(name_of(code))) is None:
+def _unspoiled(text: str, *code: Callable[..., Any]) -> str:
+    """A text that shows the code, folded where a workshop asks students to write a part of it."""
+    asked = [workshop_steps()[name_of(each)] for each in code if name_of(each) in workshop_steps()]
+    if not asked:
         return text
-    workshop, step = asked
+    workshop, step = asked[0]
     return folded(f"Write it yourself first: workshop {workshop}, step {step}", text)
 
 
@@ -121,7 +122,7 @@ class Diff:
     CONTEXT = 2
 
     def __init__(self, before: Callable[..., Any], after: Callable[..., Any]) -> None:
-        self.after_code, self.names = after, (before.__qualname__, after.__qualname__)
+        self.code, self.names = (after, before), (before.__qualname__, after.__qualname__)
         self.before, self.after = (_docstring_and_source(code)[1].splitlines() for code in (before, after))
 
     def __repr__(self) -> str:
@@ -137,7 +138,7 @@ class Diff:
                 # If one side has fewer lines, it is filled up with empty ones.
                 for left, right in zip_longest(self.before[i1:i2], self.after[j1:j2], fillvalue=""):
                     rows.append(_diff_row(left, right, "td", changed=tag != "equal"))
-        return _unspoiled(self.after_code, f"<table style='width:100%;table-layout:fixed'>{''.join(rows)}</table>")
+        return _unspoiled(f"<table style='width:100%;table-layout:fixed'>{''.join(rows)}</table>", *self.code)
 
 
 def _diff_row(left: str, right: str, tag: str, changed: bool) -> str:

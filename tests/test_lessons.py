@@ -106,7 +106,8 @@ def test_a_diff_does_not_show_what_a_workshop_asks_for() -> None:
     html = lessons.show_diff(qi.evaluation_sweeps, qi.value_iteration)._repr_html_()
     assert html.startswith("<details><summary>Write it yourself first: workshop 1, step 2</summary>")
     assert html.index("<table") > html.index("</summary>")
-    assert lessons.show_diff(qi.value_iteration, qi.evaluation_sweeps)._repr_html_().startswith("<table")
+    assert lessons.show_diff(qi.value_iteration, qi.evaluation_sweeps)._repr_html_().startswith("<details")
+    assert lessons.show_diff(qi.evaluation_sweeps, qi.evaluation_sweeps)._repr_html_().startswith("<table")
 
 
 # --- predict
