@@ -87,6 +87,13 @@ def reached(curve: Curve, goal: float, at: int = -1) -> str:
     return f"{(curve.returns[:, at] >= goal).sum()} of {len(curve.returns)}"
 
 
+def for_good(curve: Curve, level: float) -> int | None:
+    """The number of the evaluation from which on the mean does not fall below a level; None if it ends below."""
+    below = np.flatnonzero(curve.mean < level)
+    first = int(below[-1]) + 1 if below.size else 0
+    return first if first < len(curve.step) else None
+
+
 def percent(shares: np.ndarray) -> str:
     """Shares of several seeds as mean, lowest and highest: an interval would leave 0 to 100 %."""
     low, high = 100 * shares.min(), 100 * shares.max()

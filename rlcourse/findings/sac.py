@@ -9,6 +9,7 @@ from rlcourse.findings import quoted
 from rlcourse.findings.phrases import (
     compared,
     finding,
+    for_good,
     gains,
     listed,
     number,
@@ -118,19 +119,18 @@ def which() -> Markdown:
 
 def beyond(task: str, PPO: Curve, SAC: Curve) -> str:  # noqa: N803  (the agents' names)
     """Where SAC's mean passes PPO's end for good."""
-    above = PPO.mean[-1] <= SAC.mean
-    if not above[-1]:
+    first = for_good(SAC, PPO.mean[-1])
+    if first is None:
         return f"*{task}:* SAC does not end above PPO's end."
-    for_good = len(above) - int((~above[::-1]).argmax()) if not above.all() else 0
-    seconds = number(SAC.seconds[for_good])
-    if for_good == len(above) - 1:
+    seconds = number(SAC.seconds[first])
+    if first == len(SAC.step) - 1:
         return (
             f"*{task}:* Only the last evaluation of SAC, after {number(SAC.step[-1])} steps and {seconds} seconds, "
             f"lies above PPO's end. One evaluation decides nothing. So this is a tie, with {number(SAC.step[-1])} "
             f"steps of SAC and {number(PPO.step[-1])} of PPO."
         )
     return (
-        f"*{task}:* From step {number(SAC.step[for_good])} on, {seconds} seconds, SAC's mean stays above PPO's end. "
+        f"*{task}:* From step {number(SAC.step[first])} on, {seconds} seconds, SAC's mean stays above PPO's end. "
         f"SAC arrives there sooner by steps, and later by seconds."
     )
 

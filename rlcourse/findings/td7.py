@@ -1,5 +1,6 @@
 """Lecture 9: embeddings, a checkpoint that stands still, TD7 on Pendulum, the ladder, full size, and offline tables."""
 
+import json
 import re
 from functools import cache
 from itertools import pairwise
@@ -16,6 +17,7 @@ from rlcourse.findings.phrases import (
     at,
     compared,
     finding,
+    for_good,
     gains,
     interval,
     listed,
@@ -38,11 +40,17 @@ RUNGS = {
     "checkpoints": "09_ladder_td7",
 }
 BENCHMARKS = CURVES.parent / "benchmarks"
-PAPERS_TASKS = CURVES.parent / "recordings" / "papers_tasks.npz"
+RECORDINGS = CURVES.parent / "recordings"
+PAPERS_TASKS, FRESH_EPISODES = RECORDINGS / "papers_tasks.npz", RECORDINGS / "td7_300k_episodes.json"
 STEP = "next state", "reward", "reward at an end"  # what a step can differ in
 ROUNDING = 1e-9  # a smaller difference is none
 GOAL, EARLY = -200, 6_000  # of the live run on Pendulum
-LONGER = {"TD3": "09_300k_halfcheetah_td3", "SAC": "09_300k_halfcheetah_sac", "PPO": "05_halfcheetah_ppo"}
+LONGER = {
+    "TD3": "09_300k_halfcheetah_td3",
+    "TD7": "09_300k_halfcheetah_td7",
+    "SAC": "09_300k_halfcheetah_sac",
+    "PPO": "05_halfcheetah_ppo",
+}
 RUNS_WELL = 5_000  # a return on HalfCheetah, for when it is reached
 STANDS = 1000  # what standing still returns on Hopper: one point a step
 
@@ -188,34 +196,55 @@ def longer() -> dict[str, Curve]:
 
 def beside_the_paper() -> list[str]:
     """Our means at the end in their intervals, the paper's, when `RUNS_WELL` is reached, and the price."""
-    curves, td7, row, rows = longer(), reference("09_halfcheetah_td7"), "HalfCheetah 300k", []
-    steps = curves["TD3"].step[-1]
+    curves, row, rows = longer(), "HalfCheetah 300k", []
+    td3, td7, steps = curves["TD3"], curves["TD7"], curves["TD3"].step[-1]
     ends = {agent: mean_estimate(curve.returns[:, -1]) for agent, curve in curves.items()}
-    told = {agent: f"{end.value:.0f} ({end.low:.0f} to {end.high:.0f})" for agent, end in ends.items()}
-    told["TD7"] = f"{td7.mean[-1]:.0f}, after {number(td7.step[-1])}"
-    printed = {agent: quoted.TD7_ONLINE.cell(row, agent) for agent in told if agent in quoted.TD7_ONLINE.columns}
-    for agent, curve in (curves | {"TD7": td7}).items():
-        enough = curve.step[curve.mean >= RUNS_WELL]
+    printed = {agent: quoted.TD7_ONLINE.cell(row, agent) for agent in curves if agent in quoted.TD7_ONLINE.columns}
+    minutes = {agent: steps / on_one_core(agent) / 60 for agent in printed}
+    for agent, curve in curves.items():
+        end, enough = ends[agent], curve.step[curve.mean >= RUNS_WELL]
+        told = f"{end.value:.0f} ({end.low:.0f} to {end.high:.0f})", printed.get(agent, "not tried")
         soon = number(enough[0]) if len(enough) else "not reached"
-        price = (rate := on_one_core(agent), round(steps / rate / 60)) if agent in printed else ("", "")
-        rows.append((f"{agent}, {seeds(curve)}", told[agent], printed.get(agent, "not tried"), soon, *price))
-    ahead = td7.mean[-1] > max(end.value for end in ends.values())
+        price = (on_one_core(agent), f"{minutes[agent]:.0f}") if agent in printed else ("", "")
+        rows.append((f"{agent}, {seeds(curve)}", *told, soon, *price))
+    best = max(set(ends) - {"TD7"}, key=lambda agent: ends[agent].value)
+    first, gain = for_good(td7, ends[best].value), td7.gain(td3)
+    assert first is not None
+    passed = td7.step[first]
     floor = {agent: paper.value - (paper.spread or 0) for agent, paper in printed.items()}  # of the paper's interval
-    tried = [agent for agent in ends if agent in printed]
-    below = [agent for agent in tried if ends[agent].value < floor[agent]]
-    held = [agent for agent in tried if ends[agent].low <= printed[agent].value <= ends[agent].high]
+    below = [agent for agent in printed if ends[agent].value < floor[agent]]
+    held = [agent for agent in printed if ends[agent].low <= printed[agent].value <= ends[agent].high]
     head = f"steps until {number(RUNS_WELL)}", "updates a second on one core", f"minutes for {number(steps)} of them"
-    early, late = np.split(curves["TD3"].returns[:, -1], [3])  # with three seeds we noticed that TD3 falls short
+    early, late = np.split(td3.returns[:, -1], [3])  # with three seeds we noticed that TD3 falls short
     return [
         "**As long as in the paper's first rows**, on HalfCheetah:",
         table(("", f"ours after {number(steps)} ({INTERVAL})", "the paper's", *head), rows),
-        f"After {number(td7.step[-1])} steps TD7 returns {'more' if ahead else 'no more'} than any of the others here.",
+        f"Averaged over the curve, {compared(gain, 'TD7', 'TD3')}: the return changes by {interval(gain)}. From step "
+        f"{number(passed)} on, TD7's mean stays above the highest end of the others, {best}'s. At the speeds in the "
+        f"table it takes {minutes['TD7'] * passed / steps:.0f} minutes to come so far, and the whole run of {best} "
+        f"takes {minutes[best]:.0f}.",
         f"Our mean lies below the paper's interval: {listed(below or ['none'])}. Our own interval holds the paper's "
         f"mean: {listed(held or ['none'])}. HalfCheetah is the paper's task (see the box below), and our TD3's updates "
         f"are those of its authors' code (`tests/test_td3.py`). The seeds have a part in it: TD3's first {len(early)} "
         f"return {early.mean():.0f} on average, the other {len(late)} return {late.mean():.0f}. Now its interval "
         f"{'meets' if ends['TD3'].high > floor['TD3'] else 'misses'} the paper's. What else plays a part is open.",
+        f"TD7 falls short because of one seed, which ends at {td7.returns[:, -1].min():.0f}. {fails(floor['TD7'])}",
     ]
+
+
+def fails(enough: float) -> str:
+    """How often the last checkpoints return less than half of their median, and what the seeds return on average."""
+    fresh = np.array(json.loads(FRESH_EPISODES.read_text())["returns"])
+    middle = np.median(fresh, axis=1)
+    bad = (fresh < middle[:, None] / 2).sum(1)
+    seed, mean = bad.argmax(), fresh.mean()
+    return (
+        f"In {bad[seed]} of {fresh.shape[1]} fresh episodes its checkpoint returns less than half of its median, "
+        f"{middle[seed]:.0f}. The other seeds' {'never do' if bad.sum() == bad[seed] else 'do, too'}. The ten episodes "
+        f"of the last evaluation held more of these than usual: over the fresh episodes the mean of the seeds is "
+        f"{mean:.0f}, {'inside' if mean >= enough else 'still below'} the paper's interval. At this budget one episode "
+        "decides whether a policy becomes the checkpoint, so a policy that sometimes fails can become it."
+    )
 
 
 @cache
