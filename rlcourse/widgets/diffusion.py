@@ -295,7 +295,7 @@ def describe(data: Flow) -> str:
 def widget(values: presets.Values) -> Panel:
     """Let noise become actions, step by step, and choose how many steps that takes."""
     controls = {
-        "done": slider(values["done"], 0, 100, 5, "steps done, ≈ %"),
+        "done": slider(values["done"], 0, 100, 5, "done, about %"),
         "steps": selection(values["steps"], STEPS, "steps in all"),
         "guess": choice(values["guess"], GUESSES, "guess"),
         "share": slider(values["share"], 0.1, 0.9, 0.1, "second's share"),
