@@ -313,6 +313,10 @@ def test_a_handle_moves_its_control_and_keeps_to_its_ends() -> None:
     assert sweep.value == 50
     move(panel, along_x="sweep", along_y="", key="ArrowLeft")
     assert sweep.value == 49
+    for key, expected in (("Home", 0), ("Home", 0), ("End", 50)):
+        move(panel, along_x="sweep", along_y="", key=key)
+        assert sweep.value == expected
+    move(panel, key="End")  # of a cell there is none
     odd = mc_vs_td.widget().controls["n"]
     assert (nearest(odd, 900.0), step(odd, 1), step(odd, -1)) == (mc_vs_td.INFINITE, 3, 1)
 

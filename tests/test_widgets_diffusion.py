@@ -22,8 +22,8 @@ def test_one_step_leads_to_the_mean_of_the_demonstrations() -> None:
         data = flow("one step: the mean", share=share)
         mean = (1 - share) * data.modes[0] + share * data.modes[1]
         # A thousandth of the variance is left in the noise, and so is a hint which of the two it was.
-        assert data.ends.mean(0) == pytest.approx(mean, abs=0.02)
-        assert data.ends.std(0).max() < 0.05
+        assert data.path[-1].mean(0) == pytest.approx(mean, abs=0.02)
+        assert data.path[-1].std(0).max() < 0.05
 
 
 def test_with_more_steps_fewer_samples_go_astray() -> None:
@@ -41,7 +41,7 @@ def test_the_samples_end_as_often_with_each_as_the_demonstrators_act() -> None:
         # Four standard errors of 200 samples, and the sampler's own error.
         assert data.second.mean() == pytest.approx(share, abs=4 * np.sqrt(share * (1 - share) / 200) + 0.02)
         for mode, side in zip(data.modes, (~data.second, data.second), strict=True):
-            assert data.ends[side].mean(0) == pytest.approx(mode, abs=0.06)
+            assert data.path[-1][side].mean(0) == pytest.approx(mode, abs=0.06)
 
 
 def test_samples_start_in_noise_undecided_and_end_decided() -> None:
@@ -98,7 +98,16 @@ def test_the_picture_shows_the_samples_and_is_small(preset: str) -> None:
     (view,) = scene.main
     (cloud,) = (mark for mark in view.marks if mark["kind"] == "dots")
     assert np.array_equal(np.stack([cloud["x"], cloud["y"]], 1), data.path[data.step])
-    assert cloud["color"].count("blue") == data.second.sum()
+    astray = np.array([color == "grey" for color in cloud["color"]])
+    assert astray.mean() == data.astray[diffusion.STEPS.index(data.steps)]
+    assert [color == "blue" for color in cloud["color"]] == (data.second & ~astray).tolist()
     (grip,) = (mark for mark in view.marks if mark["kind"] == "handle")
     assert (grip["along_x"], grip["along_y"]) == ("x", "y")
     assert len(json.dumps(payload(scene), separators=(",", ":"))) <= 20_000
+
+
+def test_demonstrators_at_one_place_are_not_told_apart() -> None:
+    same = flow("the end: one of two", x=diffusion.FIRST[0], y=diffusion.FIRST[1])
+    for said in (diffusion.scene(same).headline, diffusion.describe(same)):
+        assert "both demonstrate the same" in said
+        assert "side" not in said

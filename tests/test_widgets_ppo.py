@@ -194,6 +194,14 @@ def test_which_lambda_is_best_depends_on_critic_noise_and_averaging() -> None:
     assert by_noise == sorted(by_noise, reverse=True)
 
 
+def test_without_a_future_no_lambda_is_best() -> None:
+    data = gae.compute(**gae.PRESETS["a half-trained critic, λ = 0.95"] | {"gamma": 0.0})
+    assert "the same for every λ" in gae.describe(data)
+    assert "smallest" not in gae.describe(data)
+    (word,) = (mark for view in gae.scene(data).main for mark in view.marks if mark["kind"] == "text")
+    assert word["words"] == [""]
+
+
 def test_the_best_lambda_does_not_hang_on_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     for seed in range(1, 6):
         monkeypatch.setattr(gae, "SEED", seed)

@@ -183,6 +183,13 @@ def test_with_the_correction_the_area_is_one_and_without_it_shrinks_outwards() -
     assert data.area == pytest.approx(1 - (data.samples**2).mean(), abs=4 * spread)
 
 
+def test_what_is_no_density_is_not_called_one() -> None:
+    for std in (0.05, 2.0):
+        assert "so it is no density" in squashed_gaussian.scene(squashed(std=std, log_prob=RAW)).headline
+        assert "area 1.00;" in squashed_gaussian.scene(squashed(std=std)).headline
+    assert "area 1.000" not in squashed_gaussian.scene(squashed(std=0.05, log_prob=RAW)).headline
+
+
 def test_tops_divide_where_the_variance_passes_one_half() -> None:
     for std, tops in ((0.1, 1), (0.5, 1), (0.7, 1), (0.72, 2), (0.9, 2), (2.0, 2)):
         assert len(squashed(std=std).tops) == tops

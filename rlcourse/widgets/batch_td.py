@@ -268,11 +268,12 @@ def describe(data: Batch) -> str:
         return ", ".join(f"V({state}) = {number(value)}" for state, value in zip(data.states, values, strict=True))
 
     learned = "; ".join(f"{method}: {listed(data.values[i, data.sweep])}" for i, method in enumerate(METHODS))
+    *others, last = map(str, data.counts)
     return (
-        f"{data.example.capitalize()}, {', '.join(map(str, data.counts))} of the four kinds. "
-        f"After {counted(data.sweep, 'sweep')} "
-        f"{learned}. Mean returns: {listed(data.answers[0])}. Most likely Markov chain: {listed(data.answers[1])}. "
-        f"Mean squared error on the data: Monte Carlo {data.squared_error[0]:.3f}, TD {data.squared_error[1]:.3f}."
+        f"Example “{data.example}”: {', '.join(others)} and {last} of its four kinds. After "
+        f"{counted(data.sweep, 'sweep')} {learned}. Mean returns: {listed(data.answers[0])}. "
+        f"Most likely Markov chain: {listed(data.answers[1])}. Mean squared error on the data: Monte Carlo "
+        f"{data.squared_error[0]:.3f}, TD {data.squared_error[1]:.3f}."
     )
 
 

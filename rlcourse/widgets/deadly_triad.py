@@ -136,20 +136,8 @@ def compute(bootstrap: bool, approximate: bool, updated: str, method: str, gamma
     threshold = (4 - 3 * p) / (4 - 2 * p) if bootstrap and approximate and p > 0 else None
     factor = float(growth(matrix))
     formula = f"{_formula(bootstrap, p, batch, gamma, lr)} = {factor:.4f}" if approximate else ""
-    return Triad(
-        bootstrap,
-        approximate,
-        updated,
-        method,
-        gamma,
-        lr,
-        step,
-        parameters @ features.T,
-        factor,
-        factors,
-        threshold,
-        formula,
-    )
+    setting = bootstrap, approximate, updated, method, gamma, lr, step
+    return Triad(*setting, parameters @ features.T, factor, factors, threshold, formula)
 
 
 def _formula(bootstrap: bool, p: float, batch: bool, gamma: float, lr: float) -> str:
@@ -228,10 +216,11 @@ def chain(data: Triad) -> View:
     places = np.array([0.0, 1.6])
     names = [("w", "2w")[i] if data.approximate else f"V({i + 1})" for i in (0, 1)]
     updated = [f"updated: {100 * share:.0f} %" if share else "not updated" for share in shares]
-    loop = np.linspace(0.2 * np.pi, 1.9 * np.pi, 40)
+    loop = np.pi * (1 - np.linspace(0.2, 1.9, 40))
+    x, y = 2.3 + 0.35 * np.cos(loop), 0.35 * np.sin(loop)
     marks = [
-        arrows([0.45], [0.0], [0.7], [0.0], "ink", width=3),
-        line(2.3 + 0.35 * np.cos(np.pi - loop), 0.35 * np.sin(np.pi - loop), "ink", width=3),
+        arrows([0.45, x[-5]], [0.0, y[-5]], [0.7, x[-1] - x[-5]], [0.0, y[-1] - y[-5]], "ink", width=3),
+        line(x[:-4], y[:-4], "ink", width=3),
         dots(places, 0 * places, ["blue", "red"], size=2.6, alpha=0.25),
         text(places, 0 * places, names, size=1.3, bold=True),
         text(places, 0 * places - 0.62, [number(each) for each in value], ["blue", "red"], bold=True),
@@ -241,10 +230,11 @@ def chain(data: Triad) -> View:
 
 
 def number(value: float) -> str:
-    """Short, also when it has run away or died out."""
-    if value == 0:
-        return "0"
-    return f"{value:.3g}" if 0.01 <= abs(value) < 1e4 else f"{value:.1e}"
+    """Short, also when it has run away or died out: written as the axis is."""
+    if value == 0 or 1e-4 <= value < 1e6:
+        return f"{float(f'{value:.3g}'):,.10g}"
+    front, power = f"{value:.1e}".split("e")
+    return f"{front}·10{str(int(power)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
 
 
 def describe(data: Triad) -> str:
@@ -255,8 +245,7 @@ def describe(data: Triad) -> str:
     limit = f"Grows for discounts above {data.threshold:.3f}." if data.threshold else "Grows for no discount."
     return (
         f"Two states, {bootstrapping}, {values}, {settings}. After {counted(data.step, 'step')} V(1) = {low}, "
-        f"V(2) = {high}. "
-        f"Factor per step {data.factor:.4f}: {in_words(data)}. {limit}"
+        f"V(2) = {high}. Factor per step {data.factor:.4f}: {in_words(data)}. {limit}"
     )
 
 

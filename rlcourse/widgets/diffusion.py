@@ -108,8 +108,10 @@ class Flow:
         return "the exact guess" if self.guess == "exact" else "a network's guess"
 
     @property
-    def ends(self) -> Float[np.ndarray, "N 2"]:
-        return np.asarray(self.path[-1])
+    def colors(self) -> list[str]:
+        """Of each sample: that of the demonstrator with whom it ends, grey if astray."""
+        astray = strays(self.path[-1], self.modes, self.spread)
+        return ["grey" if far else "blue" if second else "red" for far, second in zip(astray, self.second, strict=True)]
 
 
 def mixture(share: float, x: float, y: float, spread: float) -> Mixture:
@@ -157,6 +159,10 @@ def sides(
     return np.asarray((path - middle) @ across > 0)
 
 
+def strays(ends: Float[np.ndarray, "N 2"], modes: Float[np.ndarray, "2 2"], spread: float) -> Bool[np.ndarray, " N"]:
+    return np.asarray(np.linalg.norm(ends[:, None] - modes, axis=-1).min(1) > FAR * spread)
+
+
 @lru_cache(maxsize=256)
 def flow(
     steps: int, guess: str, share: float, x: float, y: float, spread: float
@@ -176,10 +182,7 @@ def compute(done: int, steps: int, guess: str, share: float, x: float, y: float,
     grid = np.stack(np.meshgrid(side, side), -1).reshape(-1, 2)
     here = torch.full(grid.shape[:1], float(left[step]), dtype=torch.float64)
     way = guesser(*setting)(torch.as_tensor(grid), here).numpy() - grid
-    astray = []
-    for count in STEPS:
-        ends = flow(count, *setting)[-1]
-        astray.append((np.linalg.norm(ends[:, None] - modes, axis=-1).min(1) > FAR * spread).mean())
+    astray = [strays(flow(count, *setting)[-1], modes, spread).mean() for count in STEPS]
     return Flow(
         step,
         steps,
@@ -197,29 +200,28 @@ def compute(done: int, steps: int, guess: str, share: float, x: float, y: float,
 
 
 def scene(data: Flow) -> Scene:
-    shares, decided = ending(data), data.decided[data.step]
+    decided = data.decided[data.step]
     far = f"{percent(data.astray[STEPS.index(data.steps)])} end astray"
     if data.step < data.steps:
         headline = f"After {data.step} of {data.steps} steps {percent(decided)} of the samples are decided; {far}."
     elif data.steps == 1:
-        headline = f"One step, {data.whose}: it leads from noise to the mean of the demonstrations; {far}."
+        to = "to" if data.guess == "exact" else "to places near"
+        headline = f"One step, {data.whose}: it leads from noise {to} the mean of the demonstrations; {far}."
     else:
-        parts = f"{shares[0]} on the first one's side, {shares[1]} on the second one's"
-        headline = f"{data.steps} steps, {data.whose}: {parts}; {far}."
+        headline = f"{data.steps} steps, {data.whose}: {ending(data)}; {far}."
     return Scene(headline, (plane(data),), (ways(data), lengths(data)))
 
 
 def plane(data: Flow) -> View:
     """The plane of actions: samples in the colour of the demonstrator with whom they end, and where they go next."""
-    here = data.path[data.step]
-    colors = ["blue" if second else "red" for second in data.second]
+    here, colors = data.path[data.step], data.colors
     tail = data.path[max(data.step - TAIL, 0) : data.step + 1, :TAILS]
     (x, y), (dx, dy) = data.grid.T, 0.11 * data.way.T
     marks = [arrows(x, y, dx, dy, "grey", width=1)] if data.way.any() else []
-    for number, color in enumerate(("red", "blue")):
-        own = tail[:, data.second[:TAILS] == bool(number)]
+    for color in ("grey", "red", "blue"):
+        own = tail[:, [each == color for each in colors[:TAILS]]]
         broken = np.concatenate([own, np.full_like(own[:1], np.nan)]).transpose(1, 0, 2).reshape(-1, 2)
-        if len(broken) and data.step:
+        if broken.size and data.step:
             marks.append(line(broken[:, 0], broken[:, 1], color, width=1))
     marks.append(dots(here[:, 0], here[:, 1], colors, size=0.17, alpha=0.8))
     angle = np.linspace(0, 2 * np.pi, 33)
@@ -234,7 +236,7 @@ def plane(data: Flow) -> View:
     x, y = data.modes[1]
     marks.append(handle(x, y, "the second demonstrator", along_x="x", along_y="y", color="blue", size=0.5))
     across, up = (Axis(-REACH, REACH, f"{name} number of the action") for name in ("first", "second"))
-    title = f"{data.step} of {data.steps} steps done; coloured by where a sample ends"
+    title = f"{data.step} of {data.steps} steps done; colour: where each ends, grey: astray"
     return View(across, up, marks, title, equal=True)
 
 
@@ -244,10 +246,7 @@ def ways(data: Flow) -> View:
     along = (data.path[:, :TRAILS] - data.modes[0]) @ across / max(float(across @ across), 1e-9)
     shown = np.unique(np.linspace(0, data.steps, min(POINTS, data.steps + 1)).round().astype(int))
     done = 100 * shown / data.steps
-    marks = [
-        line(done, way, "blue" if second else "red", width=1)
-        for way, second in zip(along[shown].T, data.second, strict=False)
-    ]
+    marks = [line(done, way, color, width=1) for way, color in zip(along[shown].T, data.colors, strict=False)]
     marks += [
         line([0, 100], [0, 0], "red", label="first", width=2.5),
         line([0, 100], [1, 1], "blue", label="second", width=2.5),
@@ -273,28 +272,30 @@ def lengths(data: Flow) -> View:
     return View(across, Axis(-3, 108, "samples astray, in percent"), marks, f"further than {FAR:g} spreads from both")
 
 
-def ending(data: Flow) -> tuple[str, str]:
+def ending(data: Flow) -> str:
     """The shares of samples that end beside the first and beside the second demonstrator."""
-    return percent(1 - data.second.mean()), percent(data.second.mean())
+    if np.array_equal(*data.modes):
+        return "both demonstrate the same"
+    second = round(100 * data.second.mean())
+    return f"{100 - second} % on the first one's side, {second} % on the second one's"
 
 
 def describe(data: Flow) -> str:
-    (x, y), shares = data.modes[1], ending(data)
+    x, y = data.modes[1]
     each = ", ".join(f"{count}: {percent(far)}" for count, far in zip(STEPS, data.astray, strict=True))
     return (
         f"Two demonstrators act at ({FIRST[0]:g}, {FIRST[1]:g}) and, in {percent(data.share)} of all cases, at ({x:g}, "
         f"{y:g}), each with spread {data.spread:g}. {SAMPLES} samples of a diffusion policy, by {data.whose}, after "
-        f"{data.step} of {data.steps} steps from noise: {percent(data.decided[data.step])} are decided. In the end "
-        f"{shares[0]} are on the first one's side and {shares[1]} on the second one's. Astray by number of steps: "
-        f"{each}."
-    )
+        f"{data.step} of {data.steps} steps from noise: {percent(data.decided[data.step])} are decided. In the end: "
+        f"{ending(data)}. Astray by number of steps: {each}."
+    ).replace("-", "−")
 
 
 @presets.offered(PRESETS)
 def widget(values: presets.Values) -> Panel:
     """Let noise become actions, step by step, and choose how many steps that takes."""
     controls = {
-        "done": slider(values["done"], 0, 100, 5, "steps done, %"),
+        "done": slider(values["done"], 0, 100, 5, "done, about %"),
         "steps": selection(values["steps"], STEPS, "steps in all"),
         "guess": choice(values["guess"], GUESSES, "guess"),
         "share": slider(values["share"], 0.1, 0.9, 0.1, "second's share"),

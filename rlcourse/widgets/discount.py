@@ -152,11 +152,12 @@ def sums_view(data: Discounted) -> View:
 
 def describe(data: Discounted) -> str:
     late = "" if data.stream == STREAMS[0] else f", delay {data.delay}"
+    value, mean = (f"{each:.3f}".replace("-", "−") for each in (data.value, data.returns.mean()))
     return (
         f"Discount {data.gamma:g}: horizon {data.horizon:.1f}, beyond it {100 * data.beyond:.1f} % of the weight. "
-        f"Rewards: {data.stream}{late}. Discounted value {data.value:.3f}. In {data.returns.size} lives without "
+        f"Rewards: {data.stream}{late}. Discounted value {value}. In {data.returns.size} lives without "
         f"discounting, each step survived with probability {data.gamma:g}: {data.lifetimes.mean():.2f} rewards and a "
-        f"sum of {data.returns.mean():.3f} on average, standard error {data.standard_error:.3f}."
+        f"sum of {mean} on average, standard error {data.standard_error:.3f}."
     )
 
 

@@ -176,9 +176,9 @@ def scene(data: Extrapolation) -> Scene:
     leaves = int(data.outside[data.chosen].sum())
     where = "outside of the data" if data.outside[data.chosen, data.draw - 1] else "near data"
     headline = (
-        f"The actor ends {where}, at {data.of(data.end):.2f}: believed {data.of(data.believed):.2f}, true "
-        f"{data.of(data.true):.2f}. It leaves the data in {leaves} of {DRAWS} draws."
-    )
+        f"The actor ends {where}, at {data.of(data.end):z.2f}: believed {data.of(data.believed):z.2f}, true "
+        f"{data.of(data.true):z.2f}. It leaves the data in {leaves} of {DRAWS} draws."
+    ).replace("-", "−")
     apart = "The critics differ by {:.2f} near data and by {:.2f} outside (standard deviation).".format(*data.spread)
     return Scene(headline, (hill(data),), (ends(data), worths(data)), apart if data.critics > 1 else "")
 
@@ -208,8 +208,8 @@ def hill(data: Extrapolation) -> View:
     top = float(np.clip(data.climbed.max(), reach.low, reach.high))
     end = data.of(data.end)
     marks.append(line([end, end], [data.of(data.true), top], "grey", width=1, dash=True))
-    marks.append(dots([end], [data.of(data.true)], "ink", size=0.5, names=[f"true {data.of(data.true):.2f}"]))
-    marks.append(dots([end], [top], ink, size=0.7, names=[f"the actor's end: {end:.2f}"]))
+    marks.append(dots([end], [data.of(data.true)], "ink", size=0.5, names=[f"true {data.of(data.true):z.2f}"]))
+    marks.append(dots([end], [top], ink, size=0.7, names=[f"the actor's end: {end:z.2f}".replace("-", "−")]))
     marks.append(handle(EDGE + data.gap, reach.low, "the gap's end", along_x="gap", zero=EDGE))
     title = f"draw {data.draw}: data (rings), and what is climbed"
     return View(ACROSS, reach, marks, title)
@@ -244,17 +244,16 @@ def worths(data: Extrapolation) -> View:
 
 def describe(data: Extrapolation) -> str:
     told = "; ".join(
-        f"{name}: {data.outside[row].sum()} outside of the data, believed {data.believed[row].mean():.2f}, "
-        f"true {data.true[row].mean():.2f}"
+        f"{name}: {data.outside[row].sum()} outside of the data, believed {data.believed[row].mean():z.2f}, "
+        f"true {data.true[row].mean():z.2f}"
         for row, name in enumerate(CURES)
     )
     return (
-        f"{counted(data.critics, 'critic')} fitted to {COUNT} actions with a gap of {data.gap:g} and "
-        f"noise {data.noise:g}. "
-        f"Cure {data.cure}, strength {data.strength:g}; in draw {data.draw} the actor ends at {data.of(data.end):.2f}, "
-        f"believed {data.of(data.believed):.2f}, true {data.of(data.true):.2f}. Over {DRAWS} draws: {told}. "
-        f"The critics differ by {data.spread[0]:.2f} near data and by {data.spread[1]:.2f} outside."
-    )
+        f"{counted(data.critics, 'critic')} fitted to {COUNT} actions with a gap of {data.gap:g} and noise "
+        f"{data.noise:g}. Cure {data.cure}, strength {data.strength:g}; in draw {data.draw} the actor ends at "
+        f"{data.of(data.end):z.2f}, believed {data.of(data.believed):z.2f}, true {data.of(data.true):z.2f}. Over "
+        f"{DRAWS} draws: {told}. The critics differ by {data.spread[0]:.2f} near data and {data.spread[1]:.2f} outside."
+    ).replace("-", "−")
 
 
 @presets.offered(PRESETS)

@@ -91,6 +91,11 @@ class Gae:
         return np.array([bias, variance, bias + variance])
 
     @property
+    def alike(self) -> bool:
+        """Whether λ changes nothing, as without any future."""
+        return float(np.ptp(self.curves[2])) < 1e-9
+
+    @property
     def best(self) -> float:
         """The λ with the smallest sum."""
         return float(LAMBDAS[self.curves[2].argmin()])
@@ -184,11 +189,13 @@ def scene(data: Gae) -> Scene:
 def errors(data: Gae) -> View:
     """Bias and variance as the two parts of the error for every λ, with the chosen λ to take hold of."""
     bias, _, both = data.curves
+    inwards = "start" if data.best < 0.1 else "end" if data.best > 0.9 else "middle"  # from the axis' ends
+    above = both[np.abs(LAMBDAS - data.best) < 0.06].max() + 0.09 * both.max()
     marks = [
         area(LAMBDAS, 0 * bias, bias, "red", label="bias²", alpha=0.6),
         area(LAMBDAS, bias, both, "sky", label="variance", alpha=0.6),
         line(LAMBDAS, both, "ink"),
-        text([data.best], [float(both.min()) / 2], ["best"], bold=True),
+        text([data.best], [above], ["" if data.alike else "best"], anchor=inwards, bold=True),
         handle(data.gae_lambda, float(data.here[2]), "λ", along_x="gae_lambda"),
     ]
     title = "error of the estimate" if data.samples == 1 else f"error of a mean of {data.samples} estimates"
@@ -227,11 +234,12 @@ def values_right(data: Gae) -> View:
 
 def describe(data: Gae) -> str:
     bias, variance, both = data.here
+    best = "the same for every λ" if data.alike else f"smallest at λ = {data.best:.2f}"
     return (
         f"Generalised advantage estimation with λ = {data.gae_lambda:g}, γ = {data.gamma:g}, rollouts of {data.steps} "
         f"steps, critic error {data.error:g}, reward noise {data.noise:g}, averaged: {data.samples}. "
         f"Weight of the one-step advantage {data.weights[0]:.3f}, of the longest {data.weights[-1]:.3f}. "
-        f"Squared bias {bias:.3f}, variance {variance:.3f}, sum {both:.3f}. The sum is smallest at λ = {data.best:.2f}."
+        f"Squared bias {bias:.3f}, variance {variance:.3f}, sum {both:.3f}. The sum is {best}."
     )
 
 

@@ -32,7 +32,7 @@ from rlcourse.algorithms.reinforce import Baseline, trajectory_returns
 from rlcourse.envs import TabularMDP, two_floors
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import Panel, choice, selection, slider, switch
-from rlcourse.widgets.scene import Axis, Scene, View, arrows, bars, counted, dots, highlight, line, text
+from rlcourse.widgets.scene import Axis, Scene, View, arrows, bars, counted, dots, highlight, line, percent, text
 
 LECTURE = "3 Policy gradients"
 QUESTION = "Where does the noise in a policy gradient come from?"
@@ -222,7 +222,7 @@ def ellipse(points: Float[np.ndarray, "B 2"]) -> tuple[Float[np.ndarray, " n"], 
     return x[order], y[order]
 
 
-# The last three with causality (c), the leave-one-out mean as LOO: long names would lie on each other.
+# Long names would lie on each other.
 SHORT = ("plain", "mean", "LOO", "c", "c+m", "c+LOO")
 
 
@@ -235,7 +235,7 @@ def variances(data: Variance) -> View:
         text(places, data.variance + 0.06 * top, [two_digits(value) for value in data.variance]),
     ]
     ticks = dict(zip(places.tolist(), SHORT, strict=True))
-    title = "variance of an estimate; c: causality"
+    title = "variance of an estimate; c: causality, m: batch mean, LOO: leave one out"
     return View(Axis(-0.6, 5.6, ticks=ticks), Axis(0, 1.15 * top, "variance"), marks, title)
 
 
@@ -271,9 +271,8 @@ def describe(data: Variance) -> str:
     )
     return (
         f"Estimates of the policy gradient from {data.episodes} episodes of {counted(data.horizon, 'step')}, "
-        f"reward offset "
-        f"{data.offset:g}; shown: {NAMES[data.chosen]}, of which {100 * data.wrong_way[data.chosen]:.0f} % point the "
-        f"wrong way. {parts}."
+        f"reward offset {data.offset:g}; shown: {NAMES[data.chosen]}, of which "
+        f"{percent(data.wrong_way[data.chosen])} point the wrong way. {parts}."
     )
 
 

@@ -83,7 +83,9 @@ def q_values(world: GridWorld, q: Float[np.ndarray, "S A"], scale: float) -> lis
     ]
     marks = [patches(triangles, [to_hex(color) for color in colors], names), *frame(world)]
     if world.shape[1] <= LEGIBLE:
-        x, y = (centres[:, None] + 0.31 * DIRECTIONS).reshape(-1, 2).T
+        places = centres[:, None] + 0.31 * DIRECTIONS
+        places[world.entry_reward.ravel()[inner] != 0, 0, 1] += 0.09  # below what is paid for entering
+        x, y = places.reshape(-1, 2).T
         marks.append(text(x, y, numbers, [legible(color) for color in colors], size=0.85))
         return [*marks, policy(world, greedy_actions(q), length=0.13)]  # not into the numbers
     return [*marks, policy(world, greedy_actions(q))]
@@ -124,7 +126,8 @@ def frame(world: GridWorld, goal: str = "") -> list[Mark]:
     marks.append(text(ends[:, 1], ends[:, 0], words, [legible(face) for face in faces], bold=True))
     paying = np.argwhere((world.entry_reward != 0) & ~world.ends)
     words = [f"enter: {world.entry_reward[row, column]:+g}" for row, column in paying]
-    marks.append(text(paying[:, 1], paying[:, 0] - 0.4, words, INK, size=0.95, bold=True))
+    marks.append(patches(paying[:, None, ::-1] + (0.8, 0.18) * SQUARE + (0, -0.38), [PAPER] * len(paying)))
+    marks.append(text(paying[:, 1], paying[:, 0] - 0.38, words, INK, size=0.85, bold=True))
     return marks
 
 

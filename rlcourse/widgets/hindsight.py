@@ -111,8 +111,8 @@ def compute(strategy: her.Strategy, k: int, episode: int, step: int, draw: int) 
 
 def scene(data: Hindsight) -> Scene:
     own = int((data.rewards[0] == 0).sum())
-    many = f"With {counted(data.k, 'new goal')} for each step, {data.signals} of {data.rewards.size} transitions pay"
-    headline = f"{many}; as the walk was, {own} of {STEPS}."
+    many = f"With {counted(data.k, 'new goal')} for each step, {data.signals} of {data.rewards.size} transitions pay 0"
+    headline = f"{many}, the others −1; as the walk was, {own} of {STEPS} pay 0."
     return Scene(headline, (walked(data), rows(data)), (averages(data),))
 
 
@@ -121,7 +121,7 @@ def walked(data: Hindsight) -> View:
     x, y = trail(data.cells)
     t = data.step
     spots, counts = np.unique(data.goals[:, t - 1], axis=0, return_counts=True)
-    reached = (spots == data.cells[t]).all(1)
+    reached, walls = (spots == data.cells[t]).all(1), WallMaze.GRID.walls
     marks = [
         *grid.frame(WallMaze.GRID, "G"),
         line(x, y, "grey", width=1.5),
@@ -134,7 +134,12 @@ def walked(data: Hindsight) -> View:
         marks.append(dots(spots[of, 1], spots[of, 0], color, size=0.9, hollow=True, names=names))
         several = of & (counts > 1)
         words = [f"×{count}" for count in counts[several]]
-        marks.append(text(spots[several, 1], spots[several, 0], words, color, bold=True))
+        row, column = spots[several].T  # beside the ring, where neither the walk nor a wall is
+        aside = (
+            column + np.where(walls[row, column - 1], 0.4, -0.4),
+            row + np.where(walls[row - 1, column], 0.52, -0.52),
+        )
+        marks.append(text(*aside, words, color, bold=True))
     return grid.view(WallMaze.GRID, marks, f"step {t} of a walk that failed to reach G, and its new goals", touch=True)
 
 

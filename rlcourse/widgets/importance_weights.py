@@ -27,9 +27,9 @@ from jaxtyping import Float
 from rlcourse.algorithms.q_iteration import Table, boltzmann
 from rlcourse.envs import TabularMDP, two_floors
 from rlcourse.widgets import presets
-from rlcourse.widgets.gradient_variance import SEED, THETA, Episodes, expected_return, happened
+from rlcourse.widgets.gradient_variance import SEED, THETA, Episodes, expected_return, happened, two_digits
 from rlcourse.widgets.panel import Panel, selection, slider
-from rlcourse.widgets.scene import Axis, Scene, View, around, counted, dots, handle, line
+from rlcourse.widgets.scene import Axis, Scene, View, around, counted, dots, handle, line, percent
 
 LECTURE = "3 Policy gradients"
 QUESTION = "How long can old data speak for a new policy?"
@@ -141,10 +141,9 @@ def compute(drift: float, horizon: int, episodes: int) -> Weights:
 
 
 def scene(data: Weights) -> Scene:
-    worth = 100 * data.effective[0, -1]
     headline = (
-        f"At step {data.horizon} the {data.episodes} episodes are worth {worth:.0f} % of their number per episode; "
-        f"one episode has {100 * data.shares[0, 0]:.0f} % of the weight."
+        f"At step {data.horizon} the {data.episodes} episodes, weighted per episode, are worth "
+        f"{percent(data.effective[0, -1])} of their number; one of them has {percent(data.shares[0, 0])} of the weight."
     )
     return Scene(headline, (products(data),), (sizes(data), guesses(data)))
 
@@ -158,7 +157,9 @@ def products(data: Weights) -> View:
     marks.append(line([0, LONGEST], [1, 1], "ink", label="expected: 1", width=3, dash=True))
     marks.append(handle(float(data.horizon), 1.0, "horizon", along_x="horizon"))
     up = Axis(low, high, "product of the ratios so far", log=True)
-    return View(Axis(0, LONGEST + 0.5, "step t"), up, marks, f"weights of {SHOWN} episodes")
+    return View(
+        Axis(0, LONGEST + 0.5, "step t"), up, marks, f"weights of {SHOWN} episodes; KL {data.kl:.3f} nats a step"
+    )
 
 
 def sizes(data: Weights) -> View:
@@ -196,16 +197,15 @@ def guesses(data: Weights) -> View:
 def describe(data: Weights) -> str:
     parts = "; ".join(
         f"{name}: effective sample size {100 * data.effective[i, -1]:.1f} % "
-        f"({100 * data.limit[i, -1]:.2g} % for many episodes), "
+        f"({two_digits(100 * data.limit[i, -1])} % for many episodes), "
         f"largest weight {100 * data.shares[i, 0]:.0f} % of all, estimates {data.estimates[i].mean():.3f} on average, "
         f"root mean square error {data.rmse[i]:.3f}"
         for i, name in enumerate(WAYS)
     )
     return (
         f"Batches of {data.episodes} episodes of {counted(data.horizon, 'step')}, logits drifted by {data.drift:g}, "
-        f"KL divergence "
-        f"{data.kl:.3f} nats per step. {parts}. True reward per step: new policy {data.new:.3f}, old {data.old:.3f}; "
-        f"per step tends to {data.per_step:.3f}."
+        f"KL divergence {data.kl:.3f} nats per step. {parts}. True reward per step: new policy {data.new:.3f}, "
+        f"old {data.old:.3f}; per step tends to {data.per_step:.3f}."
     )
 
 

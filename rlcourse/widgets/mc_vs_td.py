@@ -45,7 +45,7 @@ STATES, SETS, SEED = 7, 50, 0
 MOST_EPISODES = 50
 INFINITE = 1000  # stands for ∞: no walk is that long
 N = np.array([*range(1, 33), INFINITE])  # where the curves are computed; drawn with ∞ at 48
-STEPS = {str(n): n for n in (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32)} | {"∞ (Monte Carlo)": INFINITE}
+STEPS = {str(n): n for n in (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32)} | {"∞": INFINITE}
 POLICY = np.full((STATES, 2), 0.5)
 ERRORS = {
     "everywhere": np.ones(STATES),
@@ -357,9 +357,10 @@ def name(n: int) -> str:
 
 def describe(data: Estimates) -> str:
     bias, variance = data.here
-    measured = np.nanmean((data.sampled - data.value) ** 2)
+    measured, error = np.nanmean((data.sampled - data.value) ** 2), f"{data.error:g}".replace("-", "−")
+    episodes = f"{data.episodes} episode{'' if data.episodes == 1 else 's'}"
     return (
-        f"Values of {STATES} states from {data.episodes} episodes, n = {name(data.n)}, guess wrong by {data.error:g} "
+        f"Values of {STATES} states from {episodes}, n = {name(data.n)}, guess wrong by {error} "
         f"{data.where}, noise {data.noise:g}, discount {data.gamma:g}. Mean over the states: bias² "
         f"{(bias**2).mean():.4f}, variance {variance.mean():.4f}, squared error {(bias**2 + variance).mean():.4f}; "
         f"measured in {SETS} sets {measured:.4f}. Largest bias {np.abs(bias).max():.3f}, bound {data.bound:.3f}. "

@@ -21,7 +21,9 @@ from rlcourse.widgets.scene import COLORS, LETTERS, NIGHT, Scene, payload
 from rlcourse.widgets.still import Still, on_paper
 
 LABEL, WIDTH = "118px", "330px"  # of a control's name, and of the whole control
+END = 10**6  # steps: further than any control goes
 KEYS = {"ArrowUp": (0, 1), "ArrowDown": (0, -1), "ArrowLeft": (-1, 0), "ArrowRight": (1, 0)}
+KEYS |= {"Home": (-END, -END), "End": (END, END)}
 
 
 class Picture(anywidget.AnyWidget):

@@ -112,9 +112,8 @@ def describe(data: Sweep) -> str:
     values = ", ".join(f"{name} {value:.2f}" for name, value in zip(ACTIONS, data.q[data.state], strict=True))
     return (
         f"Q-iteration on a grid of {data.world.shape[0]} by {data.world.shape[1]} cells after "
-        f"{counted(data.sweep, 'sweep')}, "
-        f"discount {data.gamma:g}, slip {data.world.slip:g}. Largest Q {data.q.max():.3f}, Bellman residual "
-        f"{data.residuals[data.sweep]:.1e}. In cell {data.cell}: {values}."
+        f"{counted(data.sweep, 'sweep')}, discount {data.gamma:g}, slip {data.world.slip:g}. Largest Q "
+        f"{data.q.max():.3f}, Bellman residual {data.residuals[data.sweep]:.1e}. In cell {data.cell}: {values}."
     )
 
 

@@ -163,7 +163,7 @@ def scene(data: Replay) -> Scene:
     without, kept = data.old
     headline = (
         f"After {data.steps} steps, where the walks began: error {without:.2f} without replay, {kept:.2f} with it "
-        f"(when last there, without: {data.at_visit:.2f})."
+        f"(without replay it was {data.at_visit:.2f} when the walker was last there)."
     )
     return Scene(headline, (learned(data), where(data)), (errors(data),))
 

@@ -83,7 +83,9 @@ function scale({ low, high, log }, from, to) {
 // One view in the box (left, top, width, height). Returns how to get from data to pixels, and what a pointer can read.
 function drawView(svg, view, box, em, palette, letters) {
   const labels = view.marks.filter((mark) => mark.label && mark.kind !== "handle");
-  const wide = Math.max(0, ...labels.map((mark) => mark.label.length)) * 0.56 * em;
+  const discs = view.marks.filter((mark) => mark.kind === "handle" || (mark.kind === "dots" && mark.x.length === 1));
+  const aside = labels.length ? Math.max(0, ...discs.map((mark) => [mark.size].flat()[0])) : 0; // labels make way for them
+  const wide = (Math.max(0, ...labels.map((mark) => mark.label.length)) * 0.6 + aside) * em;
   const steps = ticks(view.y, Math.max(2, Math.floor(box.height / (4.5 * em))));
   const margin = { left: (0.9 + 0.6 * Math.max(0, ...steps.map(([, words]) => words.length))) * em, right: Math.min(wide + em, 0.4 * box.width) };
   const title = view.title ? wrapped(view.title, (box.width - margin.left) / (0.6 * em)) : [];
@@ -207,7 +209,7 @@ function drawView(svg, view, box, em, palette, letters) {
     }
   }
   // A label does not begin under a single disc, as what a hand takes hold of is.
-  for (const { x: a, y: b, size } of view.marks.filter((mark) => mark.kind === "handle" || (mark.kind === "dots" && mark.x.length === 1)))
+  for (const { x: a, y: b, size } of discs)
     for (const one of ends) if (Math.abs(x(at(a, 0)) - one.place) < at(size, 0) * em && Math.abs(y(at(b, 0)) - one.height) < at(size, 0) * em) one.place += at(size, 0) * em;
   // Labels that would lie on each other make way, downwards and then up again where the bottom is near.
   ends.sort((a, b) => a.height - b.height);
@@ -331,8 +333,8 @@ export default {
     svg.addEventListener("pointerleave", () => { tip.hidden = true; });
     for (const kind of ["pointerup", "pointercancel"]) svg.addEventListener(kind, () => { hold = null; svg.classList.remove("held"); });
     svg.addEventListener("keydown", (event) => {
-      if (!event.key.startsWith("Arrow")) return;
       const mark = event.target.mark;
+      if (!event.key.startsWith("Arrow") && !(mark && ["Home", "End"].includes(event.key))) return;
       if (!mark && svg.tabIndex < 0) return;
       event.preventDefault(); // else the page scrolls
       report({ key: event.key, along_x: mark?.along_x ?? "", along_y: mark?.along_y ?? "" });

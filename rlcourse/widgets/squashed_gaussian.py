@@ -26,7 +26,7 @@ from rlcourse.curves import signed
 from rlcourse.nets import Gaussian
 from rlcourse.widgets import presets
 from rlcourse.widgets.panel import Panel, choice, slider
-from rlcourse.widgets.scene import Axis, Scene, View, area, bars, handle, line, up_to
+from rlcourse.widgets.scene import Axis, Scene, View, area, bars, counted, handle, line, up_to
 
 LECTURE = "7 SAC"
 QUESTION = "How likely is an action that went through tanh?"
@@ -127,15 +127,15 @@ def compute(log_prob: str, mean: float, std: float) -> Squashed:
 
 
 def scene(data: Squashed) -> Scene:
-    true, believed = data.own
-    tops = f"{len(data.tops)} top{'' if len(data.tops) == 1 else 's'} inside"
-    sure = (
-        f"entropy {signed(true)} nats"
-        if data.log_prob == LOG_PROBS[0]
-        else f"believed entropy {signed(believed)} nats, true {signed(true)}"
-    )
-    headline = f"After tanh the density has {tops} and area {data.area:.2f}; {sure}."
-    thin = np.unique(np.abs(data.u[:, None] - np.linspace(-6, 6, 121)).argmin(0))
+    (true, believed), tops = data.own, counted(len(data.tops), "top")
+    headline = f"After tanh the density has {tops} inside and area {data.area:.2f}; entropy {signed(true)} nats."
+    if data.log_prob == LOG_PROBS[1]:
+        headline = (
+            f"exp(log π) without the correction has {tops} inside and area {data.area:.3f}, so it is no density; "
+            f"believed entropy {signed(believed)} nats, true {signed(true)}."
+        )
+    bell = data.mean + data.std * np.linspace(-3, 3, 61)  # a narrow one has its own points
+    thin = np.unique(np.abs(data.u[:, None] - np.append(np.linspace(-6, 6, 121), bell)).argmin(0))
     u, before = data.u[thin], data.density_u[thin]
     top = 1.15 * float(data.density_u.max())
     marks = [line(u, before, "sky", width=3)]
@@ -146,12 +146,12 @@ def scene(data: Squashed) -> Scene:
     peak = float(np.exp(-0.5) / (data.std * math.sqrt(2 * math.pi)))  # of the density, one σ from the middle
     marks.append(handle(data.mean, top / 1.15, "mean μ", along_x="mean"))
     marks.append(handle(data.mean + data.std, peak, "σ, from the mean", along_x="std", zero=data.mean, color="green"))
-    across = Axis(-6, 6, f"u; red: |tanh u| > {EDGE}, {100 * data.outside:.0f} %")
+    across = Axis(-6, 6, f"u; shaded: |tanh u| > {EDGE}, {100 * data.outside:.0f} %")
     gauss = View(across, Axis(0, top, "density"), marks, f"before: μ = {data.mean:g}, σ = {data.std:g}")
 
     counts, edges = np.histogram(data.samples, 40, (-1, 1), density=True)
     inside = np.abs(data.action) < 0.975  # beyond, a wide Gaussian's density is a spike that would flatten the rest
-    thin = np.unique(np.abs(data.action[:, None] - np.linspace(-1, 1, 121)).argmin(0))
+    thin = np.unique(np.abs(data.action[:, None] - np.append(np.linspace(-1, 1, 121), np.tanh(bell))).argmin(0))
     squashed = View(Axis(-1.02, 1.02, "action a = tanh u"), up_to(counts, data.density[inside], label="density"), [
         bars((edges[1:] + edges[:-1]) / 2, 0 * counts, counts, "sky", width=0.048, alpha=0.6),
         line(data.action[thin], data.density[thin], "red", width=3, dash=data.area <= 0.999),
@@ -173,11 +173,11 @@ def scene(data: Squashed) -> Scene:
 
 
 def describe(data: Squashed) -> str:
-    true, believed = data.own
-    tops = f"{len(data.tops)} top{'' if len(data.tops) == 1 else 's'}"
+    (true, believed), tops = data.own, counted(len(data.tops), "top")
+    what = "Its density over actions" if data.log_prob == LOG_PROBS[0] else "exp(log π) is no density: it"
     return (
         f"Normal with mean {data.mean:g} and spread {data.std:g}, squashed by tanh; log-probability {data.log_prob}. "
-        f"Its density over actions integrates to {data.area:.3f} and has {tops} inside; "
+        f"{what} integrates to {data.area:.3f} and has {tops} inside; "
         f"{100 * data.outside:.0f} % of the actions are beyond ±{EDGE}. "
         f"Entropy of the actions {signed(true)} nats, believed {signed(believed)}."
     )

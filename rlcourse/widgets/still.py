@@ -195,16 +195,8 @@ def _text(ax: Axes, mark: Mark) -> None:
     side = {"start": "left", "middle": "center", "end": "right"}[mark["anchor"]]
     weight = "bold" if mark["bold"] else "normal"
     for x, y, words, color in zip(mark["x"], mark["y"], mark["words"], colors, strict=True):
-        ax.text(
-            x,
-            y,
-            words,
-            ha=side,
-            va="center",
-            color=_color(color, scenes.LETTERS),
-            fontsize=LETTER * mark["size"],
-            weight=weight,
-        )
+        style = {"color": _color(color, scenes.LETTERS), "fontsize": LETTER * mark["size"], "weight": weight}
+        ax.text(x, y, words, ha=side, va="center", **style)
 
 
 def _handle(ax: Axes, mark: Mark) -> None:

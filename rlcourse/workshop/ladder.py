@@ -331,7 +331,7 @@ class Finding:
     def found(self) -> str:
         """In words."""
         values = "; ".join(
-            f"{what} = {believed:.3g}" + ("" if agrees else f", right is {truth:.3g}")
+            f"{what} = {believed if abs(believed) > 0.005 else 0:.3g}" + ("" if agrees else f", right is {truth:.3g}")
             for what, believed, truth, agrees in self.rows
         )
         return self.error or values or "nothing to look at: no value(), and every action is as good as another"

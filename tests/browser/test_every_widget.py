@@ -294,9 +294,10 @@ def test_pictures_come_during_a_drag_and_a_handle_is_one_more_slider(lab: Lab) -
         twin.controls["gae_lambda"].value = 1.0
         notebook.expect_scene(twin.picture.scene)
         assert notebook.readout("λ") == 1
-        handle.press("ArrowLeft")
-        twin.controls["gae_lambda"].value = 0.95
-        notebook.expect_scene(twin.picture.scene)
+        for key, value in (("Home", 0.0), ("End", 1.0), ("ArrowLeft", 0.95)):
+            handle.press(key)
+            twin.controls["gae_lambda"].value = value
+            notebook.expect_scene(twin.picture.scene)
         handle.hover()
         tip = notebook.page.locator(".rlcourse-scene .tip")
         tip.wait_for()
