@@ -178,8 +178,8 @@ def beside_paper() -> Markdown:
         f"**Robots, beside a paper.** {told}",
         f"The rows *paper* are {printed.source}; ± is the {printed.spread}, over {trials}.{why} Do not compare the "
         "scores of two experiments, but the order of the methods within each, and only where intervals lie apart. "
-        "Where they do not, the paper uses Welch's t-test, which allows for two different spreads. X-QL is a relative of "
-        "IQL that this course does not have.",
+        "Where they do not, the paper uses Welch's t-test, which allows for two different spreads. X-QL is a relative "
+        "of IQL that this course does not have.",
         f"{printed.unit}:",
         table(("data", "", *columns), lines),
     )
