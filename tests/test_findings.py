@@ -471,6 +471,9 @@ def test_lecture_8_on_bits_shaping_and_reaching() -> None:
     at_end = {n: reference(file).returns[:, 14] for n, file in findings.her.HINDSIGHT.items()}
     assert min(shares.mean() for shares in at_end.values()) >= 0.8
     assert reference("08_bits10_plain").returns[:, 14].max() <= 0.1
+    patient = reference(findings.her.PATIENT)
+    assert 0 < (end(patient) == 1).sum() < len(end(patient))  # "many more steps help in the end"
+    assert patient.returns[:, :20].max() <= 0.1  # "nothing announces it", for two thirds of the steps
     dense, maze = reference("08_bits15_dense"), reference("08_maze_plain")
     assert end(dense).min() >= 0.8  # "shaping works"
     assert dense.gain(reference("08_bits15_her")).high < 0  # "hindsight is faster"

@@ -9,11 +9,12 @@ from IPython.display import Markdown
 from rlcourse import envs
 from rlcourse.curves import CURVES, Curve, Estimate, recorded_experiment, reference
 from rlcourse.findings import quoted
-from rlcourse.findings.phrases import at, finding, gains, interval, number, percent, seeds, summed, table
+from rlcourse.findings.phrases import at, finding, gains, interval, number, percent, reached, seeds, summed, table
 from rlcourse.runs import EVALUATION_SEED
 
 HINDSIGHT = {n: f"08_bits{n}_her" for n in (10, 15, 25)}
 PLAIN = {n: f"08_bits{n}_plain" for n in (5, 10, 15)}
+PATIENT = "08_bits10_plain_long"
 STRATEGIES = {
     "final, k = 4": "08_bits15_final",
     "episode, k = 4": "08_bits15_episode",
@@ -36,6 +37,7 @@ ROBOTS = {
 SHORT = 15_000  # steps of the live run
 MOST = 0.9  # the share of episodes that counts as learned on BitFlip and for pushing
 REACHED = 0.95  # and for reaching
+FEW = 0.05  # the share that does not stand out from none
 FRESH = 400  # episodes whose starts are looked at
 NEAR, ON_TABLE = 0.5, 0.5  # decimetres: within the goal; so little above the table that pushing is enough
 
@@ -60,6 +62,8 @@ def bits() -> Markdown:
     learned = [curve.step[(curve.mean >= MOST).argmax()] for curve in (few, many)]
     run = recorded_experiment(HINDSIGHT[25])
     updates = (run.steps - run.config.learning_starts) // run.config.train_every * run.config.updates
+    patient = reference(PATIENT)
+    noticed = (patient.returns.max(0) > FEW).argmax()  # the first evaluation in which a seed stands out
     return finding(
         f"With hindsight the work grows far more slowly than $2^n$. From 10 to 25 bits the number of goals becomes "
         f"{number(2**15)} times as large. The steps until the mean reaches {100 * MOST:.0f} % go from "
@@ -69,6 +73,11 @@ def bits() -> Markdown:
         table(("", "bits n", "seeds", f"success after {number(SHORT)} steps (range over seeds)"), rows),
         f"At n = 25 the success is {percent(many.returns[:, -1])} after {number(many.step[-1])} steps, which hold "
         f"{number(updates)} gradient steps and at least {number(run.steps // 25)} episodes.",
+        f"Without hindsight many more steps help in the end. At n = 10, {reached(patient, 1)} seeds succeed in every "
+        f"episode after {number(patient.step[-1])} steps. Nothing announces it: up to step "
+        f"{number(patient.step[noticed - 1])} no seed succeeds in more than {100 * FEW:.0f} %. So the largest "
+        f"n that can be learned depends on the budget. In the paper it is {quoted.HER_PLAIN} "
+        f"[{quoted.HER_PLAIN.source}].",
         f"The network must learn one comparison for each bit. In the paper DQN with hindsight still succeeds at n = "
         f"{quoted.HER_HINDSIGHT} [{quoted.HER_HINDSIGHT.source}].",
     )
