@@ -157,7 +157,7 @@ WRONG = {
     ],
     "hindsight-return": [
         ("unpaid = int(reached.argmax())", "unpaid = source - step", "came by the goal before"),
-        ("position[step + 1 :]", "position[step:]", "how far that is from"),
+        ("position[step + 1 :]", "position[step:]", "how far a step leads from"),
         ("position[source + 1]", "position[source]", "before the chosen step"),
         ("unpaid = int(reached.argmax())", "unpaid = int(reached.argmax()) + 1", "the step that arrives"),
         ("-(1 - gamma**unpaid) / (1 - gamma)", "-float(unpaid)", "γ is missing"),
@@ -173,7 +173,7 @@ WRONG = {
         ("position[step + 1 :]", "position[step:]", "one −1 too many"),
         ("axis=1)", "axis=1, ord=np.inf)", "not the largest side"),
         ("<= tolerance", "<= tolerance**2", "the square of `tolerance`"),
-        ("unpaid = int(reached.argmax())", "unpaid = 0", "and how far that is"),
+        ("unpaid = int(reached.argmax())", "unpaid = 0", "how far a step leads"),
         ("position[source + 1]", "position[-1]", "where the episode ended:"),
         (
             "unpaid = int(reached.argmax())",
