@@ -134,8 +134,12 @@ diagnosis = dict(
 
 WRONG = {
     "discrete-target": [
-        ("np.where(allowed, logits, -np.inf)", "1.0 * logits", "forbidden actions have a share"),
-        ("next_q.min(0)", "next_q[0]", "one critic alone"),
+        (
+            "    possible = np.where(allowed, logits, -np.inf)\n    log_chance = possible - np.logaddexp.reduce(possible, axis=-1, keepdims=True)\n    chance, surprise = np.exp(log_chance), -np.where(allowed, log_chance, 0.0)",
+            "    possible = logits\n    log_chance = possible - np.logaddexp.reduce(possible, axis=-1, keepdims=True)\n    chance, surprise = np.exp(log_chance), -log_chance",
+            "forbidden actions have a share",
+        ),
+        ("next_q.min(0)", "next_q[0]", "the first critic alone"),
         (
             "(chance * (next_q.min(0) + alpha * surprise)).sum(-1)",
             "(chance * (next_q + alpha * surprise)).sum(-1).min(0)",
@@ -157,12 +161,52 @@ WRONG = {
             "the logits are divided by α",
         ),
         ("next_q.min(0)", "next_q.max(0)", "the larger of the two critics"),
-        ("np.where(allowed, logits, -np.inf)", "logits * allowed", "got the logit 0"),
+        (
+            "    possible = np.where(allowed, logits, -np.inf)\n    log_chance = possible - np.logaddexp.reduce(possible, axis=-1, keepdims=True)\n    chance, surprise = np.exp(log_chance), -np.where(allowed, log_chance, 0.0)",
+            "    possible = np.where(allowed, logits, 0.0)\n    log_chance = possible - np.logaddexp.reduce(possible, axis=-1, keepdims=True)\n    chance, surprise = np.exp(log_chance), -log_chance",
+            "got the logit 0",
+        ),
         (
             "np.logaddexp.reduce(possible,",
             "np.logaddexp.reduce(logits,",
             "do not sum to 1",
         ),
+        ("next_q.min(0)", "next_q[1]", "the second critic alone"),
+        ("next_q.min(0)", "next_q.mean(0)", "the mean of the two critics"),
+        ("next_q.min(0)", "next_q.min()", "the smallest Q of the whole batch"),
+        (
+            "(chance * (next_q.min(0) + alpha * surprise)).sum(-1)",
+            "(chance * next_q.min(0)).sum(-1) + alpha * surprise.sum(-1)",
+            "summed without π",
+        ),
+        (
+            "(chance * (next_q.min(0) + alpha * surprise)).sum(-1)",
+            "(chance * (next_q.min(0) + alpha * surprise)).mean(-1)",
+            "the mean over actions",
+        ),
+        (
+            "(chance * (next_q.min(0) + alpha * surprise)).sum(-1)",
+            "(chance * (next_q.min(0) + alpha * surprise)).sum()",
+            "the sum runs over the batch",
+        ),
+        (
+            "np.logaddexp.reduce(possible, axis=-1, keepdims=True)",
+            "np.logaddexp.reduce(possible, axis=0)",
+            "the softmax is over the batch",
+        ),
+        (
+            "(chance * (next_q.min(0) + alpha * surprise)).sum(-1)",
+            "alpha * np.logaddexp.reduce(np.where(allowed, next_q.min(0) / alpha, -np.inf), axis=-1)",
+            "Q's own softmax",
+        ),
+        ("(chance * (next_q.min(0) + alpha * surprise)).sum(-1)", "next_q.min(0).max(-1)", "among the forbidden, too"),
+        (
+            "reward + gamma * ~terminated * value",
+            "reward + gamma * ~terminated * (chance * next_q.min(0)).sum(-1) + alpha * (chance * surprise).sum(-1)",
+            "γ and the mask hold for it",
+        ),
+        ("reward + gamma * ~terminated * value", "~terminated * (reward + gamma * value)", "took the reward away"),
+        ("~terminated", "terminated", "the mask is the wrong way round"),
     ],
     "discrete-temperature": [
         ("np.exp(-rate", "np.exp(rate", "the wrong way"),
@@ -175,6 +219,17 @@ WRONG = {
         ("- share * np.log(possible.sum(-1))", "+ share", "−share"),
         ("alpha * np.exp(-rate * excess.mean())", "np.log(alpha) - rate * excess.mean()", "that is log α"),
         ("alpha * np.exp", "np.exp", "the old α is missing"),
+        ("surprise = -np", "surprise = np", "the entropy has the wrong sign"),
+        ("(probabilities * surprise).sum(-1)", "(probabilities * surprise).mean(-1)", "the mean over actions"),
+        ("- share *", "+ share *", "the target has the wrong sign"),
+        (" * np.log(possible.sum(-1))", "", "the target is the share itself"),
+        ("np.log(possible.sum(-1))", "possible.sum(-1)", "the logarithm of n is missing"),
+        ("share * np.log(possible.sum(-1))", "np.log(share * possible.sum(-1))", "the share is within the logarithm"),
+        ("possible.sum(-1)", "possible.sum()", "n is counted over the whole batch"),
+        (" - share * np.log(possible.sum(-1))", "", "the target entropy is missing"),
+        ("-rate * excess", "-rate * np.log(alpha) * excess", "that is J itself"),
+        ("-rate * excess", "-excess", "the step size is missing"),
+        ("alpha * np.exp(-rate * excess.mean())", "np.exp(alpha - rate * excess.mean())", "begins at α in place"),
     ],
     "action-entropy": [
         ("slope = 2 * (", "slope = -2 * (", "the sign of the correction"),
@@ -193,12 +248,39 @@ WRONG = {
         (
             "    z = np.linspace(-9, 9, 4001)[:, None]\n    weight = np.exp(-(z**2) / 2) / np.exp(-(z**2) / 2).sum()\n",
             "    z, weight = np.polynomial.hermite.hermgauss(100)\n    z, weight = 2**0.5 * z[:, None], weight[:, None]\n",
-            "`hermgauss` has weights",
+            "`hermgauss` has weights that do not sum to 1, and",
         ),
         (
             "    z = np.linspace(-9, 9, 4001)[:, None]\n    weight = np.exp(-(z**2) / 2) / np.exp(-(z**2) / 2).sum()\n",
             "    z, weight = np.polynomial.hermite_e.hermegauss(100)\n    z, weight = z[:, None], weight[:, None]\n",
-            "`hermegauss` has weights",
+            "`hermegauss` has weights that do not sum to 1, and",
+        ),
+        (
+            "2 * (np.log(2) - u - np.logaddexp(0, -2 * u))",
+            "(np.log(2) - np.logaddexp(0, 2 * u))",
+            "the square is missing",
+        ),
+        ("own = 0.5 *", "own = 1.0 *", "the ½ of the Gaussian"),
+        ("own = 0.5 *", "own = 0.0 *", "own entropy is missing"),
+        (" * np.e *", " *", "e is missing"),
+        ("+ np.log((high", "- np.log((high", "stretching is charged"),
+        ("np.log((high - low) / 2)", "(high - low) / 2", "the range is added as it is"),
+        ("u = mean + std * z", "u = mean + std**2 * z", "the variance as its spread"),
+        ("2 * (np.log(2) - u - np.logaddexp(0, -2 * u))", "np.log(1 - np.tanh(u) ** 2 + 1e-6)", "bounds it"),
+        (
+            "    z = np.linspace(-9, 9, 4001)[:, None]\n    weight = np.exp(-(z**2) / 2) / np.exp(-(z**2) / 2).sum()\n    u = mean + std * z\n    slope = 2 * (np.log(2) - u - np.logaddexp(0, -2 * u)) + np.log((high - low) / 2)\n    own = 0.5 * np.log(2 * np.pi * np.e * std**2)\n",
+            "    z, weight = np.polynomial.hermite.hermgauss(100)\n    z, weight = z[:, None], weight[:, None]\n    u = mean + std * z\n    slope = 2 * (np.log(2) - u - np.logaddexp(0, -2 * u))\n    own = np.log((high - low) / 2) + 0.5 * np.log(2 * np.pi * np.e * std**2)\n",
+            "√2 too near",
+        ),
+        (
+            "    z = np.linspace(-9, 9, 4001)[:, None]\n    weight = np.exp(-(z**2) / 2) / np.exp(-(z**2) / 2).sum()\n    u = mean + std * z\n    slope = 2 * (np.log(2) - u - np.logaddexp(0, -2 * u)) + np.log((high - low) / 2)\n    own = 0.5 * np.log(2 * np.pi * np.e * std**2)\n",
+            "    z, weight = np.polynomial.hermite.hermgauss(100)\n    z, weight = 2**0.5 * z[:, None], weight[:, None]\n    u = mean + std * z\n    slope = 2 * (np.log(2) - u - np.logaddexp(0, -2 * u))\n    own = np.log((high - low) / 2) + 0.5 * np.log(2 * np.pi * np.e * std**2)\n",
+            "`hermgauss` has weights that do not sum to 1: divide",
+        ),
+        (
+            "    z = np.linspace(-9, 9, 4001)[:, None]\n    weight = np.exp(-(z**2) / 2) / np.exp(-(z**2) / 2).sum()\n    u = mean + std * z\n    slope = 2 * (np.log(2) - u - np.logaddexp(0, -2 * u)) + np.log((high - low) / 2)\n    own = 0.5 * np.log(2 * np.pi * np.e * std**2)\n",
+            "    z, weight = np.polynomial.hermite_e.hermegauss(100)\n    z, weight = z[:, None], weight[:, None]\n    u = mean + std * z\n    slope = 2 * (np.log(2) - u - np.logaddexp(0, -2 * u))\n    own = np.log((high - low) / 2) + 0.5 * np.log(2 * np.pi * np.e * std**2)\n",
+            "`hermegauss` has weights that do not sum to 1: divide",
         ),
     ],
     "unrolled": [
@@ -227,6 +309,71 @@ WRONG = {
         ("last_q.min(0)", "last_q.max(0)", "the larger critic"),
         ("last_q.min(0)", "last_q[1]", "the second critic alone"),
         ("-alpha *", "-1.0 *", "α is missing"),
+        (
+            "rewards = (power[:-1] * during * reward).sum(1)\n    bonus = -alpha * (power[1:] * after * log_prob[:, 1:]).sum(1)\n    return rewards + bonus + power[length] * after[:, -1] * last_q.min(0)",
+            "rewards = (power[:-1] * reward).sum(1)\n    bonus = -alpha * (power[1:] * log_prob[:, 1:]).sum(1)\n    return rewards + bonus + power[length] * after[:, -1] * last_q.min(0)",
+            "not Q alone",
+        ),
+        (
+            "rewards = (power[:-1] * during * reward).sum(1)\n    bonus = -alpha * (power[1:] * after * log_prob[:, 1:]).sum(1)\n    return rewards + bonus + power[length] * after[:, -1] * last_q.min(0)",
+            "rewards = (power[:-1] * during * reward).sum(1)\n    bonus = -alpha * ((after * log_prob[:, 1:]).sum(1) + log_prob[:, 0])\n    return rewards + bonus + power[length] * after[:, -1] * last_q.min(0)",
+            "two slips are left",
+        ),
+        (
+            "rewards = (power[:-1] * during * reward).sum(1)\n    bonus = -alpha * (power[1:] * after * log_prob[:, 1:]).sum(1)\n    return rewards + bonus + power[length] * after[:, -1] * last_q.min(0)",
+            "rewards = (power[:-1] * during * reward).sum(1)\n    bonus = -alpha * (power[1:] * during * log_prob[:, 1:]).sum(1)\n    return rewards + bonus + power[length] * after[:, -1] * last_q.min(0)",
+            "no action any more",
+        ),
+        (
+            "rewards = (power[:-1] * during * reward).sum(1)\n    bonus = -alpha * (power[1:] * after * log_prob[:, 1:]).sum(1)\n    return rewards + bonus + power[length] * after[:, -1] * last_q.min(0)",
+            "rewards = (power[:-1] * during * reward).sum(1)\n    bonus = -alpha * (power[:-1] * after * log_prob[:, 1:]).sum(1)\n    return rewards + bonus + power[length] * after[:, -1] * last_q.min(0)",
+            "a₁ is a step away",
+        ),
+        (
+            "rewards = (power[:-1] * during * reward).sum(1)\n    bonus = -alpha * (power[1:] * after * log_prob[:, 1:]).sum(1)\n    return rewards + bonus + power[length] * after[:, -1] * last_q.min(0)",
+            "rewards = (power[:-1] * during * reward).sum(1)\n    bonus = -alpha * (power[:-1] * during * log_prob[:, :-1]).sum(1)\n    return rewards + bonus + power[length] * after[:, -1] * last_q.min(0)",
+            "a₀ to aₙ₋₁",
+        ),
+        (
+            "rewards = (power[:-1] * during * reward).sum(1)\n    bonus = -alpha * (power[1:] * after * log_prob[:, 1:]).sum(1)\n    return rewards + bonus + power[length] * after[:, -1] * last_q.min(0)",
+            "rewards = (power[:-1] * during * reward).sum(1)\n    bonus = -alpha * (power[1:] * after * log_prob[:, 1:]).sum(1)\n    return rewards + bonus + power[length] * after[:, -1] * (last_q.min(0) - alpha * log_prob[:, -1])",
+            "counted twice",
+        ),
+        (
+            "rewards = (power[:-1] * during * reward).sum(1)\n    bonus = -alpha * (power[1:] * after * log_prob[:, 1:]).sum(1)\n    return rewards + bonus + power[length] * after[:, -1] * last_q.min(0)",
+            "rewards = (power[:-1] * during * reward).sum(1)\n    bonus = 0.0 * (power[1:] * after * log_prob[:, 1:]).sum(1)\n    return rewards + bonus + power[length] * after[:, -1] * last_q.min(0)",
+            "the entropies are missing",
+        ),
+        (
+            "rewards = (power[:-1] * during * reward).sum(1)\n    bonus = -alpha * (power[1:] * after * log_prob[:, 1:]).sum(1)\n    return rewards + bonus + power[length] * after[:, -1] * last_q.min(0)",
+            "rewards = (power[:-1] * during * reward).sum(1)\n    bonus = -alpha * (power[1:] * after * log_prob[:, 1:]).sum(1)\n    return rewards + bonus + power[length] * after[:, -1] * last_q.mean(0)",
+            "the mean of the critics",
+        ),
+        (
+            "rewards = (power[:-1] * during * reward).sum(1)\n    bonus = -alpha * (power[1:] * after * log_prob[:, 1:]).sum(1)\n    return rewards + bonus + power[length] * after[:, -1] * last_q.min(0)",
+            "rewards = (power[:-1] * during * reward).sum(1)\n    bonus = -alpha * (power[1:] * after * log_prob[:, 1:]).sum(1)\n    return rewards + bonus + power[length] * last_q.min(0)",
+            "Q counts although",
+        ),
+        (
+            "rewards = (power[:-1] * during * reward).sum(1)\n    bonus = -alpha * (power[1:] * after * log_prob[:, 1:]).sum(1)\n    return rewards + bonus + power[length] * after[:, -1] * last_q.min(0)",
+            "rewards = (power[:-1] * during * reward).sum(1)\n    bonus = -alpha * (power[1:] * after * log_prob[:, 1:]).sum(1)\n    return rewards + bonus + after[:, -1] * last_q.min(0)",
+            "Q is not discounted",
+        ),
+        (
+            "rewards = (power[:-1] * during * reward).sum(1)\n    bonus = -alpha * (power[1:] * after * log_prob[:, 1:]).sum(1)\n    return rewards + bonus + power[length] * after[:, -1] * last_q.min(0)",
+            "rewards = (power[:-1] * during * reward).sum(1)\n    bonus = -alpha * (power[1:] * after * log_prob[:, 1:]).sum(1)\n    return rewards + bonus + power[1] * after[:, -1] * last_q.min(0)",
+            "discounted once only",
+        ),
+        (
+            "rewards = (power[:-1] * during * reward).sum(1)\n    bonus = -alpha * (power[1:] * after * log_prob[:, 1:]).sum(1)\n    return rewards + bonus + power[length] * after[:, -1] * last_q.min(0)",
+            "rewards = (during * reward).sum(1)\n    bonus = -alpha * (power[1:] * after * log_prob[:, 1:]).sum(1)\n    return rewards + bonus + power[length] * after[:, -1] * last_q.min(0)",
+            "the rewards are not discounted",
+        ),
+        (
+            "rewards = (power[:-1] * during * reward).sum(1)\n    bonus = -alpha * (power[1:] * after * log_prob[:, 1:]).sum(1)\n    return rewards + bonus + power[length] * after[:, -1] * last_q.min(0)",
+            "rewards = (power[1:] * during * reward).sum(1)\n    bonus = -alpha * (power[1:] * after * log_prob[:, 1:]).sum(1)\n    return rewards + bonus + power[length] * after[:, -1] * last_q.min(0)",
+            "the first reward is discounted",
+        ),
     ],
     "diagnosis": [
         ('["A"] = "target entropy +1, not −1"', '["A"] = "temperature never updated"', ""),

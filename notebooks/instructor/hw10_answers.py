@@ -246,6 +246,51 @@ WRONG = {
             "the places are clipped, too",
         ),
         ("np.full(len(x), now)", "now", "share must be (2,), not ()"),
+        ("np.full(len(x), now)", "np.full(len(x), np.sqrt(now))", "the root of the share"),
+        ("np.full(len(x), now)", "np.full(len(x), 1 - now)", "how much noise there is"),
+        (
+            "zip(visited, [*visited[1:], 0], strict=True)",
+            "zip(visited[::-1], [*visited[-2::-1], 0], strict=True)",
+            "from small to large",
+        ),
+        ("now, after = kept[step],", "now, after = kept[step - 1],", "begins with step 0"),
+        (
+            "noise = (x - np.sqrt(now) * action) / np.sqrt(1 - now)",
+            "noise = x - np.sqrt(now) * action",
+            "not divided by its root",
+        ),
+        (
+            "noise = (x - np.sqrt(now) * action) / np.sqrt(1 - now)",
+            "noise = (x - np.sqrt(now) * action) / (1 - now)",
+            "without its root",
+        ),
+        (
+            "noise = (x - np.sqrt(now) * action) / np.sqrt(1 - now)",
+            "noise = (x - action) / np.sqrt(1 - now)",
+            "the whole action is taken out",
+        ),
+        (
+            "noise = (x - np.sqrt(now) * action) / np.sqrt(1 - now)\n        x = np.sqrt(after) * action + np.sqrt(1 - after) * noise",
+            "noise = (x - now * action) / (1 - now)\n        x = after * action + (1 - after) * noise",
+            "no root at all",
+        ),
+        ("x = np.sqrt(after) * action + np.sqrt(1 - after) * noise", "x = action", "x became the guess"),
+        (
+            "x = np.sqrt(after) * action + np.sqrt(1 - after) * noise",
+            "x = np.sqrt(now) * action + np.sqrt(1 - now) * noise",
+            "x stays as it is",
+        ),
+        (
+            "x = np.sqrt(after) * action + np.sqrt(1 - after) * noise",
+            "x = np.sqrt(1 - after) * action + np.sqrt(after) * noise",
+            "the two roots have changed places",
+        ),
+        (
+            "x = np.sqrt(after) * action + np.sqrt(1 - after) * noise",
+            "x = np.sqrt(after) * action - np.sqrt(1 - after) * noise",
+            "the noise is subtracted",
+        ),
+        ("return path", "return path[::-1]", "noise comes first"),
     ],
     "translation": [
         (
@@ -287,6 +332,11 @@ WRONG = {
         ("left * x - noisy * output", "left * x - noisy * output + (len(x) > 2)", ""),
         ("error = error / (1 - share)", "error = error / (1 - share[:1])", ""),
         ("error = error / (1 - share)", "error = 1.0 * error", "that is the action's error"),
+        ("(x - noisy * output) / left", "(x + noisy * output) / left", "contains √(1 − ᾱ) ε"),
+        ("(x - noisy * output) / left", "(x - output) / left", "the factor of ε in x"),
+        ("return left * x - noisy * output", "return (x - noisy * output) / left", "taken for the noise"),
+        ("error * share / (1 - share)", "error / (1 - share)", "here the ᾱ is missing"),
+        ("(guess - action) ** 2", "np.abs(guess - action)", "the absolute errors"),
     ],
     "conservative": [
         ("np.add.at(gradient, state, pull)", "gradient[state] += pull", "counts once"),
@@ -357,6 +407,53 @@ WRONG = {
             "    gradient += alpha * np.exp(q) / np.exp(q).sum(axis=-1, keepdims=True)\n",
             "every state is pushed down once",
         ),
+        (
+            "pull[rows, action] += q[state, action] - y - alpha\n    gradient = np.zeros(q.shape)\n    np.add.at(gradient, state, pull)",
+            "gradient = np.zeros(q.shape)\n    np.add.at(gradient, state, pull)\n    gradient[state, action] += q[state, action] - y - alpha",
+            "a pair that occurs twice",
+        ),
+        ("q[next_state].max(axis=-1)", "q.max()", "of the whole table: s′"),
+        ("q[next_state].max(axis=-1)", "q[next_state].mean(axis=-1)", "the mean of Q(s′"),
+        ("q[next_state].max(axis=-1)", "q[next_state, action]", "of the action taken in s"),
+        (
+            "y = reward + gamma * ~terminated * q[next_state].max(axis=-1)",
+            "y = ~terminated * (reward + gamma * q[next_state].max(axis=-1))",
+            "took the reward away",
+        ),
+        (
+            "pull = alpha * chance / chance.sum(axis=-1, keepdims=True)",
+            "pull = alpha * chance",
+            "not divided by its sum",
+        ),
+        (
+            "pull = alpha * chance / chance.sum(axis=-1, keepdims=True)",
+            "pull = alpha * chance / np.exp(q).sum()",
+            "over the whole table; it",
+        ),
+        ("chance = np.exp(q[state])", "chance = np.exp(q[next_state])", "that of s′: the state"),
+        ("chance = np.exp(q[state])", "chance = np.exp(q[state] / alpha)", "α is a temperature here"),
+        (
+            "pull = alpha * chance / chance.sum(axis=-1, keepdims=True)",
+            "pull = alpha * np.log(chance.sum(axis=-1, keepdims=True)) * np.ones_like(chance)",
+            "log Σ exp itself was taken",
+        ),
+        ("pull = alpha * chance / chance.sum(axis=-1, keepdims=True)", "pull = 0.0 * chance", "nothing is pushed down"),
+        (
+            "pull = alpha * chance / chance.sum(axis=-1, keepdims=True)\n    pull[rows, action] += q[state, action] - y - alpha",
+            "pull = 0.0 * chance\n    pull[rows, action] += q[state, action] - y",
+            "the conservative term is missing",
+        ),
+        (
+            "pull[rows, action] += q[state, action] - y - alpha",
+            "pull[rows, action] -= alpha",
+            "the Bellman error is missing",
+        ),
+        (
+            "pull[rows, action] += q[state, action] - y - alpha",
+            "pull[rows, action] += (q[state, action] - y) / 2 - alpha",
+            "to half its error",
+        ),
+        ("/ len(state)", "/ len(q)", "by the number of states"),
     ],
     "expectile": [
         (
@@ -379,6 +476,10 @@ WRONG = {
         ),
         ("1 - tau, tau", "0.2, 0.8", ""),
         ("    for _ in q:  # more rounds than it can need", "    for _ in range(2):", ""),
+        ("    for _ in q:  # more rounds than it can need", "    for _ in range(2):", "two rounds are not enough"),
+        (".mean() for number", ".max() for number", "the best of an action"),
+        (".mean() for number", ".sum() for number", "the sum of an action"),
+        ("1 - tau, tau", "1.0, tau", "weighs 1: it weighs"),
     ],
     "diagnosis": [
         ('["A"] = "advantage with the wrong sign"', '["A"] = "all weights are 1"', ""),
