@@ -126,8 +126,8 @@ def frame(world: GridWorld, goal: str = "") -> list[Mark]:
     marks.append(text(ends[:, 1], ends[:, 0], words, [legible(face) for face in faces], bold=True))
     paying = np.argwhere((world.entry_reward != 0) & ~world.ends)
     words = [f"enter: {world.entry_reward[row, column]:+g}" for row, column in paying]
-    marks.append(patches(paying[:, None, ::-1] + (0.8, 0.18) * SQUARE + (0, -0.38), [PAPER] * len(paying)))
-    marks.append(text(paying[:, 1], paying[:, 0] - 0.38, words, INK, size=0.85, bold=True))
+    marks.append(patches(paying[:, None, ::-1] + (0.9, 0.19) * SQUARE + (0, -0.38), [PAPER] * len(paying)))
+    marks.append(text(paying[:, 1], paying[:, 0] - 0.38, words, INK, size=0.95, bold=True))
     return marks
 
 
