@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 import nbformat
 from nbformat.v4 import new_notebook
-from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, ViewportSize, expect, sync_playwright
 
 from rlcourse.operations.publish import KERNELSPEC
 
@@ -225,6 +225,18 @@ class Notebook:
         })""")
         return [str(text) for text in found]
 
+    def hear(self, said: ConsoleMessage) -> None:
+        """Keep an error. JupyterLab asks for an attached image by a name that no browser knows, then by its content."""
+        address = said.location["url"]
+        if said.type == "error" and not address.startswith("attachment:"):
+            self.errors.append(f"{said.text} {address}")
+
+    def missing_images(self) -> list[str]:
+        """What stands in the place of images that did not come."""
+        images = self.page.locator(".jp-Notebook img")
+        found = images.evaluate_all("(all) => all.filter((x) => x.complete && !x.naturalWidth).map((x) => x.alt)")
+        return [str(text) for text in found]
+
     def unfold(self) -> None:
         """Open "more settings" where there are some, and leave them open."""
         header = self.page.locator(".jupyter-widget-Collapse-header", has_text="more settings")
@@ -340,12 +352,7 @@ class Lab:
         page = self.browser.new_page(viewport=size)
         page.set_default_timeout(1000 * PATIENCE)
         notebook = Notebook(page, folder)
-        page.on(
-            "console",
-            lambda said: (
-                notebook.errors.append(f"{said.text} {said.location['url']}") if said.type == "error" else None
-            ),
-        )
+        page.on("console", notebook.hear)
         page.on("pageerror", lambda error: notebook.errors.append(f"{error}\n{error.stack}"))
         return notebook
 

@@ -28,6 +28,7 @@ def test_a_lecture_runs(lab: Lab, lecture: Path) -> None:
         seconds = time.monotonic() - start
         for number, cell in enumerate(notebook.cells()):
             notebook.view(number).screenshot(path=photos / f"{number:02d}.png")
+            assert notebook.missing_images() == []
             outputs = cell.get("outputs", [])
             bad = [out for out in outputs if out["output_type"] == "error" or out.get("name") == "stderr"]
             assert not bad, f"cell {number}: {bad}"
